@@ -1,0 +1,1 @@
+//! Tests that compare docs, numbers and layers with the code.

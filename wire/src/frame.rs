@@ -1,0 +1,423 @@
+//! Frames: how a stream of bytes is cut into messages, and how each proves that it arrived whole.
+//!
+//! ```text
+//!  0        4       8      10      12      16        24
+//!  │ length │ crc32 │ type │ flags │ group │ call id │ body … │        all little-endian
+//!           │       └─────────── covered by crc32 ────────────┤
+//!           └────────────── counted by length ────────────────┘
+//! ```
+//! The generated table with every field is in `docs/wire-format.md`.
+//!
+//! # Order of checks
+//! A receiver knows the length before it can know that the length is right, and the type before it can
+//! know that the type is right. So it believes neither further than it costs: a length is compared with
+//! the limit of the connection when four bytes are there and with the cap of its type when the header
+//! is there, memory grows with the bytes that arrive and never by what was declared, and only after the
+//! CRC32 over type, flags and body holds is any of them acted on.
+//!
+//! # Unknown types
+//! [`FrameCodec`] skips a frame of unknown type that carries [`Flag::MayIgnore`], counts it, and refuses
+//! any other. Flags of a skipped frame are not looked at: they may be as new as its type.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use holdfast_machine::{Numbered, numbered};
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::body::Section;
+use crate::message_type::{BODY_CAP, GREETING_CAP, SKIPPABLE_CAP};
+use crate::{CallId, CodecError, GroupId, Message, MessageType, WireError};
+
+/// Bytes before the body.
+pub const HEADER_BYTES: usize = 24;
+
+/// The length field and the CRC32 field: what the CRC32 does not cover.
+const UNCOVERED_BYTES: usize = 8;
+
+/// The smallest legal value of the length field: a header whose body is empty. The field does not count
+/// its own four bytes.
+pub const LEAST_LENGTH: u32 = 20;
+
+/// How much room is asked for at once while a frame arrives. What a sender merely *declares* never
+/// allocates more than this; the buffer then doubles as bytes really come.
+const GROWTH_BYTES: usize = 64 * 1024;
+
+/// One field of the header, for the table and the hexdump in the docs.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its width in bytes.
+    pub bytes: usize,
+    /// What it says.
+    pub meaning: &'static str,
+}
+
+/// The header, field by field. `wire/tests/frames.rs` checks that this is what the codec writes.
+pub const FIELDS: [Field; 6] = [
+    Field { name: "length", bytes: 4, meaning: "bytes that follow this field: 20 + length of the body" },
+    Field { name: "crc32", bytes: 4, meaning: "CRC32 (IEEE) of all bytes that follow this field" },
+    Field { name: "type", bytes: 2, meaning: "message type; 0 is never valid" },
+    Field { name: "flags", bytes: 2, meaning: "see the table of flags; unknown bits are refused" },
+    Field { name: "group", bytes: 4, meaning: "Raft group; 0 today, and for the connection itself" },
+    Field { name: "call", bytes: 8, meaning: "call id, repeated by replies and pushes; 0 wants no reply" },
+];
+
+numbered! {
+    /// A flag of a frame. Flag number n is bit n − 1 of the flags field.
+    pub enum Flag: u16, "F" {
+        /// Answers the call with this call id, which the receiver opened.
+        Reply = 1,
+        /// With `Reply`: the call failed, and the body says why.
+        Error = 2,
+        /// With `Reply`: not the last answer to this call.
+        More = 3,
+        /// Whoever does not know the message type may skip the frame.
+        MayIgnore = 4,
+    }
+}
+
+/// A set of [`Flag`]s, as the header holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Self = Self(0);
+
+    /// Just this flag.
+    #[must_use]
+    pub const fn of(flag: Flag) -> Self {
+        Self(1 << (flag as u16 - 1))
+    }
+
+    /// These flags and those.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+
+    /// Whether this flag is set.
+    #[must_use]
+    pub const fn has(self, flag: Flag) -> bool {
+        self.0 & Self::of(flag).0 != 0
+    }
+
+    /// The field in the header.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+/// What a frame says about its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the body is.
+    pub message_type: MessageType,
+    /// How it stands to other frames.
+    pub flags: Flags,
+    /// Which Raft group it concerns.
+    pub group: GroupId,
+    /// Which call it belongs to.
+    pub call: CallId,
+}
+
+impl Header {
+    /// A header with the flags every frame of this type carries, group 0 and no call.
+    #[must_use]
+    pub fn of(message_type: MessageType) -> Self {
+        let flags = legal_flags(message_type).0;
+        Self { message_type, flags, group: GroupId(0), call: CallId(0) }
+    }
+
+    /// The same for this call.
+    #[must_use]
+    pub fn for_call(self, call: CallId) -> Self {
+        Self { call, ..self }
+    }
+}
+
+/// One frame: a header and the bytes of the body, which share the buffer they were read into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What the body is.
+    pub header: Header,
+    /// The body, as [`crate::body`] lays it out.
+    pub body: Bytes,
+}
+
+/// Cuts frames out of bytes and puts them back together, under a limit for the body.
+///
+/// # Invariants
+/// - The buffer never holds more than twice what arrived plus 64 KiB on account of this codec.
+/// - After an error the offending frame is still at the front of the buffer, so that every later call
+///   fails in the same way: nothing behind a broken frame is ever taken for a frame.
+#[derive(Debug)]
+pub struct FrameCodec {
+    limit: u32,
+    position: u64,
+    skipped: u64,
+}
+
+impl FrameCodec {
+    /// A codec for a connection on which nobody has said Hello yet: bodies up to [`GREETING_CAP`].
+    #[must_use]
+    pub fn greeting() -> Self {
+        Self { limit: GREETING_CAP, position: 0, skipped: 0 }
+    }
+
+    /// A codec that takes whatever the caps of the message types allow.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { limit: BODY_CAP, ..Self::greeting() }
+    }
+
+    /// Bodies of up to `limit` bytes from now on; never above [`BODY_CAP`].
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit.min(BODY_CAP);
+    }
+
+    /// Bytes of frames that were taken off the connection so far, skipped ones included.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Frames of unknown types that were skipped so far.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Takes the next frame off the front of `src`; `None` when it has not all come yet.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the frame at the front, which stays there.
+    pub fn next(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, WireError> {
+        loop {
+            let Some(total) = self.whole(src)? else { return Ok(None) };
+            let header = read_header(src, total)?;
+            let frame = src.split_to(total).freeze();
+            self.position += total as u64;
+            match header {
+                Some(header) => return Ok(Some(Frame { header, body: frame.slice(HEADER_BYTES..) })),
+                None => self.skipped += 1,
+            }
+        }
+    }
+
+    /// The length of the frame at the front of `src` if all of it is there; else makes room for more.
+    fn whole(&self, src: &mut BytesMut) -> Result<Option<usize>, WireError> {
+        let Some(length) = src.first_chunk::<4>().copied().map(u32::from_le_bytes) else {
+            return Ok(None);
+        };
+        if length == 0 {
+            return Err(WireError::ZeroLength { least: LEAST_LENGTH });
+        }
+        let Some(body) = length.checked_sub(LEAST_LENGTH) else {
+            return Err(WireError::ShortLength { length, least: LEAST_LENGTH });
+        };
+        let over =
+            |number, limit: u32| Err(WireError::OverCap { number, length: body.into(), limit: limit.into() });
+        if body > self.limit {
+            return over(0, self.limit);
+        }
+        let Some(&[.., low, high]) = src.first_chunk::<10>() else { return Ok(None) };
+        let number = u16::from_le_bytes([low, high]);
+        let cap = MessageType::from_number(number).map_or(SKIPPABLE_CAP, |known| known.spec().body_cap);
+        if body > cap {
+            return over(number, cap);
+        }
+        let total = 4 + length as usize;
+        if src.len() < total {
+            src.reserve((total - src.len()).min(GROWTH_BYTES));
+            return Ok(None);
+        }
+        Ok(Some(total))
+    }
+
+    /// What [`Decoder::Error`] says of an error in the frame at the front.
+    fn at(&self, error: WireError) -> CodecError {
+        CodecError::Wire { frame_at: self.position, error }
+    }
+}
+
+/// Checks the first `total` bytes of `src`, which are a whole frame. `None` means: skip it.
+fn read_header(src: &[u8], total: usize) -> Result<Option<Header>, WireError> {
+    let Some((head, covered)) = src.get(..total).and_then(<[u8]>::split_first_chunk::<UNCOVERED_BYTES>)
+    else {
+        return Ok(None);
+    };
+    let [.., a, b, c, d] = *head;
+    let (found, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(covered));
+    if found != computed {
+        return Err(WireError::Checksum { found, computed, end: total as u64 });
+    }
+    let mut fields = covered;
+    let (number, flags) = (fields.get_u16_le(), fields.get_u16_le());
+    let (group, call) = (GroupId(fields.get_u32_le()), CallId(fields.get_u64_le()));
+    let Some(message_type) = MessageType::from_number(number) else {
+        if Flags(flags).has(Flag::MayIgnore) {
+            return Ok(None);
+        }
+        return Err(match MessageType::RETIRED.iter().find(|(retired, _)| *retired == number) {
+            Some((_, name)) => WireError::RetiredType { number, name },
+            None => WireError::UnknownType { number, known: MessageType::highest() },
+        });
+    };
+    check_flags(message_type, Flags(flags))?;
+    Ok(Some(Header { message_type, flags: Flags(flags), group, call }))
+}
+
+/// The flags that a frame of this type must carry, and those it may carry in all.
+fn legal_flags(message_type: MessageType) -> (Flags, Flags) {
+    let spec = message_type.spec();
+    let skip = if spec.may_skip { Flags::of(Flag::MayIgnore) } else { Flags::NONE };
+    let required = spec.required.and(skip);
+    (required, required.and(spec.optional))
+}
+
+fn check_flags(message_type: MessageType, flags: Flags) -> Result<(), WireError> {
+    let (required, allowed) = legal_flags(message_type);
+    if flags.0 & required.0 != required.0 || flags.0 & !allowed.0 != 0 {
+        return Err(WireError::BadFlags {
+            message_type,
+            found: flags.0,
+            required: required.0,
+            allowed: allowed.0,
+        });
+    }
+    Ok(())
+}
+
+/// Where frames are written to: a plain buffer, or an [`Outbox`](crate::Outbox) that shares large sections
+/// instead of copying them.
+pub trait Sink {
+    /// Bytes that were written and may still be changed: at least all since the last
+    /// [`put`](Self::put), and the frame under construction.
+    fn scratch(&mut self) -> &mut BytesMut;
+
+    /// The longest body taken here, if that is less than the cap of its type.
+    fn limit(&self) -> u32 {
+        BODY_CAP
+    }
+
+    /// Appends a piece that is never changed again.
+    fn put(&mut self, piece: Section<'_>);
+}
+
+impl Sink for BytesMut {
+    fn scratch(&mut self) -> &mut BytesMut {
+        self
+    }
+
+    fn put(&mut self, piece: Section<'_>) {
+        self.extend_from_slice(piece.bytes());
+    }
+}
+
+/// Appends one frame to `sink`: the header, what `head` writes, then `rest`, which may be shared.
+///
+/// # Errors
+/// Those of `head`, [`WireError::OverCap`] if the body is over the cap of its type or of the sink, and
+/// [`WireError::BadFlags`]. Nothing has then been written.
+pub(crate) fn write<S: Sink>(
+    sink: &mut S,
+    header: Header,
+    head: impl FnOnce(&mut BytesMut) -> Result<(), WireError>,
+    rest: &[Section<'_>],
+) -> Result<(), WireError> {
+    check_flags(header.message_type, header.flags)?;
+    let limit = sink.limit();
+    let out = sink.scratch();
+    let start = out.len();
+    out.put_bytes(0, HEADER_BYTES);
+    let written = head(out).and_then(|()| seal(out, start, header, rest, limit));
+    if written.is_err() {
+        out.truncate(start);
+        return written;
+    }
+    for &piece in rest {
+        sink.put(piece);
+    }
+    Ok(())
+}
+
+/// Fills in the header of the frame that starts at `start` and goes on with `rest`.
+#[expect(clippy::indexing_slicing, reason = "`write` has put a whole header at `start`")]
+fn seal(
+    out: &mut BytesMut,
+    start: usize,
+    header: Header,
+    rest: &[Section<'_>],
+    limit: u32,
+) -> Result<(), WireError> {
+    let rest_bytes: usize = rest.iter().map(|piece| piece.bytes().len()).sum();
+    let body = out.len() - start - HEADER_BYTES + rest_bytes;
+    let number = header.message_type.number();
+    let cap = header.message_type.spec().body_cap.min(limit);
+    let length = match u32::try_from(body) {
+        Ok(body) if body <= cap => body + LEAST_LENGTH,
+        _ => return Err(WireError::OverCap { number, length: body as u64, limit: cap.into() }),
+    };
+    let mut fields = [0; HEADER_BYTES];
+    let mut to = fields.as_mut_slice();
+    to.put_u32_le(length);
+    to.put_u32_le(0); // the check, once it is known
+    to.put_u16_le(number);
+    to.put_u16_le(header.flags.0);
+    to.put_u32_le(header.group.0);
+    to.put_u64_le(header.call.0);
+    let (slot, head) = out[start..].split_at_mut(HEADER_BYTES);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&fields[UNCOVERED_BYTES..]);
+    crc.update(head);
+    for piece in rest {
+        crc.update(piece.bytes());
+    }
+    fields[4..UNCOVERED_BYTES].copy_from_slice(&crc.finalize().to_le_bytes());
+    slot.copy_from_slice(&fields);
+    Ok(())
+}
+
+impl Decoder for FrameCodec {
+    type Item = Frame;
+    type Error = CodecError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, CodecError> {
+        self.next(src).map_err(|error| self.at(error))
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, CodecError> {
+        let frame = self.decode(src)?;
+        if frame.is_some() || src.is_empty() {
+            return Ok(frame);
+        }
+        let length = src.first_chunk::<4>().map_or(LEAST_LENGTH, |bytes| u32::from_le_bytes(*bytes));
+        let need = 4 + u64::from(length);
+        Err(self.at(WireError::Truncated { offset: 0, need, have: src.len() as u64 }))
+    }
+}
+
+/// A frame whose body is bytes already: passed on, or made by [`crate::body::to_bytes`].
+impl Encoder<Frame> for FrameCodec {
+    type Error = CodecError;
+
+    fn encode(&mut self, frame: Frame, dst: &mut BytesMut) -> Result<(), CodecError> {
+        let encoded = write(dst, frame.header, |_| Ok(()), &[Section::Share(&frame.body)]);
+        encoded.map_err(|error| self.at(error))
+    }
+}
+
+/// A typed message, encoded straight into the buffer.
+impl Encoder<(Header, &Message)> for FrameCodec {
+    type Error = CodecError;
+
+    fn encode(
+        &mut self,
+        (header, message): (Header, &Message),
+        dst: &mut BytesMut,
+    ) -> Result<(), CodecError> {
+        message.encode(header, dst).map_err(|error| self.at(error))
+    }
+}

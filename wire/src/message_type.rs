@@ -1,0 +1,136 @@
+//! The one table of message types: number, name, direction, cap, first version, whether it may be skipped.
+//!
+//! Adding a message is adding a line to the enum and a line to [`MessageType::spec`]; the compiler asks
+//! for the second, the golden file for the first. A line is never changed or removed: a type that is no
+//! longer used moves to `retired`, where its number and name stay taken.
+
+use holdfast_machine::{Numbered, numbered};
+
+use crate::frame::{Flag, Flags};
+
+numbered! {
+    /// What a frame says. The number is in bytes 8 and 9 of every frame; 0 is never valid.
+    pub enum MessageType: u16, "M" {
+        /// First frame of a client: which cluster it means, who it is, what it can do.
+        ClientHello = 1,
+        /// First frame of a peer that dials: the same, plus its identity, its boot and the lane.
+        PeerHello = 2,
+        /// Answer to a client's Hello: version, identity, limits, where the leader is.
+        ClientWelcome = 3,
+        /// Answer to a peer's Hello: version and identity.
+        PeerWelcome = 4,
+        /// Last frame of either side: why the connection ends.
+        Goodbye = 5,
+        /// Asks for a Pong with the same payload: keeps an idle connection alive, measures a round trip.
+        Ping = 6,
+        /// The answer to a Ping.
+        Pong = 7,
+    }
+    families { "connection" = 1..=99 }
+}
+
+/// Who may send a message, on which of the two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The dialing side, on the client port.
+    ClientToServer,
+    /// The accepting side, on the client port.
+    ServerToClient,
+    /// The dialing side, on the peer port.
+    DialerToPeer,
+    /// The accepting side, on the peer port.
+    PeerToDialer,
+    /// Either side, on either port.
+    Any,
+}
+
+impl Direction {
+    /// As the table in the docs says it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::ClientToServer => "client → server",
+            Self::ServerToClient => "server → client",
+            Self::DialerToPeer => "dialing peer → peer",
+            Self::PeerToDialer => "peer → dialing peer",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// One row of the message table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Who may send it.
+    pub direction: Direction,
+    /// The longest body in bytes, the limit of the connection notwithstanding.
+    pub body_cap: u32,
+    /// The protocol version that introduced it.
+    pub since: u16,
+    /// Whether a receiver that does not know it may skip it. Such a frame carries the flag
+    /// [`Flag::MayIgnore`], since who does not know the type cannot look here.
+    pub may_skip: bool,
+    /// Flags it carries in every frame.
+    pub required: Flags,
+    /// Flags it may carry besides.
+    pub optional: Flags,
+}
+
+const KIB: u32 = 1024;
+
+/// Cap of the messages that an unknown caller may send. Small, because it is all the memory that somebody
+/// who has not said who they are can claim; and no name, build or credential needs more.
+pub const GREETING_CAP: u32 = 4 * KIB;
+
+/// Cap of a Ping: enough to measure how a round trip grows with the size of a value.
+pub const PING_CAP: u32 = 16 * KIB;
+
+/// Cap of a body of a type that this build does not know but may skip. A type may only be marked as
+/// skippable with a cap up to this, so that an old build can skip whatever a new one sends.
+pub const SKIPPABLE_CAP: u32 = 64 * KIB;
+
+/// No body is longer than this: the default transaction of 4 MiB four times over, so that the replicated
+/// limit can be raised without a new protocol version.
+pub const BODY_CAP: u32 = 16 * KIB * KIB;
+
+impl MessageType {
+    /// The row of this type.
+    #[must_use]
+    pub const fn spec(self) -> Spec {
+        use Direction::{Any, ClientToServer, DialerToPeer, PeerToDialer, ServerToClient};
+        match self {
+            Self::ClientHello => row(ClientToServer, GREETING_CAP, 1),
+            Self::PeerHello => row(DialerToPeer, GREETING_CAP, 1),
+            Self::ClientWelcome => row(ServerToClient, GREETING_CAP, 1),
+            Self::PeerWelcome => row(PeerToDialer, GREETING_CAP, 1),
+            Self::Goodbye => row(Any, GREETING_CAP, 1),
+            Self::Ping => row(Any, PING_CAP, 1),
+            Self::Pong => Spec { required: Flags::of(Flag::Reply), ..row(Any, PING_CAP, 1) },
+        }
+    }
+
+    /// The highest live number, for messages to people.
+    pub(crate) fn highest() -> u16 {
+        Self::ALL.last().map_or(0, |last| last.number())
+    }
+}
+
+/// A row of a type that every build knows and that carries no flags.
+const fn row(direction: Direction, body_cap: u32, since: u16) -> Spec {
+    Spec { direction, body_cap, since, may_skip: false, required: Flags::NONE, optional: Flags::NONE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cap_is_within_the_cap_of_any_body_and_skippable_types_are_small() {
+        for message_type in MessageType::ALL {
+            let spec = message_type.spec();
+            assert!(spec.body_cap <= BODY_CAP, "{message_type}");
+            assert!(!spec.may_skip || spec.body_cap <= SKIPPABLE_CAP, "{message_type}");
+            assert!(spec.since >= 1, "{message_type}");
+        }
+    }
+}

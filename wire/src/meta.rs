@@ -1,0 +1,122 @@
+//! The metadata part of a body: the one module that knows bincode.
+//!
+//! bincode is pinned to 2.0.1 and no longer maintained. What keeps that harmless: the configuration is
+//! explicit, integers are fixed-width little-endian, and metadata holds nothing of variable length (text
+//! and bytes are sections). A replacement has to write a struct's fields one after another and to put a
+//! byte 0 or 1 before an option; the golden bytes say whether it does.
+//!
+//! Because nothing in metadata has a length, decoding it allocates nothing, whatever the bytes say.
+
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
+use bincode::de::read::Reader;
+use bincode::enc::write::Writer;
+use bincode::error::{DecodeError, EncodeError};
+use bytes::BytesMut;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::WireError;
+
+/// No message has more bytes of metadata: an order of magnitude above the largest there is.
+pub(crate) const METADATA_CAP: usize = 1024;
+
+const CONFIG: Configuration<LittleEndian, Fixint, Limit<METADATA_CAP>> =
+    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<METADATA_CAP>();
+
+/// Appends the metadata to `out`.
+///
+/// # Errors
+/// [`WireError::Unencodable`] if it is longer than [`METADATA_CAP`]; `out` may then hold a part of it.
+pub(crate) fn encode<M: Serialize>(metadata: &M, out: &mut BytesMut) -> Result<(), WireError> {
+    struct Append<'a>(&'a mut BytesMut);
+    impl Writer for Append<'_> {
+        fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+    let start = out.len();
+    // The only errors serde can raise here are those of our own types, none of which refuses to be
+    // written; a metadata struct of an unsupported shape fails the golden test of its message.
+    let written = bincode::serde::encode_into_writer(metadata, Append(out), CONFIG);
+    let count = out.len() - start;
+    if written.is_err() || count > METADATA_CAP {
+        return Err(WireError::Unencodable {
+            what: "bytes of metadata",
+            count: count as u64,
+            limit: METADATA_CAP as u64,
+        });
+    }
+    Ok(())
+}
+
+/// The metadata in `bytes`, all of them.
+///
+/// # Errors
+/// [`WireError::Metadata`], [`WireError::Truncated`] and [`WireError::TrailingMetadata`], with offsets that
+/// count from the first byte of the metadata.
+pub(crate) fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> {
+    struct Take<'a>(&'a [u8]);
+    impl Reader for Take<'_> {
+        fn read(&mut self, to: &mut [u8]) -> Result<(), DecodeError> {
+            let Some((taken, rest)) = self.0.split_at_checked(to.len()) else {
+                return Err(DecodeError::UnexpectedEnd { additional: to.len() - self.0.len() });
+            };
+            to.copy_from_slice(taken);
+            self.0 = rest;
+            Ok(())
+        }
+    }
+    let mut rest = Take(bytes);
+    let decoded = bincode::serde::decode_from_reader::<M, _, _>(&mut rest, CONFIG);
+    let (offset, extra) = ((bytes.len() - rest.0.len()) as u64, rest.0.len() as u64);
+    match decoded {
+        Ok(metadata) if extra == 0 => Ok(metadata),
+        Ok(_) => Err(WireError::TrailingMetadata { offset, extra }),
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "a foreign enum; every other error is told as text"
+        )]
+        Err(error) => Err(match error {
+            DecodeError::UnexpectedEnd { additional } => {
+                WireError::Truncated { offset, need: extra + additional as u64, have: extra }
+            }
+            DecodeError::OtherString(why) => WireError::Metadata { offset, why },
+            DecodeError::UnexpectedVariant { found, .. } => {
+                WireError::Metadata { offset, why: format!("{found} is neither 0 (absent) nor 1 (present)") }
+            }
+            other => WireError::Metadata { offset, why: other.to_string() },
+        }),
+    }
+}
+
+/// `#[serde(with = "meta::number")]`: a numbered enum as its number, so that its bytes do not depend on
+/// the order of its variants.
+pub(crate) mod number {
+    use std::any::type_name;
+    use std::fmt::Display;
+
+    use holdfast_machine::Numbered;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<N, S>(value: &N, to: S) -> Result<S::Ok, S::Error>
+    where
+        N: Numbered<Number: Serialize>,
+        S: Serializer,
+    {
+        value.number().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, N, D>(from: D) -> Result<N, D::Error>
+    where
+        N: Numbered<Number: Deserialize<'de> + Display>,
+        D: Deserializer<'de>,
+    {
+        let number = N::Number::deserialize(from)?;
+        N::from_number(number).ok_or_else(|| {
+            let name = type_name::<N>().rsplit("::").next().unwrap_or_default();
+            D::Error::custom(format_args!("{number} is no {name} that this build knows"))
+        })
+    }
+}
