@@ -19,6 +19,7 @@
 //! transaction. The depth is carried along and limited, so no input can exhaust the stack.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -45,7 +46,13 @@ pub enum Section<'a> {
     Share(&'a Bytes),
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// Text, which may be shared.
+    #[must_use]
+    pub fn text(text: &'a ByteString) -> Self {
+        Self::Share(text.as_bytes())
+    }
+
     /// What it holds.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -296,13 +303,13 @@ impl Sections<'_> {
     ///
     /// # Errors
     /// [`WireError::MissingSection`] and [`WireError::NotText`].
-    pub fn text(&mut self) -> Result<String, WireError> {
+    pub fn text(&mut self) -> Result<ByteString, WireError> {
         let start = self.parts.base + self.at as u64;
         let bytes = self.bytes()?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(WireError::NotText { offset: start + error.valid_up_to() as u64 }),
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            return Err(WireError::NotText { offset: start + error.valid_up_to() as u64 });
         }
+        ByteString::try_from(bytes).map_err(|_| WireError::NotText { offset: start })
     }
 
     /// The next section as a body of its own, one level deeper.

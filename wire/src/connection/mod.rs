@@ -437,10 +437,7 @@ impl Connection {
     fn read_message(&mut self, version: u16, now: u64) -> Result<Step, WireError> {
         let Some(frame) = self.codec.next(&mut self.inbound)? else { return Ok(Step::Wait) };
         let message_type = frame.header.message_type;
-        let since = message_type.spec().since;
-        if since > version {
-            return Err(WireError::NotInVersion { message_type, since, agreed: version });
-        }
+        message_type.spec().in_version(message_type, version)?;
         if is_greeting(message_type) || !self.role.may_hear(message_type) {
             self.break_off(&format!("{message_type} in state {}", self.state().name()), now);
             return Ok(Step::Again);
@@ -557,5 +554,6 @@ enum Step {
 
 /// A Goodbye whose detail is cut to what one carries.
 fn goodbye(reason: CloseReason, detail: &str) -> Goodbye {
-    Goodbye::new(reason, &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)])
+    let cut = detail.floor_char_boundary(DETAIL_BYTES_MAX);
+    Goodbye::new(reason, &detail[..cut])
 }

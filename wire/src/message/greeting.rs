@@ -2,6 +2,7 @@
 //! build can read the Hello of every other, so that a refusal can say why.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use holdfast_machine::numbered;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ pub struct LeaderHint {
     /// The leader.
     pub node_id: NodeId,
     /// Its client address, `host:port`, as that node advertises it.
-    pub address: String,
+    pub address: ByteString,
 }
 
 /// What one message may hold. Told to the client so that it can refuse early; enforced by the server.
@@ -57,9 +58,9 @@ pub struct ClientHello {
     /// What the client can do.
     pub features: Features,
     /// A name for logs and the audit trail, chosen by the client.
-    pub name: String,
+    pub name: ByteString,
     /// Version of the client, for people.
-    pub build: String,
+    pub build: ByteString,
     /// Empty for now. A server that cannot check credentials refuses them instead of ignoring them.
     pub credentials: Bytes,
 }
@@ -84,7 +85,7 @@ pub struct PeerHello {
     /// What the caller can do.
     pub features: Features,
     /// Version of the caller, for people.
-    pub build: String,
+    pub build: ByteString,
     /// As in [`ClientHello::credentials`].
     pub credentials: Bytes,
 }
@@ -111,7 +112,7 @@ pub struct ClientWelcome {
     /// Where the leader was last seen, if anywhere.
     pub leader: Option<LeaderHint>,
     /// Version of the server, for people.
-    pub build: String,
+    pub build: ByteString,
 }
 
 /// The answer to a [`PeerHello`].
@@ -134,7 +135,7 @@ pub struct PeerWelcome {
     /// Longest body of a frame in bytes, either way.
     pub frame_bytes: u32,
     /// Version of the answering node, for people.
-    pub build: String,
+    pub build: ByteString,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -146,7 +147,7 @@ struct ClientHelloMeta {
 impl Body for ClientHello {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { cluster, features, ref name, ref build, ref credentials } = self;
-        let sections = [text(name), text(build), Section::Share(credentials)];
+        let sections = [Section::text(name), Section::text(build), Section::Share(credentials)];
         body::write(sink, header, &ClientHelloMeta { cluster, features }, &sections, &[])
     }
 
@@ -174,7 +175,7 @@ impl Body for PeerHello {
         let &Self { cluster, node_id, node_uuid, boot, to, lane, features, ref build, ref credentials } =
             self;
         let metadata = PeerHelloMeta { cluster, node_id, node_uuid, boot, to, lane, features };
-        body::write(sink, header, &metadata, &[text(build), Section::Share(credentials)], &[])
+        body::write(sink, header, &metadata, &[Section::text(build), Section::Share(credentials)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
@@ -204,8 +205,14 @@ impl Body for ClientWelcome {
         let metadata =
             ClientWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, limits, leader: known };
         match leader {
-            None => body::write(sink, header, &metadata, &[text(build)], &[]),
-            Some(leader) => body::write(sink, header, &metadata, &[text(build), text(&leader.address)], &[]),
+            None => body::write(sink, header, &metadata, &[Section::text(build)], &[]),
+            Some(leader) => body::write(
+                sink,
+                header,
+                &metadata,
+                &[Section::text(build), Section::text(&leader.address)],
+                &[],
+            ),
         }
     }
 
@@ -236,7 +243,7 @@ impl Body for PeerWelcome {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { version, cluster, node_id, node_uuid, boot, features, frame_bytes, ref build } = self;
         let metadata = PeerWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, frame_bytes };
-        body::write(sink, header, &metadata, &[text(build)], &[])
+        body::write(sink, header, &metadata, &[Section::text(build)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
@@ -245,8 +252,4 @@ impl Body for PeerWelcome {
         let build = sections.text()?;
         Ok(Self { version, cluster, node_id, node_uuid, boot, features, frame_bytes, build })
     }
-}
-
-fn text(text: &str) -> Section<'_> {
-    Section::Copy(text.as_bytes())
 }
