@@ -24,7 +24,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::frame::{HEADER_BYTES, Header, Sink};
-use crate::meta::{self, METADATA_CAP};
+use crate::meta;
+pub use crate::meta::METADATA_CAP;
 use crate::{WireError, frame};
 
 /// Bytes before the lengths: two counts.
@@ -92,7 +93,7 @@ pub fn write<S: Sink, M: Serialize>(
 /// The same body by itself, to be nested in a section or sent as a ready frame.
 ///
 /// # Errors
-/// Those of [`write`] that concern the parts of the body; the cap of a type is checked when it is sent.
+/// Those of [`write()`] that concern the parts of the body; the cap of a type is checked when it is sent.
 pub fn to_bytes<M: Serialize>(
     metadata: &M,
     sections: &[Section<'_>],

@@ -16,6 +16,9 @@ macro_rules! counted {
         pub struct $name(NonZeroU64);
 
         impl $name {
+            /// Number 1, where counting starts.
+            pub const FIRST: Self = Self(NonZeroU64::MIN);
+
             /// `None` for zero, which names nothing.
             #[must_use]
             pub const fn new(number: u64) -> Option<Self> {

@@ -584,6 +584,17 @@ fn t13_lose_the_transport_in_every_state() {
 }
 
 #[test]
+fn last_words_that_nobody_can_hear_do_not_keep_a_connection_unfinished() {
+    let mut server = Pair::open().acceptor;
+    feed(&mut server, &bytes_of(&client_hello().into()), 0);
+    assert_eq!(reason(&server).0, Edge::BreakOff);
+    assert!(!server.is_finished(), "a Goodbye waits to be written");
+    server.lost("reset", 0);
+    assert!(server.is_finished());
+    assert_eq!(reason(&server).0, Edge::BreakOff, "the first reason stays");
+}
+
+#[test]
 fn a_ping_is_answered_with_its_call_id_and_payload() {
     let mut pair = Pair::open();
     let asked = ping(100);

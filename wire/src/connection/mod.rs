@@ -322,6 +322,8 @@ impl Connection {
     /// The transport ended. A frame that was cut off is lost with it, and nothing of it was acted on.
     pub fn lost(&mut self, why: &str, now: u64) {
         self.end(Event::TransportLost, goodbye(CloseReason::Lost, why), false, now);
+        // In any state, also when closed: there is nobody left to write to.
+        self.outbox = Outbox::new();
     }
 
     /// When [`tick`](Self::tick) has something to do if nothing else happens before; `None` once closed.

@@ -92,7 +92,7 @@ pub struct PeerHello {
 
 /// The answer to a [`ClientHello`].
 ///
-/// Sections: build, and the leader's address if the leader is known.
+/// Sections: build, leader.address if the leader is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientWelcome {
     /// The protocol version agreed on, as the server computed it.
