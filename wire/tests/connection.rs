@@ -626,6 +626,30 @@ fn a_flood_of_pings_stops_being_read_when_its_answers_are_not() {
 }
 
 #[test]
+fn t12_presume_dead_who_leaves_our_answers_unread_and_say_so() {
+    let mut server = Pair::open().acceptor;
+    let flood = bytes_of(&ping(PING_CAP as usize - 8));
+    while server.wants_read() {
+        feed(&mut server, &flood, 0);
+    }
+    server.tick(IDLE_DEADLINE_MS);
+    assert_eq!(reason(&server), (Edge::PresumeDead, Some(CloseReason::Unread), false));
+}
+
+#[test]
+fn time_may_start_anywhere_even_at_its_end() {
+    let mut pair = Pair::client();
+    pair.now = u64::MAX - 1;
+    pair.dialer = Connection::new(Role::Client(client_hello()), pair.now).unwrap();
+    pair.acceptor = Connection::new(Role::Server(client_welcome()), pair.now).unwrap();
+    pair.settle();
+    assert_eq!(pair.acceptor.deadline(), Some(u64::MAX));
+    pair.acceptor.close(CloseReason::Shutdown, "", u64::MAX);
+    pair.acceptor.tick(u64::MAX);
+    assert_eq!(reason(&pair.acceptor).0, Edge::CutDrain);
+}
+
+#[test]
 fn sending_is_refused_in_words_when_it_cannot_be() {
     let mut greeting = Pair::client().dialer;
     let refused = greeting.send(ping(0).header(), &ping(0));

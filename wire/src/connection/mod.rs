@@ -191,7 +191,7 @@ impl Connection {
         Ok(Self {
             role,
             versions,
-            phase: Phase::Prefacing { until: now + HANDSHAKE_DEADLINE_MS },
+            phase: Phase::Prefacing { until: now.saturating_add(HANDSHAKE_DEADLINE_MS) },
             codec: FrameCodec::greeting(),
             inbound: BytesMut::new(),
             outbox,
@@ -334,8 +334,8 @@ impl Connection {
                 Some(until)
             }
             Phase::Open { .. } => {
-                let ping = self.pinged.unwrap_or(self.heard.1) + KEEPALIVE_MS;
-                Some(ping.min(self.heard.1 + IDLE_DEADLINE_MS))
+                let ping = self.pinged.unwrap_or(self.heard.1).saturating_add(KEEPALIVE_MS);
+                Some(ping.min(self.silent_until()))
             }
             Phase::Closed(_) => None,
         }
@@ -354,18 +354,25 @@ impl Connection {
             Phase::Prefacing { .. } | Phase::Greeting { .. } => {
                 (CloseReason::HandshakeTimeout, HANDSHAKE_DEADLINE_MS)
             }
-            Phase::Open { .. } if now < self.heard.1 + IDLE_DEADLINE_MS => {
+            Phase::Open { .. } if now < self.silent_until() => {
                 self.pinged = Some(now);
                 let ping = Message::Ping(crate::message::Echo::default());
                 // A full outbox is no reason to fail here: the idle deadline will speak for it.
                 let _ = self.send(ping.header(), &ping);
                 return;
             }
+            // We heard nothing because we stopped listening, and we did because our answers are not read.
+            Phase::Open { .. } if !self.wants_read() => (CloseReason::Unread, IDLE_DEADLINE_MS),
             Phase::Open { .. } => (CloseReason::Silence, IDLE_DEADLINE_MS),
             Phase::Draining { .. } => (CloseReason::DrainTimeout, DRAIN_DEADLINE_MS),
             Phase::Closed(_) => return,
         };
         self.end(Event::DeadlinePassed, goodbye(reason, &format!("waited {limit} ms")), false, now);
+    }
+
+    /// When a silence that began with the last byte has lasted too long.
+    fn silent_until(&self) -> u64 {
+        self.heard.1.saturating_add(IDLE_DEADLINE_MS)
     }
 
     /// Notes whether bytes have come since the last look.
@@ -485,9 +492,12 @@ impl Connection {
     /// was the one to say so.
     fn end(&mut self, event: Event, goodbye: Goodbye, by_other_side: bool, now: u64) {
         self.shift(event, now, |old, edge| match (ConnectionMachine::target(edge), old) {
-            (State::Draining, Phase::Open { version }) => {
-                Phase::Draining { until: now + DRAIN_DEADLINE_MS, version, goodbye, by_other_side }
-            }
+            (State::Draining, Phase::Open { version }) => Phase::Draining {
+                until: now.saturating_add(DRAIN_DEADLINE_MS),
+                version,
+                goodbye,
+                by_other_side,
+            },
             // How a drain ends is in the edge; why it began is what people ask for.
             (_, Phase::Draining { goodbye, by_other_side, .. })
                 if matches!(edge, Edge::FinishDrain | Edge::Lose) =>

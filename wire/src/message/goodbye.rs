@@ -43,6 +43,8 @@ numbered! {
         DuplicateNode = 14,
         /// The transport ended without a Goodbye. Never sent; it is what the side left behind notes.
         Lost = 15,
+        /// What was sent stayed unread until nothing more was read from this side either.
+        Unread = 16,
     }
 }
 
