@@ -9,7 +9,8 @@ use holdfast_wire::body::Parts;
 use holdfast_wire::connection::Role;
 use holdfast_wire::message::{ClientHello, ClientWelcome, Features, Lane, Limits, PeerHello, PeerWelcome};
 use holdfast_wire::{
-    Boot, Connection, Frame, FrameCodec, Header, Message, MessageType, NodeId, NodeUuid, Preface,
+    Boot, Connection, Frame, FrameCodec, Header, Message, MessageType, NodeId, NodeIdentity, NodeUuid,
+    Preface,
 };
 
 /// A decoder under test: any bytes go in.
@@ -121,8 +122,8 @@ fn decode(frame: &Frame) {
 }
 
 fn role(side: u8) -> Role {
-    let (node_id, boot) = (NodeId::new(1).unwrap(), Boot::new(1).unwrap());
-    let (node_uuid, features) = (NodeUuid([1; 16]), Features(0));
+    let node = NodeIdentity { id: NodeId::FIRST, uuid: NodeUuid([1; 16]), boot: Boot::FIRST };
+    let features = Features(0);
     match side % 4 {
         0 => Role::Client(ClientHello {
             cluster: None,
@@ -134,9 +135,7 @@ fn role(side: u8) -> Role {
         1 => Role::Server(ClientWelcome {
             version: 1,
             cluster: None,
-            node_id,
-            node_uuid,
-            boot,
+            node,
             features,
             limits: Limits {
                 frame_bytes: 1 << 16,
@@ -149,9 +148,7 @@ fn role(side: u8) -> Role {
         }),
         2 => Role::DialingPeer(PeerHello {
             cluster: None,
-            node_id: NodeId::new(2).unwrap(),
-            node_uuid,
-            boot,
+            node: NodeIdentity { id: NodeId::new(2).unwrap(), ..node },
             to: None,
             lane: Lane::Bulk,
             features,
@@ -161,9 +158,7 @@ fn role(side: u8) -> Role {
         _ => Role::AcceptingPeer(PeerWelcome {
             version: 1,
             cluster: None,
-            node_id,
-            node_uuid,
-            boot,
+            node,
             features,
             frame_bytes: 1 << 16,
             build: "".into(),

@@ -8,7 +8,8 @@ use bytes::{Buf, Bytes};
 use holdfast_wire::connection::{Incoming, Role};
 use holdfast_wire::message::{ClientHello, ClientWelcome, CloseReason, Features, LeaderHint, Limits};
 use holdfast_wire::{
-    Boot, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Message, NodeId, NodeUuid, WireError,
+    Boot, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Message, NodeId, NodeIdentity, NodeUuid,
+    WireError,
 };
 
 /// What the example prints.
@@ -66,7 +67,7 @@ fn carry(out: &mut String, way: &str, from: &mut Connection, to: &mut Connection
         if let Incoming::Accepted(Message::ClientWelcome(welcome)) = incoming
             && let Some(leader) = welcome.leader
         {
-            let _ = writeln!(out, "    accepted by node {}; leader is {}", welcome.node_id, leader.address);
+            let _ = writeln!(out, "    accepted by node {}; leader is {}", welcome.node.id, leader.address);
         }
     }
     report(out, way.rsplit(' ').next().unwrap_or_default(), to, seen);
@@ -100,9 +101,7 @@ fn welcome(cluster: ClusterIdentity) -> ClientWelcome {
     ClientWelcome {
         version: 1,
         cluster: Some(cluster),
-        node_id: NodeId::FIRST,
-        node_uuid: NodeUuid([0xa1; 16]),
-        boot: Boot::FIRST,
+        node: NodeIdentity { id: NodeId::FIRST, uuid: NodeUuid([0xa1; 16]), boot: Boot::FIRST },
         features: Features(0),
         limits: Limits {
             frame_bytes: 16 << 20,

@@ -87,6 +87,24 @@ pub struct ClusterIdentity {
     pub epoch: ClusterEpoch,
 }
 
+/// A node, exactly: what both ends of a peer connection tell each other, and what every answer to a client names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodeIdentity {
+    /// Which node.
+    pub id: NodeId,
+    /// Which data directory of it.
+    pub uuid: NodeUuid,
+    /// Which life of its process.
+    pub boot: Boot,
+}
+
+impl fmt::Display for NodeIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, uuid, boot } = self;
+        write!(f, "{id} (directory {uuid}, boot {boot})")
+    }
+}
+
 /// Which Raft group a frame concerns; 0 today, and for frames that concern the connection itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);

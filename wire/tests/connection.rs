@@ -6,7 +6,9 @@
 mod common;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use common::{CLUSTER, client_hello, client_welcome, encoded, node, peer_hello, peer_welcome, ping, random};
+use common::{
+    CLUSTER, client_hello, client_welcome, encoded, identity, node, peer_hello, peer_welcome, ping, random,
+};
 use holdfast_machine::{Numbered, audit};
 use holdfast_wire::connection::{
     ClusterFact, ConnectionMachine, DRAIN_DEADLINE_MS, Edge, Ended, Facts, HANDSHAKE_DEADLINE_MS,
@@ -18,8 +20,7 @@ use holdfast_wire::message::{
 };
 use holdfast_wire::message_type::{GREETING_CAP, PING_CAP};
 use holdfast_wire::{
-    CallId, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Flag, Flags, Message, NodeUuid, Preface,
-    VersionRange,
+    CallId, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Flag, Flags, Message, Preface, VersionRange,
 };
 
 /// Two connections and the wire between them.
@@ -216,8 +217,8 @@ fn t3_refuse_a_foreign_cluster_and_t5_be_refused_with_its_reason() {
 fn t3_refuse_every_peer_that_should_not_be_here() {
     let epoch = |n| Some(ClusterIdentity { epoch: ClusterEpoch::new(n).unwrap(), ..CLUSTER });
     let ours = peer_welcome();
-    let itself = PeerHello { node_id: ours.node_id, node_uuid: ours.node_uuid, to: None, ..peer_hello() };
-    let twin = PeerHello { node_uuid: NodeUuid([0xee; 16]), ..itself.clone() };
+    let itself = PeerHello { node: ours.node, to: None, ..peer_hello() };
+    let twin = PeerHello { node: identity(1, [0xee; 16], 9), ..itself.clone() };
     for (hello, why) in [
         (PeerHello { cluster: epoch(1), ..peer_hello() }, CloseReason::WrongEpoch),
         (PeerHello { cluster: epoch(3), ..peer_hello() }, CloseReason::WrongEpoch),
@@ -245,12 +246,12 @@ fn t3_refuse_a_welcome_from_the_wrong_place() {
         (client(later), Message::from(client_welcome()), CloseReason::WrongEpoch),
         (
             Role::DialingPeer(peer_hello()),
-            PeerWelcome { node_id: node(3), ..peer_welcome() }.into(),
+            PeerWelcome { node: identity(3, [0xa3; 16], 1), ..peer_welcome() }.into(),
             CloseReason::WrongNode,
         ),
         (
             Role::DialingPeer(PeerHello { to: None, ..peer_hello() }),
-            PeerWelcome { node_id: node(2), ..peer_welcome() }.into(),
+            PeerWelcome { node: identity(2, [0xa2; 16], 1), ..peer_welcome() }.into(),
             CloseReason::DuplicateNode,
         ),
         (

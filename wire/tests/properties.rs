@@ -5,7 +5,7 @@ mod common;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
-use common::{encoded, node, reseal};
+use common::{encoded, identity, node, reseal};
 use holdfast_machine::Numbered;
 use holdfast_wire::body::Parts;
 use holdfast_wire::message::{
@@ -13,8 +13,8 @@ use holdfast_wire::message::{
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{
-    Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, FrameCodec, GroupId, Header, Message,
-    MessageType, NodeUuid, Outbox, Preface,
+    CallId, ClusterEpoch, ClusterId, ClusterIdentity, FrameCodec, GroupId, Header, Message, MessageType,
+    Outbox, Preface,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -37,9 +37,7 @@ fn welcome() -> impl Strategy<Value = PeerWelcome> {
         |(version, cluster, (id, uuid, boot), features, frame_bytes, build)| PeerWelcome {
             version,
             cluster,
-            node_id: node(id),
-            node_uuid: NodeUuid(uuid),
-            boot: Boot::new(boot).unwrap(),
+            node: identity(id, uuid, boot),
             features: Features(features),
             frame_bytes,
             build: build.into(),
@@ -64,9 +62,7 @@ fn message() -> impl Strategy<Value = Message> {
         |(like, to, bulk, credentials)| {
             PeerHello {
                 cluster: like.cluster,
-                node_id: like.node_id,
-                node_uuid: like.node_uuid,
-                boot: like.boot,
+                node: like.node,
                 to: to.map(node),
                 lane: if bulk { Lane::Bulk } else { Lane::Control },
                 features: like.features,
@@ -82,9 +78,7 @@ fn message() -> impl Strategy<Value = Message> {
             ClientWelcome {
                 version: like.version,
                 cluster: like.cluster,
-                node_id: like.node_id,
-                node_uuid: like.node_uuid,
-                boot: like.boot,
+                node: like.node,
                 features: like.features,
                 limits: Limits { frame_bytes, request_bytes, transaction_bytes, transaction_operations },
                 leader: leader.map(|(id, address)| LeaderHint { node_id: node(id), address: address.into() }),

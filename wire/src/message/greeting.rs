@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Body;
 use crate::body::{self, Parts, Section};
 use crate::frame::Sink;
-use crate::{Boot, ClusterIdentity, Header, NodeId, NodeUuid, WireError, meta};
+use crate::{ClusterIdentity, Header, NodeId, NodeIdentity, WireError, meta};
 
 /// What a build can do beyond its protocol version, one bit each. None is defined yet. Bits that this build
 /// does not know are kept and have no effect; both sides use what both have.
@@ -73,11 +73,7 @@ pub struct PeerHello {
     /// The cluster of the caller; `None` before it is formed.
     pub cluster: Option<ClusterIdentity>,
     /// Who is calling.
-    pub node_id: NodeId,
-    /// Which data directory of that node.
-    pub node_uuid: NodeUuid,
-    /// Which life of its process.
-    pub boot: Boot,
+    pub node: NodeIdentity,
     /// Whom it means to reach; `None` if it knows only an address.
     pub to: Option<NodeId>,
     /// What this connection is for.
@@ -100,11 +96,7 @@ pub struct ClientWelcome {
     /// The cluster of the server; `None` before it is formed.
     pub cluster: Option<ClusterIdentity>,
     /// Who answers.
-    pub node_id: NodeId,
-    /// Which data directory of that node.
-    pub node_uuid: NodeUuid,
-    /// Which life of its process.
-    pub boot: Boot,
+    pub node: NodeIdentity,
     /// What the server can do.
     pub features: Features,
     /// What one message may hold.
@@ -125,11 +117,7 @@ pub struct PeerWelcome {
     /// The cluster of the answering node; `None` before it is formed.
     pub cluster: Option<ClusterIdentity>,
     /// Who answers.
-    pub node_id: NodeId,
-    /// Which data directory of that node.
-    pub node_uuid: NodeUuid,
-    /// Which life of its process.
-    pub boot: Boot,
+    pub node: NodeIdentity,
     /// What the answering node can do.
     pub features: Features,
     /// Longest body of a frame in bytes, either way.
@@ -161,9 +149,7 @@ impl Body for ClientHello {
 #[derive(Serialize, Deserialize)]
 struct PeerHelloMeta {
     cluster: Option<ClusterIdentity>,
-    node_id: NodeId,
-    node_uuid: NodeUuid,
-    boot: Boot,
+    node: NodeIdentity,
     to: Option<NodeId>,
     #[serde(with = "meta::number")]
     lane: Lane,
@@ -172,16 +158,15 @@ struct PeerHelloMeta {
 
 impl Body for PeerHello {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self { cluster, node_id, node_uuid, boot, to, lane, features, ref build, ref credentials } =
-            self;
-        let metadata = PeerHelloMeta { cluster, node_id, node_uuid, boot, to, lane, features };
+        let &Self { cluster, node, to, lane, features, ref build, ref credentials } = self;
+        let metadata = PeerHelloMeta { cluster, node, to, lane, features };
         body::write(sink, header, &metadata, &[Section::text(build), Section::Share(credentials)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let PeerHelloMeta { cluster, node_id, node_uuid, boot, to, lane, features } = parts.metadata()?;
+        let PeerHelloMeta { cluster, node, to, lane, features } = parts.metadata()?;
         let (build, credentials) = (sections.text()?, sections.bytes()?);
-        Ok(Self { cluster, node_id, node_uuid, boot, to, lane, features, build, credentials })
+        Ok(Self { cluster, node, to, lane, features, build, credentials })
     }
 }
 
@@ -189,9 +174,7 @@ impl Body for PeerHello {
 struct ClientWelcomeMeta {
     version: u16,
     cluster: Option<ClusterIdentity>,
-    node_id: NodeId,
-    node_uuid: NodeUuid,
-    boot: Boot,
+    node: NodeIdentity,
     features: Features,
     limits: Limits,
     leader: Option<NodeId>,
@@ -199,11 +182,9 @@ struct ClientWelcomeMeta {
 
 impl Body for ClientWelcome {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self { version, cluster, node_id, node_uuid, boot, features, limits, ref leader, ref build } =
-            self;
+        let &Self { version, cluster, node, features, limits, ref leader, ref build } = self;
         let known = leader.as_ref().map(|leader| leader.node_id);
-        let metadata =
-            ClientWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, limits, leader: known };
+        let metadata = ClientWelcomeMeta { version, cluster, node, features, limits, leader: known };
         match leader {
             None => body::write(sink, header, &metadata, &[Section::text(build)], &[]),
             Some(leader) => body::write(
@@ -217,14 +198,13 @@ impl Body for ClientWelcome {
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let ClientWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, limits, leader } =
-            parts.metadata()?;
+        let ClientWelcomeMeta { version, cluster, node, features, limits, leader } = parts.metadata()?;
         let build = sections.text()?;
         let leader = match leader {
             None => None,
             Some(node_id) => Some(LeaderHint { node_id, address: sections.text()? }),
         };
-        Ok(Self { version, cluster, node_id, node_uuid, boot, features, limits, leader, build })
+        Ok(Self { version, cluster, node, features, limits, leader, build })
     }
 }
 
@@ -232,24 +212,21 @@ impl Body for ClientWelcome {
 struct PeerWelcomeMeta {
     version: u16,
     cluster: Option<ClusterIdentity>,
-    node_id: NodeId,
-    node_uuid: NodeUuid,
-    boot: Boot,
+    node: NodeIdentity,
     features: Features,
     frame_bytes: u32,
 }
 
 impl Body for PeerWelcome {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self { version, cluster, node_id, node_uuid, boot, features, frame_bytes, ref build } = self;
-        let metadata = PeerWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, frame_bytes };
+        let &Self { version, cluster, node, features, frame_bytes, ref build } = self;
+        let metadata = PeerWelcomeMeta { version, cluster, node, features, frame_bytes };
         body::write(sink, header, &metadata, &[Section::text(build)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let PeerWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, frame_bytes } =
-            parts.metadata()?;
+        let PeerWelcomeMeta { version, cluster, node, features, frame_bytes } = parts.metadata()?;
         let build = sections.text()?;
-        Ok(Self { version, cluster, node_id, node_uuid, boot, features, frame_bytes, build })
+        Ok(Self { version, cluster, node, features, frame_bytes, build })
     }
 }

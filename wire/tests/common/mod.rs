@@ -9,7 +9,8 @@ use holdfast_wire::message::{
     PeerWelcome,
 };
 use holdfast_wire::{
-    Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, Header, Message, NodeId, NodeUuid,
+    Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, Header, Message, NodeId, NodeIdentity,
+    NodeUuid,
 };
 
 pub(crate) const CLUSTER: ClusterIdentity = ClusterIdentity {
@@ -19,6 +20,10 @@ pub(crate) const CLUSTER: ClusterIdentity = ClusterIdentity {
 
 pub(crate) fn node(id: u64) -> NodeId {
     NodeId::new(id).unwrap()
+}
+
+pub(crate) fn identity(id: u64, uuid: [u8; 16], boot: u64) -> NodeIdentity {
+    NodeIdentity { id: node(id), uuid: NodeUuid(uuid), boot: Boot::new(boot).unwrap() }
 }
 
 pub(crate) fn client_hello() -> ClientHello {
@@ -34,9 +39,7 @@ pub(crate) fn client_hello() -> ClientHello {
 pub(crate) fn peer_hello() -> PeerHello {
     PeerHello {
         cluster: Some(CLUSTER),
-        node_id: node(2),
-        node_uuid: NodeUuid([0xb2; 16]),
-        boot: Boot::new(7).unwrap(),
+        node: identity(2, [0xb2; 16], 7),
         to: Some(node(1)),
         lane: Lane::Control,
         features: Features(0),
@@ -49,9 +52,7 @@ pub(crate) fn client_welcome() -> ClientWelcome {
     ClientWelcome {
         version: 1,
         cluster: Some(CLUSTER),
-        node_id: node(1),
-        node_uuid: NodeUuid([0xa1; 16]),
-        boot: Boot::new(3).unwrap(),
+        node: identity(1, [0xa1; 16], 3),
         features: Features(0),
         limits: Limits {
             frame_bytes: 16 << 20,
@@ -68,9 +69,7 @@ pub(crate) fn peer_welcome() -> PeerWelcome {
     PeerWelcome {
         version: 1,
         cluster: Some(CLUSTER),
-        node_id: node(1),
-        node_uuid: NodeUuid([0xa1; 16]),
-        boot: Boot::new(3).unwrap(),
+        node: identity(1, [0xa1; 16], 3),
         features: Features(0),
         frame_bytes: 16 << 20,
         build: "0.1.0".into(),
