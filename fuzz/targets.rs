@@ -4,10 +4,14 @@
 //! Two things run them: `cargo fuzz run -s none NAME` (stable Rust; needs `cargo install cargo-fuzz` and a C++
 //! compiler), guided by coverage; and `wire/tests/fuzz_targets.rs`, over mutated golden bytes, so that they cannot rot.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use holdfast_machine::Numbered;
 use holdfast_wire::body::Parts;
 use holdfast_wire::connection::Role;
-use holdfast_wire::message::{ClientHello, ClientWelcome, Features, Lane, Limits, PeerHello, PeerWelcome};
+use holdfast_wire::message::{
+    ClientHello, ClientWelcome, CloseReason, Credentials, Echo, Features, Lane, Limits, PeerHello,
+    PeerWelcome,
+};
 use holdfast_wire::{
     Boot, Connection, Frame, FrameCodec, Header, Message, MessageType, NodeId, NodeIdentity, NodeUuid,
     Preface,
@@ -48,37 +52,29 @@ pub fn frames(data: &[u8]) {
 /// A body of any type: the first byte chooses the type.
 pub fn message(data: &[u8]) {
     let Some((number, body)) = data.split_first() else { return };
-    let types = [
-        MessageType::ClientHello,
-        MessageType::PeerHello,
-        MessageType::ClientWelcome,
-        MessageType::PeerWelcome,
-        MessageType::Goodbye,
-        MessageType::Ping,
-        MessageType::Pong,
-    ];
-    let header = Header::of(types[usize::from(*number) % types.len()]);
+    let header = Header::of(MessageType::ALL[usize::from(*number) % MessageType::ALL.len()]);
     decode(&Frame { header, body: Bytes::copy_from_slice(body) });
 }
 
 /// Bodies inside bodies, as deep as they go.
 pub fn nested(data: &[u8]) {
     fn descend(parts: &Parts) {
-        let _ = parts.extensions(|tag, _| Ok(tag % 3 == 0));
         let mut sections = parts.sections();
         while sections.left() > 0 {
             match sections.nested() {
                 Ok(inner) => descend(&inner),
-                Err(_) => break,
+                Err(_) => return,
             }
         }
+        let _ = sections.finish(|tag, _| Ok(tag % 3 == 0));
     }
     if let Ok(parts) = Parts::parse(Bytes::copy_from_slice(data)) {
         descend(&parts);
     }
 }
 
-/// A whole connection: the first byte chooses the side, the second how many bytes come at a time.
+/// A whole connection: the first byte chooses the side and when its owner does what, the second how many bytes come at
+/// a time.
 pub fn connection(data: &[u8]) {
     let [side, step, rest @ ..] = data else { return };
     let Ok(mut connection) = Connection::new(role(*side), 0) else { return };
@@ -86,10 +82,24 @@ pub fn connection(data: &[u8]) {
     if let Some(frames) = rest.get_mut(8..) {
         reseal(frames);
     }
-    for (now, piece) in rest.chunks(usize::from(*step) + 1).enumerate() {
+    for (turn, piece) in rest.chunks(usize::from(*step) + 1).enumerate() {
+        let now = turn as u64 * 500;
         connection.buffer().extend_from_slice(piece);
-        while connection.next(now as u64).is_some() {}
-        connection.tick(now as u64 * 500);
+        while connection.next(now).is_some() {}
+        match (usize::from(*side) + turn) % 32 {
+            7 => connection.close(CloseReason::Shutdown, "", now),
+            9 => connection.drained(now),
+            11 => {
+                let ping = Message::Ping(Echo::default());
+                let _ = connection.send(ping.header(), &ping);
+            }
+            13 => {
+                let waiting = connection.outbox().remaining();
+                connection.outbox().advance(waiting);
+            }
+            _ => {}
+        }
+        connection.tick(now);
     }
     connection.lost("end of input", u64::MAX / 2);
     assert!(connection.is_finished());
@@ -130,7 +140,7 @@ fn role(side: u8) -> Role {
             features,
             name: "".into(),
             build: "".into(),
-            credentials: Bytes::new(),
+            credentials: Credentials::default(),
         }),
         1 => Role::Server(ClientWelcome {
             version: 1,
@@ -150,10 +160,10 @@ fn role(side: u8) -> Role {
             cluster: None,
             node: NodeIdentity { id: NodeId::new(2).unwrap(), ..node },
             to: None,
-            lane: Lane::Bulk,
+            lane: Lane::Bulk.number(),
             features,
             build: "".into(),
-            credentials: Bytes::new(),
+            credentials: Credentials::default(),
         }),
         _ => Role::AcceptingPeer(PeerWelcome {
             version: 1,

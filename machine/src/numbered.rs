@@ -57,59 +57,40 @@ pub trait Numbered: Copy + Eq + fmt::Debug + 'static {
     }
 }
 
-/// Refuses, at compile time, a family of numbers with a gap, a number used twice or a number that belongs
-/// to no family. [`numbered!`](crate::numbered!) calls it; nothing else needs to.
+/// Refuses, at compile time, numbers with a gap, used twice, out of order or belonging to no family.
+/// [`numbered!`](crate::numbered!) calls it; nothing else needs to. Both lists are in ascending order.
 ///
 /// # Panics
 /// With the reason, which the compiler reports as `E0080` since it is called in a constant.
 pub const fn assert_dense(live: &[u64], retired: &[u64], families: &[(&str, u64, u64)]) {
-    let total = live.len() + retired.len();
-    let mut placed = 0;
-    let mut family = 0;
-    while family < families.len() {
+    let (mut i, mut j, mut family) = (0, 0, 0);
+    let mut want = families[0].1;
+    while i < live.len() || j < retired.len() {
+        let number = if j == retired.len() || (i < live.len() && live[i] < retired[j]) {
+            i += 1;
+            live[i - 1]
+        } else {
+            j += 1;
+            retired[j - 1]
+        };
+        while family + 1 < families.len() && number > families[family].2 {
+            assert!(families[family].2 < families[family + 1].1, "families of numbers overlap");
+            family += 1;
+            want = families[family].1;
+        }
         let (_, first, last) = families[family];
         assert!(first <= last, "a family of numbers ends before it starts");
-        if family > 0 {
-            assert!(families[family - 1].2 < first, "families of numbers overlap or are out of order");
-        }
-        let mut here = 0;
-        let mut i = 0;
-        while i < total {
-            let number = nth(live, retired, i);
-            if first <= number && number <= last {
-                here += 1;
-            }
-            i += 1;
-        }
-        let mut want = first;
-        while want < first + here {
-            let mut hits = 0;
-            i = 0;
-            while i < total {
-                if nth(live, retired, i) == want {
-                    hits += 1;
-                }
-                i += 1;
-            }
-            assert!(hits <= 1, "a number is used twice");
-            assert!(hits == 1, "numbers leave a gap");
-            want += 1;
-        }
-        placed += here;
-        family += 1;
+        assert!(first <= number && number <= last, "a number belongs to no family");
+        assert!(number >= want, "a number is used twice, or stands out of order");
+        assert!(number == want, "numbers leave a gap");
+        want += 1;
     }
-    assert!(placed == total as u64, "a number belongs to no family");
-}
-
-/// The live numbers followed by the retired ones, as one list.
-const fn nth(live: &[u64], retired: &[u64], i: usize) -> u64 {
-    if i < live.len() { live[i] } else { retired[i - live.len()] }
 }
 
 /// Declares an enum with explicit, permanent numbers; see [`Numbered`] for what it provides.
 ///
 /// Every variant carries a doc comment, which becomes its caption in generated pages, and a number.
-/// `retired` lists numbers that had a meaning once; `families` splits the range into named blocks, each
+/// Numbers ascend. `retired` lists those that had a meaning once; `families` splits the range into named blocks, each
 /// dense from its first number. Without `families` the numbers are dense from 1, so 0 never decodes.
 ///
 /// ```

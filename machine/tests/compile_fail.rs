@@ -54,5 +54,5 @@ fn each_bad_declaration_fails_with_its_own_error_code() {
         seen += 1;
     }
     std::fs::remove_dir_all(&out).expect("the test's own directory can be removed");
-    assert_eq!(seen, 10, "cases in compile_fail/");
+    assert_eq!(seen, 13, "cases in compile_fail/");
 }

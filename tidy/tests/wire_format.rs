@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use holdfast_machine::{Numbered, render};
 use holdfast_tidy::layout::{self, Types};
 use holdfast_tidy::{blocks, symbols, workspace};
 use holdfast_wire::frame::{FIELDS, Flag};
-use holdfast_wire::message::{ClientHello, CloseReason, Features, Lane};
+use holdfast_wire::message::{ClientHello, CloseReason, Credentials, Features, Lane};
 use holdfast_wire::{
     ClusterEpoch, ClusterId, ClusterIdentity, Message, MessageType, Preface, VersionRange, body, connection,
     message_type, outbox,
@@ -98,20 +98,23 @@ fn message_types() -> String {
 
 /// Named limits with their values, and the reason that stands beside each in the code.
 fn limits() -> String {
-    let rows: [(&str, &str, u64); 13] = [
+    let rows = [
         ("wire/src/message_type.rs", "GREETING_CAP", message_type::GREETING_CAP.into()),
+        ("wire/src/message_type.rs", "TEXT_CAP", message_type::TEXT_CAP.into()),
         ("wire/src/message_type.rs", "PING_CAP", message_type::PING_CAP.into()),
         ("wire/src/message_type.rs", "SKIPPABLE_CAP", message_type::SKIPPABLE_CAP.into()),
         ("wire/src/message_type.rs", "BODY_CAP", message_type::BODY_CAP.into()),
         ("wire/src/meta.rs", "METADATA_CAP", body::METADATA_CAP as u64),
         ("wire/src/body.rs", "MAX_DEPTH", body::MAX_DEPTH.into()),
         ("wire/src/outbox.rs", "SHARE_BYTES", outbox::SHARE_BYTES as u64),
-        ("wire/src/connection/mod.rs", "HANDSHAKE_DEADLINE_MS", connection::HANDSHAKE_DEADLINE_MS),
-        ("wire/src/connection/mod.rs", "IDLE_DEADLINE_MS", connection::IDLE_DEADLINE_MS),
-        ("wire/src/connection/mod.rs", "KEEPALIVE_MS", connection::KEEPALIVE_MS),
-        ("wire/src/connection/mod.rs", "DRAIN_DEADLINE_MS", connection::DRAIN_DEADLINE_MS),
-        ("wire/src/connection/mod.rs", "HIGH_WATER_BYTES", connection::HIGH_WATER_BYTES as u64),
-        ("wire/src/connection/mod.rs", "OUTBOX_BYTES_MAX", connection::OUTBOX_BYTES_MAX as u64),
+        ("wire/src/connection/limits.rs", "HANDSHAKE_DEADLINE_MS", connection::HANDSHAKE_DEADLINE_MS),
+        ("wire/src/connection/limits.rs", "IDLE_DEADLINE_MS", connection::IDLE_DEADLINE_MS),
+        ("wire/src/connection/limits.rs", "KEEPALIVE_MS", connection::KEEPALIVE_MS),
+        ("wire/src/connection/limits.rs", "DRAIN_DEADLINE_MS", connection::DRAIN_DEADLINE_MS),
+        ("wire/src/connection/limits.rs", "LINGER_MS", connection::LINGER_MS),
+        ("wire/src/connection/limits.rs", "HIGH_WATER_BYTES", connection::HIGH_WATER_BYTES as u64),
+        ("wire/src/connection/limits.rs", "OUTBOX_BYTES_MAX", connection::OUTBOX_BYTES_MAX as u64),
+        ("wire/src/connection/limits.rs", "DETAIL_BYTES_MAX", connection::DETAIL_BYTES_MAX as u64),
     ];
     let mut out = String::from("| limit | value | what it limits, and why |\n|---|---|---|\n");
     for (path, name, value) in rows {
@@ -153,7 +156,7 @@ fn hexdump(types: &Types) -> String {
         features: Features(0),
         name: "billing".into(),
         build: "0.1.0".into(),
-        credentials: Bytes::new(),
+        credentials: Credentials::default(),
     });
     let mut frame = BytesMut::new();
     hello.encode(hello.header(), &mut frame).expect("a sample can be encoded");

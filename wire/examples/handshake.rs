@@ -6,7 +6,9 @@ use std::fmt::Write;
 
 use bytes::{Buf, Bytes};
 use holdfast_wire::connection::{Incoming, Role};
-use holdfast_wire::message::{ClientHello, ClientWelcome, CloseReason, Features, LeaderHint, Limits};
+use holdfast_wire::message::{
+    ClientHello, ClientWelcome, CloseReason, Credentials, Features, LeaderHint, Limits,
+};
 use holdfast_wire::{
     Boot, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Message, NodeId, NodeIdentity, NodeUuid,
     WireError,
@@ -93,7 +95,7 @@ fn hello(cluster: ClusterIdentity) -> ClientHello {
         features: Features(0),
         name: "billing".into(),
         build: "0.1.0".into(),
-        credentials: Bytes::new(),
+        credentials: Credentials::default(),
     }
 }
 

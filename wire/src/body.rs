@@ -48,10 +48,19 @@ pub enum Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Text, which may be shared.
-    #[must_use]
-    pub fn text(text: &'a ByteString) -> Self {
-        Self::Share(text.as_bytes())
+    /// Text of at most `limit` bytes, which may be shared.
+    ///
+    /// # Errors
+    /// [`WireError::Unencodable`] if it is longer.
+    pub fn text(text: &'a ByteString, limit: u32) -> Result<Self, WireError> {
+        match text.len() {
+            count if count > limit as usize => Err(WireError::Unencodable {
+                what: "bytes of text",
+                count: count as u64,
+                limit: limit.into(),
+            }),
+            _ => Ok(Self::Share(text.as_bytes())),
+        }
     }
 
     /// What it holds.
@@ -120,9 +129,7 @@ fn write_head<M: Serialize>(
     for section in sections {
         out.put_u32_le(fits("bytes of a section", section.bytes().len(), u32::MAX.into(), u32::try_from)?);
     }
-    let before = out.len();
-    meta::encode(metadata, out)?;
-    let length = fits("bytes of metadata", out.len() - before, METADATA_CAP as u64, u16::try_from)?;
+    let length = meta::encode(metadata, out)?;
     if let Some(mut field) = out.get_mut(start..) {
         field.put_u16_le(length);
     }
@@ -231,13 +238,8 @@ impl Parts {
         Sections { parts: self, next: 0, at: self.sections_at }
     }
 
-    /// Walks the extensions. `known` is given each tag and value, and says whether it knows the tag.
-    /// Returns how many were skipped.
-    ///
-    /// # Errors
-    /// [`WireError::TrailingBytes`], [`WireError::ExtensionOrder`], [`WireError::UnknownExtension`], and those
-    /// of `known`.
-    pub fn extensions(
+    /// Walks the extensions; see [`Sections::finish`].
+    fn extensions(
         &self,
         mut known: impl FnMut(u16, Bytes) -> Result<bool, WireError>,
     ) -> Result<u64, WireError> {
@@ -300,13 +302,17 @@ impl Sections<'_> {
         Ok(self.parts.body.slice(from..self.at))
     }
 
-    /// The next section as text.
+    /// The next section as text of at most `limit` bytes.
     ///
     /// # Errors
-    /// [`WireError::MissingSection`] and [`WireError::NotText`].
-    pub fn text(&mut self) -> Result<ByteString, WireError> {
+    /// [`WireError::MissingSection`], [`WireError::TextOverCap`] and [`WireError::NotText`].
+    pub fn text(&mut self, limit: u32) -> Result<ByteString, WireError> {
         let start = self.parts.base + self.at as u64;
         let bytes = self.bytes()?;
+        if bytes.len() > limit as usize {
+            let (length, limit) = (bytes.len() as u64, limit.into());
+            return Err(WireError::TextOverCap { offset: start, length, limit });
+        }
         if let Err(error) = std::str::from_utf8(&bytes) {
             return Err(WireError::NotText { offset: start + error.valid_up_to() as u64 });
         }
@@ -326,13 +332,15 @@ impl Sections<'_> {
         Parts::outline(self.bytes()?, offset, depth)
     }
 
-    /// Says that all sections have been taken.
+    /// Says that all sections have been taken, and walks the extensions, so that nothing of a body stays unread: `known`
+    /// is given each tag and value, and says whether it knows the tag. Returns how many were skipped.
     ///
     /// # Errors
-    /// [`WireError::ExtraSections`] if not.
-    pub fn finish(self) -> Result<(), WireError> {
+    /// [`WireError::ExtraSections`] if sections are left; [`WireError::TrailingBytes`], [`WireError::ExtensionOrder`],
+    /// [`WireError::UnknownExtension`], and those of `known`.
+    pub fn finish(self, known: impl FnMut(u16, Bytes) -> Result<bool, WireError>) -> Result<u64, WireError> {
         match self.left() {
-            0 => Ok(()),
+            0 => self.parts.extensions(known),
             extra => Err(WireError::ExtraSections { offset: self.parts.base + self.at as u64, extra }),
         }
     }

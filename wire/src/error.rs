@@ -122,7 +122,29 @@ pub enum WireError {
         allowed: u16,
     },
 
-    /// The stream ended inside a preface, a frame or a body.
+    /// A message about the connection itself names a group or a call.
+    #[error("byte 12: {message_type} belongs to no group and no call, and names group {group}, call {call}")]
+    Addressed {
+        /// The type found.
+        message_type: MessageType,
+        /// The group named.
+        group: u32,
+        /// The call named.
+        call: u64,
+    },
+
+    /// A text is longer than any of its kind.
+    #[error("byte {offset}: {length} bytes of text are over the limit of {limit}")]
+    TextOverCap {
+        /// Where the text begins.
+        offset: u64,
+        /// Its length.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// The stream ended inside a frame, or a length points beyond the end of a body.
     #[error("byte {offset}: cut off: {need} bytes needed, {have} there")]
     Truncated {
         /// Where the piece that is cut off begins.
@@ -250,6 +272,7 @@ impl WireError {
             | Self::MissingSection { offset, .. }
             | Self::ExtraSections { offset, .. }
             | Self::NotText { offset }
+            | Self::TextOverCap { offset, .. }
             | Self::TrailingBytes { offset, .. }
             | Self::UnknownExtension { offset, .. }
             | Self::ExtensionOrder { offset, .. }
@@ -265,6 +288,7 @@ impl WireError {
             | Self::RetiredType { .. }
             | Self::NotInVersion { .. }
             | Self::BadFlags { .. }
+            | Self::Addressed { .. }
             | Self::Unencodable { .. } => {}
         }
         self
@@ -283,6 +307,9 @@ pub enum CodecError {
         #[source]
         error: WireError,
     },
+    /// What was to be sent cannot be made into a frame; nothing was written.
+    #[error(transparent)]
+    Unencodable(WireError),
     /// The transport failed.
     #[error(transparent)]
     Io(#[from] io::Error),

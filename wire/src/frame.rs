@@ -59,7 +59,7 @@ pub const FIELDS: [Field; 6] = [
     Field { name: "type", bytes: 2, meaning: "message type; 0 is never valid" },
     Field { name: "flags", bytes: 2, meaning: "see the table of flags; unknown bits are refused" },
     Field { name: "group", bytes: 4, meaning: "Raft group; 0 today, and for the connection itself" },
-    Field { name: "call", bytes: 8, meaning: "call id, repeated by replies and pushes; 0 wants no reply" },
+    Field { name: "call", bytes: 8, meaning: "call id, repeated by replies and pushes; 0: no call" },
 ];
 
 numbered! {
@@ -156,6 +156,7 @@ pub struct Frame {
 pub struct FrameCodec {
     limit: u32,
     position: u64,
+    frame_at: u64,
     skipped: u64,
 }
 
@@ -163,7 +164,7 @@ impl FrameCodec {
     /// A codec for a connection on which nobody has said Hello yet: bodies up to [`GREETING_CAP`].
     #[must_use]
     pub fn greeting() -> Self {
-        Self { limit: GREETING_CAP, position: 0, skipped: 0 }
+        Self { limit: GREETING_CAP, position: 0, frame_at: 0, skipped: 0 }
     }
 
     /// A codec that takes whatever the caps of the message types allow.
@@ -172,7 +173,7 @@ impl FrameCodec {
         Self { limit: BODY_CAP, ..Self::greeting() }
     }
 
-    /// Bodies of up to `limit` bytes from now on; never above [`BODY_CAP`].
+    /// Takes in bodies of up to `limit` bytes from now on; never above [`BODY_CAP`].
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit.min(BODY_CAP);
     }
@@ -181,6 +182,12 @@ impl FrameCodec {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Where on the connection the frame began that [`next`](Self::next) yielded or refused last.
+    #[must_use]
+    pub fn frame_at(&self) -> u64 {
+        self.frame_at
     }
 
     /// Frames of unknown types that were skipped so far.
@@ -193,10 +200,12 @@ impl FrameCodec {
     ///
     /// # Errors
     /// Whatever is wrong with the frame at the front, which stays there.
+    #[expect(clippy::indexing_slicing, reason = "`whole` has seen that all of the frame is there")]
     pub fn next(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, WireError> {
         loop {
+            self.frame_at = self.position;
             let Some(total) = self.whole(src)? else { return Ok(None) };
-            let header = read_header(src, total)?;
+            let header = read_header(&src[..total])?;
             let frame = src.split_to(total).freeze();
             self.position += total as u64;
             match header {
@@ -238,7 +247,7 @@ impl FrameCodec {
 
     /// What [`Decoder::Error`] says of an error in the frame at the front.
     fn at(&self, error: WireError) -> CodecError {
-        CodecError::Wire { frame_at: self.position, error }
+        CodecError::Wire { frame_at: self.frame_at, error }
     }
 }
 
@@ -258,18 +267,14 @@ fn make_room(src: &mut BytesMut, total: usize) {
     }
 }
 
-/// Checks the first `total` bytes of `src`, which are a whole frame. `None` means: skip it.
-fn read_header(src: &[u8], total: usize) -> Result<Option<Header>, WireError> {
-    let Some((head, covered)) = src.get(..total).and_then(<[u8]>::split_first_chunk::<UNCOVERED_BYTES>)
-    else {
-        return Ok(None);
-    };
-    let [.., a, b, c, d] = *head;
-    let (found, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(covered));
+/// Checks a whole frame, which is at least a header. `None` means: skip it.
+fn read_header(frame: &[u8]) -> Result<Option<Header>, WireError> {
+    let mut fields = frame;
+    let (_length, found) = (fields.get_u32_le(), fields.get_u32_le());
+    let computed = crc32fast::hash(fields);
     if found != computed {
-        return Err(WireError::Checksum { found, computed, end: total as u64 });
+        return Err(WireError::Checksum { found, computed, end: frame.len() as u64 });
     }
-    let mut fields = covered;
     let (number, flags) = (fields.get_u16_le(), fields.get_u16_le());
     let (group, call) = (GroupId(fields.get_u32_le()), CallId(fields.get_u64_le()));
     let Some(message_type) = MessageType::from_number(number) else {
@@ -278,8 +283,9 @@ fn read_header(src: &[u8], total: usize) -> Result<Option<Header>, WireError> {
         }
         return Err(unknown(number, MessageType::RETIRED));
     };
-    check_flags(message_type, Flags(flags))?;
-    Ok(Some(Header { message_type, flags: Flags(flags), group, call }))
+    let header = Header { message_type, flags: Flags(flags), group, call };
+    check(header)?;
+    Ok(Some(header))
 }
 
 /// What to call a number that no live type has.
@@ -298,7 +304,12 @@ fn legal_flags(message_type: MessageType) -> (Flags, Flags) {
     (required, required.and(spec.optional))
 }
 
-fn check_flags(message_type: MessageType, flags: Flags) -> Result<(), WireError> {
+/// That a message of this type may have this header, on its way in or out.
+fn check(header: Header) -> Result<(), WireError> {
+    let Header { message_type, flags, group, call } = header;
+    if message_type.is_handshake() && (group, call) != (GroupId(0), CallId(0)) {
+        return Err(WireError::Addressed { message_type, group: group.0, call: call.0 });
+    }
     let (required, allowed) = legal_flags(message_type);
     if flags.0 & required.0 != required.0 || flags.0 & !allowed.0 != 0 {
         return Err(WireError::BadFlags {
@@ -341,14 +352,14 @@ impl Sink for BytesMut {
 ///
 /// # Errors
 /// Those of `head`, [`WireError::OverCap`] if the body is over the cap of its type or of the sink, and
-/// [`WireError::BadFlags`]. Nothing has then been written.
+/// [`WireError::BadFlags`] or [`WireError::Addressed`]. Nothing has then been written.
 pub(crate) fn write<S: Sink>(
     sink: &mut S,
     header: Header,
     head: impl FnOnce(&mut BytesMut) -> Result<(), WireError>,
     rest: &[Section<'_>],
 ) -> Result<(), WireError> {
-    check_flags(header.message_type, header.flags)?;
+    check(header)?;
     let limit = sink.limit();
     let out = sink.scratch();
     let start = out.len();
@@ -425,7 +436,7 @@ impl Encoder<Frame> for FrameCodec {
 
     fn encode(&mut self, frame: Frame, dst: &mut BytesMut) -> Result<(), CodecError> {
         let encoded = write(dst, frame.header, |_| Ok(()), &[Section::Share(&frame.body)]);
-        encoded.map_err(|error| self.at(error))
+        encoded.map_err(CodecError::Unencodable)
     }
 }
 
@@ -438,7 +449,7 @@ impl Encoder<(Header, &Message)> for FrameCodec {
         (header, message): (Header, &Message),
         dst: &mut BytesMut,
     ) -> Result<(), CodecError> {
-        message.encode(header, dst).map_err(|error| self.at(error))
+        message.encode(header, dst).map_err(CodecError::Unencodable)
     }
 }
 

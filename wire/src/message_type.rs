@@ -20,11 +20,11 @@ numbered! {
         ClientWelcome = 3,
         /// Answer to a peer's Hello: version and identity.
         PeerWelcome = 4,
-        /// Last frame of either side: why the connection ends.
+        /// The sender opens no more calls, and why. Replies to calls in flight may still follow it.
         Goodbye = 5,
-        /// Asks for a Pong with the same payload: keeps an idle connection alive, measures a round trip.
+        /// Asks for a Pong with the same group, call and payload: keeps a quiet connection alive, measures a round trip.
         Ping = 6,
-        /// The answer to a Ping.
+        /// The answer to a Ping, also to one with call 0.
         Pong = 7,
     }
     families { "connection" = 1..=99 }
@@ -69,7 +69,8 @@ pub struct Spec {
     /// The protocol version that introduced it.
     pub since: u16,
     /// Whether a receiver that does not know it may skip it. Such a frame carries the flag
-    /// [`Flag::MayIgnore`], since who does not know the type cannot look here.
+    /// [`Flag::MayIgnore`], since who does not know the type cannot look here, and never wants a reply, since who skips it
+    /// gives none.
     pub may_skip: bool,
     /// Flags it carries in every frame.
     pub required: Flags,
@@ -79,9 +80,13 @@ pub struct Spec {
 
 const KIB: u32 = 1024;
 
-/// Cap of the messages that an unknown caller may send. Small, because it is all the memory that somebody
-/// who has not said who they are can claim; and no name, build or credential needs more.
-pub const GREETING_CAP: u32 = 4 * KIB;
+/// Cap of the messages of the handshake and the end. It is all the memory that somebody who has not said who they are
+/// can claim, and it is frozen with the Hello, so it leaves room for the credentials of later builds: signed tokens and
+/// tickets are up to some 12 KiB long.
+pub const GREETING_CAP: u32 = 16 * KIB;
+
+/// Longest name, build or address in a greeting: enough for a host name of 253 bytes and less than a page of a log.
+pub const TEXT_CAP: u32 = 256;
 
 /// Cap of a Ping: enough to measure how a round trip grows with the size of a value.
 pub const PING_CAP: u32 = 16 * KIB;
@@ -108,6 +113,19 @@ impl MessageType {
             Self::Ping => row(Any, PING_CAP, 1),
             Self::Pong => Spec { required: Flags::of(Flag::Reply), ..row(Any, PING_CAP, 1) },
         }
+    }
+
+    /// Hello or Welcome: said once, before anything else.
+    pub(crate) const fn is_greeting(self) -> bool {
+        match self {
+            Self::ClientHello | Self::PeerHello | Self::ClientWelcome | Self::PeerWelcome => true,
+            Self::Goodbye | Self::Ping | Self::Pong => false,
+        }
+    }
+
+    /// Said by the connection itself and about itself: greetings and Goodbye. They belong to no group and no call.
+    pub(crate) const fn is_handshake(self) -> bool {
+        self.is_greeting() || matches!(self, Self::Goodbye)
     }
 
     /// The highest live number, for messages to people.

@@ -23,11 +23,11 @@ pub const METADATA_CAP: usize = 1024;
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<METADATA_CAP>> =
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<METADATA_CAP>();
 
-/// Appends the metadata to `out`.
+/// Appends the metadata to `out`, and returns its length.
 ///
 /// # Errors
 /// [`WireError::Unencodable`] if it is longer than [`METADATA_CAP`]; `out` may then hold a part of it.
-pub(crate) fn encode<M: Serialize>(metadata: &M, out: &mut BytesMut) -> Result<(), WireError> {
+pub(crate) fn encode<M: Serialize>(metadata: &M, out: &mut BytesMut) -> Result<u16, WireError> {
     struct Append<'a>(&'a mut BytesMut);
     impl Writer for Append<'_> {
         fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
@@ -40,14 +40,14 @@ pub(crate) fn encode<M: Serialize>(metadata: &M, out: &mut BytesMut) -> Result<(
     // written; a metadata struct of an unsupported shape fails the golden test of its message.
     let written = bincode::serde::encode_into_writer(metadata, Append(out), CONFIG);
     let count = out.len() - start;
-    if written.is_err() || count > METADATA_CAP {
-        return Err(WireError::Unencodable {
+    match u16::try_from(count) {
+        Ok(length) if written.is_ok() && count <= METADATA_CAP => Ok(length),
+        Ok(_) | Err(_) => Err(WireError::Unencodable {
             what: "bytes of metadata",
             count: count as u64,
             limit: METADATA_CAP as u64,
-        });
+        }),
     }
-    Ok(())
 }
 
 /// The metadata in `bytes`, all of them.
@@ -87,36 +87,5 @@ pub(crate) fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> 
             }
             other => WireError::Metadata { offset, why: other.to_string() },
         }),
-    }
-}
-
-/// `#[serde(with = "meta::number")]`: a numbered enum as its number, so that its bytes do not depend on
-/// the order of its variants.
-pub(crate) mod number {
-    use std::any::type_name;
-    use std::fmt::Display;
-
-    use holdfast_machine::Numbered;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<N, S>(value: &N, to: S) -> Result<S::Ok, S::Error>
-    where
-        N: Numbered<Number: Serialize>,
-        S: Serializer,
-    {
-        value.number().serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, N, D>(from: D) -> Result<N, D::Error>
-    where
-        N: Numbered<Number: Deserialize<'de> + Display>,
-        D: Deserializer<'de>,
-    {
-        let number = N::Number::deserialize(from)?;
-        N::from_number(number).ok_or_else(|| {
-            let name = type_name::<N>().rsplit("::").next().unwrap_or_default();
-            D::Error::custom(format_args!("{number} is no {name} that this build knows"))
-        })
     }
 }

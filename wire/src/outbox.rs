@@ -18,14 +18,27 @@ use crate::message_type::BODY_CAP;
 pub const SHARE_BYTES: usize = 4096;
 
 /// Bytes to be written, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     /// Pieces that are complete.
     ready: VecDeque<Bytes>,
     /// What follows them, still being appended to.
     tail: BytesMut,
     ready_bytes: usize,
-    limit: Option<u32>,
+    /// The most that `tail` has held since it was made: its capacity shrinks as it is read, its memory does not.
+    tail_most: usize,
+    written: u64,
+    limit: u32,
+}
+
+/// An empty tail that holds more than this is given back: a burst must not cost a quiet connection its memory.
+const KEPT_BYTES: usize = 64 * 1024;
+
+impl Default for Outbox {
+    fn default() -> Self {
+        let (ready, tail) = (VecDeque::new(), BytesMut::new());
+        Self { ready, tail, ready_bytes: 0, tail_most: 0, written: 0, limit: BODY_CAP }
+    }
 }
 
 impl Outbox {
@@ -37,7 +50,13 @@ impl Outbox {
 
     /// Refuses frames with bodies above `limit` bytes from now on: what the other side said it takes.
     pub fn set_limit(&mut self, limit: u32) {
-        self.limit = Some(limit);
+        self.limit = limit;
+    }
+
+    /// Bytes written so far: all that [`advance`](Buf::advance) has passed over.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Moves what was appended so far behind the complete pieces.
@@ -56,7 +75,7 @@ impl Sink for Outbox {
     }
 
     fn limit(&self) -> u32 {
-        self.limit.unwrap_or(BODY_CAP)
+        self.limit
     }
 
     fn put(&mut self, piece: Section<'_>) {
@@ -94,6 +113,7 @@ impl Buf for Outbox {
     /// # Panics
     /// If `count` is more than [`remaining`](Buf::remaining), as the contract of [`Buf`] says.
     fn advance(&mut self, mut count: usize) {
+        self.written += count as u64;
         while let Some(piece) = self.ready.front_mut() {
             let step = count.min(piece.len());
             piece.advance(step);
@@ -104,6 +124,10 @@ impl Buf for Outbox {
             }
             self.ready.pop_front();
         }
+        self.tail_most = self.tail_most.max(self.tail.len());
         self.tail.advance(count);
+        if self.tail.is_empty() && self.tail_most > KEPT_BYTES {
+            (self.tail, self.tail_most) = (BytesMut::new(), 0);
+        }
     }
 }

@@ -1,16 +1,16 @@
 //! How much memory bytes from outside can make this crate take.
 //!
 //! Promise: at most twice the cap of the type that a frame declares, whatever else it says; and nothing on
-//! account of a mere declaration beyond 64 KiB. Every figure is a count of the allocator, none is a timing.
+//! account of a mere declaration beyond 64 KiB (a unit test in `frame.rs`, where a frame can be that large). Every figure is a count of the allocator, none is a timing.
 
 mod common;
 
 use allocation_counter::measure;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use common::{encoded, ping, random, reseal, samples};
 use holdfast_machine::Numbered;
-use holdfast_wire::message_type::BODY_CAP;
-use holdfast_wire::{FrameCodec, Message, MessageType};
+use holdfast_wire::outbox::SHARE_BYTES;
+use holdfast_wire::{FrameCodec, Message, MessageType, Outbox};
 
 /// What an error's text and the reference counts of a few slices take, whatever the cap.
 const FIXED_BYTES: u64 = 1024;
@@ -28,8 +28,7 @@ fn decode_all(stream: &[u8], piece: usize) {
 
 #[test]
 fn no_body_takes_more_than_twice_the_cap_of_its_type() {
-    let mut seed = 0x5eed;
-    println!("seed {seed:#x}");
+    let mut seed = common::seed();
     for &message_type in MessageType::ALL {
         let spec = message_type.spec();
         let cap = spec.body_cap as usize;
@@ -63,16 +62,29 @@ fn no_body_takes_more_than_twice_the_cap_of_its_type() {
 }
 
 #[test]
-fn a_header_that_declares_the_largest_body_takes_no_more_than_the_growth_step() {
-    // No type has this cap yet, so the largest that exists is declared: the buffer must not follow the claim.
-    let largest = MessageType::ALL.iter().max_by_key(|kind| kind.spec().body_cap).unwrap();
-    let cap = largest.spec().body_cap;
-    assert!(cap <= BODY_CAP);
-    let mut header = encoded(ping(0).header(), &ping(0));
-    header[..4].copy_from_slice(&(20 + cap).to_le_bytes());
-    header[8..10].copy_from_slice(&largest.number().to_le_bytes());
-    let taken = measure(|| decode_all(&header, 1)).bytes_max;
-    assert!(taken <= 64 * 1024 + FIXED_BYTES, "{taken} bytes for a header alone");
+fn an_outbox_shares_large_sections_and_copies_small_ones() {
+    let encode = |bytes| {
+        let message = ping(bytes);
+        let mut outbox = Outbox::new();
+        measure(|| message.encode(message.header(), &mut outbox).unwrap()).bytes_total
+    };
+    assert!(encode(SHARE_BYTES) < SHARE_BYTES as u64, "a large section was copied");
+    assert!(encode(SHARE_BYTES - 1) >= SHARE_BYTES as u64 - 1, "a small section was not packed");
+}
+
+#[test]
+fn an_outbox_gives_the_memory_of_a_burst_back() {
+    let kept = measure(|| {
+        let mut outbox = Outbox::new();
+        let message = ping(1000);
+        for _ in 0..2000 {
+            message.encode(message.header(), &mut outbox).unwrap();
+        }
+        let waiting = outbox.remaining();
+        outbox.advance(waiting);
+        std::mem::forget(outbox);
+    });
+    assert!(kept.bytes_max > 2_000_000 && kept.bytes_current < 100_000, "{kept:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod common;
 
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use common::{encoded, reseal, samples};
 use holdfast_wire::body::{self, MAX_DEPTH, Parts, Section};
 use holdfast_wire::{FrameCodec, Message, WireError};
@@ -43,12 +44,11 @@ fn a_body_gives_back_metadata_sections_and_extensions() {
     assert_eq!(parts.metadata::<(u8, Option<u64>)>(), Ok((1, Some(2))));
     let mut taken = parts.sections();
     assert_eq!(taken.bytes().unwrap(), "key");
-    assert_eq!(taken.text().unwrap(), "value");
+    assert_eq!(taken.text(5).unwrap(), "value");
     assert_eq!(taken.left(), 1);
     assert_eq!(taken.bytes().unwrap(), "");
-    assert_eq!(taken.finish(), Ok(()));
     let mut seen = vec![];
-    let skipped = parts.extensions(|tag, value| {
+    let skipped = taken.finish(|tag, value| {
         seen.push((tag, value));
         Ok(true)
     });
@@ -111,25 +111,6 @@ fn metadata_that_ends_early_late_or_in_nonsense_are_three_errors() {
 }
 
 #[test]
-fn a_number_without_a_meaning_is_named_with_its_kind() {
-    let (_, header, message) = samples().into_iter().find(|(name, ..)| name.contains("L1")).unwrap();
-    let mut frame = encoded(header, &message);
-    // The lane stands in front of 8 bytes of features and the build; see the table in docs/wire-format.md.
-    let lane = frame.len() - "0.1.0".len() - 8 - 1;
-    assert_eq!(frame[lane], 1);
-    frame[lane] = 9;
-    reseal(&mut frame);
-    let frame = FrameCodec::open().next(&mut frame).unwrap().unwrap();
-    assert_eq!(
-        Message::decode(&frame, &mut 0),
-        Err(WireError::Metadata {
-            offset: lane as u64 + 1,
-            why: "9 is no Lane that this build knows".into()
-        })
-    );
-}
-
-#[test]
 fn a_zero_where_numbers_count_from_one_is_refused() {
     let (_, header, message) = samples().into_iter().find(|(name, ..)| name.contains("L1")).unwrap();
     let mut frame = encoded(header, &message);
@@ -166,7 +147,19 @@ fn a_section_too_many_is_refused_where_it_begins() {
 #[test]
 fn text_that_is_not_utf8_is_refused_at_its_first_bad_byte() {
     let parts = Parts::parse(body_with(&[b"ab\xff\xfe"], b"").freeze()).unwrap();
-    assert_eq!(parts.sections().text(), Err(WireError::NotText { offset: BASE + 4 + 4 + 3 + 2 }));
+    assert_eq!(parts.sections().text(4), Err(WireError::NotText { offset: BASE + 4 + 4 + 3 + 2 }));
+}
+
+#[test]
+fn text_over_its_limit_is_refused_on_both_sides() {
+    let text = ByteString::from("12345");
+    assert!(Section::text(&text, 5).is_ok());
+    let unencodable = WireError::Unencodable { what: "bytes of text", count: 5, limit: 4 };
+    assert_eq!(Section::text(&text, 4).unwrap_err(), unencodable);
+    let parts = Parts::parse(body_with(&[b"12345"], b"").freeze()).unwrap();
+    assert_eq!(parts.sections().text(5).unwrap(), "12345");
+    let over = WireError::TextOverCap { offset: BASE + 4 + 4 + 3, length: 5, limit: 4 };
+    assert_eq!(parts.sections().text(4), Err(over));
 }
 
 #[test]
@@ -245,5 +238,5 @@ fn offsets_in_a_nested_body_count_from_the_frame_too() {
     sections.bytes().unwrap();
     let nested = sections.nested().unwrap();
     let offset = BASE + 4 + 8 + 1 + 3 + 4 + 4;
-    assert_eq!(nested.sections().text(), Err(WireError::NotText { offset }));
+    assert_eq!(nested.sections().text(4), Err(WireError::NotText { offset }));
 }

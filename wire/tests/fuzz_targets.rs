@@ -11,8 +11,7 @@ use common::{encoded, random, samples};
 
 #[test]
 fn no_target_fails_on_golden_bytes_or_on_changes_to_them() {
-    let mut seed = 0xf022;
-    println!("seed {seed:#x}");
+    let mut seed = common::seed();
     let mut corpus: Vec<Vec<u8>> = vec![b"HLDF\x01\0\x01\0".to_vec(), vec![]];
     for (_, header, message) in samples() {
         let frame = encoded(header, &message).to_vec();

@@ -9,7 +9,8 @@ use common::{encoded, identity, node, reseal};
 use holdfast_machine::Numbered;
 use holdfast_wire::body::Parts;
 use holdfast_wire::message::{
-    ClientHello, ClientWelcome, Echo, Features, Goodbye, Lane, LeaderHint, Limits, PeerHello, PeerWelcome,
+    ClientHello, ClientWelcome, Credentials, Echo, Features, Goodbye, LeaderHint, Limits, PeerHello,
+    PeerWelcome,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{
@@ -53,21 +54,21 @@ fn message() -> impl Strategy<Value = Message> {
                 features: Features(features),
                 name: name.into(),
                 build: build.into(),
-                credentials,
+                credentials: Credentials(credentials),
             }
             .into()
         },
     );
-    let peer_hello = (welcome(), option::of(1..u64::MAX), any::<bool>(), blob(1000)).prop_map(
-        |(like, to, bulk, credentials)| {
+    let peer_hello = (welcome(), option::of(1..u64::MAX), any::<u8>(), blob(1000)).prop_map(
+        |(like, to, lane, credentials)| {
             PeerHello {
                 cluster: like.cluster,
                 node: like.node,
                 to: to.map(node),
-                lane: if bulk { Lane::Bulk } else { Lane::Control },
+                lane,
                 features: like.features,
                 build: like.build,
-                credentials,
+                credentials: Credentials(credentials),
             }
             .into()
         },
@@ -101,7 +102,12 @@ fn message() -> impl Strategy<Value = Message> {
 
 fn packet() -> impl Strategy<Value = (Header, Message)> {
     (message(), any::<u32>(), any::<u64>()).prop_map(|(message, group, call)| {
-        (Header { group: GroupId(group), call: CallId(call), ..message.header() }, message)
+        let header = message.header();
+        // Only what is not about the connection itself belongs to a group and a call.
+        let free = matches!(message, Message::Ping(_) | Message::Pong(_));
+        let header =
+            if free { Header { group: GroupId(group), call: CallId(call), ..header } } else { header };
+        (header, message)
     })
 }
 
@@ -225,9 +231,10 @@ proptest! {
             let mut sections = parts.sections();
             let mut deepest = depth;
             while sections.left() > 0 {
-                let Ok(inner) = sections.nested() else { break };
+                let Ok(inner) = sections.nested() else { return deepest };
                 deepest = deepest.max(descend(&inner, depth + 1));
             }
+            let _ = sections.finish(|tag, _| Ok(tag % 3 == 0));
             deepest
         }
         if let Ok(parts) = Parts::parse(body.into()) {

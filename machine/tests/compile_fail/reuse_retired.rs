@@ -1,4 +1,4 @@
-//~ E0080 a number is used twice
+//~ E0080 a number is used twice, or stands out of order
 use holdfast_machine::numbered;
 
 numbered! {

@@ -7,7 +7,7 @@
 
 use holdfast_machine::{Numbered, numbered};
 
-use crate::message::{ClientHello, ClientWelcome, CloseReason, Goodbye, PeerHello, PeerWelcome};
+use crate::message::{ClientHello, ClientWelcome, CloseReason, Goodbye, Lane, PeerHello, PeerWelcome};
 use crate::{ClusterIdentity, NodeIdentity};
 
 numbered! {
@@ -25,8 +25,10 @@ numbered! {
         Duplicate = 5,
         /// The caller means another node id, or another one answered: refuse.
         Stranger = 6,
+        /// A lane that this build does not know: refuse.
+        Lane = 7,
         /// None of these: accept.
-        Welcome = 7,
+        Welcome = 8,
     }
 }
 
@@ -65,6 +67,8 @@ pub struct Facts {
     pub identity: IdentityFact,
     /// Whether the dialing side named a node and the accepting side is another one.
     pub misdirected: bool,
+    /// Whether a peer opened a lane that this build does not know.
+    pub unknown_lane: bool,
 }
 
 /// The row that decides.
@@ -77,11 +81,13 @@ pub fn decide(facts: Facts) -> Row {
         Facts { identity: IdentityFact::Ourselves, .. } => Row::Reflection,
         Facts { identity: IdentityFact::OurId, .. } => Row::Duplicate,
         Facts { misdirected: true, .. } => Row::Stranger,
+        Facts { unknown_lane: true, .. } => Row::Lane,
         Facts {
             credentials: false,
             cluster: ClusterFact::Unnamed | ClusterFact::Same,
             identity: IdentityFact::Distinct,
             misdirected: false,
+            unknown_lane: false,
         } => Row::Welcome,
     }
 }
@@ -97,6 +103,7 @@ impl Row {
             Self::Reflection => Some(CloseReason::OwnReflection),
             Self::Duplicate => Some(CloseReason::DuplicateNode),
             Self::Stranger => Some(CloseReason::WrongNode),
+            Self::Lane => Some(CloseReason::UnknownLane),
             Self::Welcome => None,
         }
     }
@@ -127,10 +134,11 @@ fn identity_fact(ours: NodeIdentity, theirs: NodeIdentity) -> IdentityFact {
 /// What a server thinks of a client. A client of an earlier epoch is welcome: it learns the present one.
 pub(super) fn client_hello(ours: &ClientWelcome, theirs: &ClientHello) -> Result<(), Goodbye> {
     let facts = Facts {
-        credentials: !theirs.credentials.is_empty(),
+        credentials: !theirs.credentials.0.is_empty(),
         cluster: cluster_fact(ours.cluster, theirs.cluster, |ours, theirs| ours >= theirs),
         identity: IdentityFact::Distinct,
         misdirected: false,
+        unknown_lane: false,
     };
     verdict(facts, ours.cluster, theirs.cluster, "client", &theirs.name)
 }
@@ -138,10 +146,11 @@ pub(super) fn client_hello(ours: &ClientWelcome, theirs: &ClientHello) -> Result
 /// What a peer thinks of a peer that called.
 pub(super) fn peer_hello(ours: &PeerWelcome, theirs: &PeerHello) -> Result<(), Goodbye> {
     let facts = Facts {
-        credentials: !theirs.credentials.is_empty(),
+        credentials: !theirs.credentials.0.is_empty(),
         cluster: cluster_fact(ours.cluster, theirs.cluster, |ours, theirs| ours == theirs),
         identity: identity_fact(ours.node, theirs.node),
         misdirected: theirs.to.is_some_and(|to| to != ours.node.id),
+        unknown_lane: Lane::from_number(theirs.lane).is_none(),
     };
     verdict(facts, ours.cluster, theirs.cluster, "node", &theirs.node.to_string())
 }
@@ -154,6 +163,7 @@ pub(super) fn client_welcome(ours: &ClientHello, theirs: &ClientWelcome) -> Resu
         cluster: cluster_fact(ours.cluster, theirs.cluster, |ours, theirs| ours <= theirs),
         identity: IdentityFact::Distinct,
         misdirected: false,
+        unknown_lane: false,
     };
     verdict(facts, ours.cluster, theirs.cluster, "node", &theirs.node.to_string())
 }
@@ -165,6 +175,7 @@ pub(super) fn peer_welcome(ours: &PeerHello, theirs: &PeerWelcome) -> Result<(),
         cluster: cluster_fact(ours.cluster, theirs.cluster, |ours, theirs| ours == theirs),
         identity: identity_fact(ours.node, theirs.node),
         misdirected: ours.to.is_some_and(|to| to != theirs.node.id),
+        unknown_lane: false,
     };
     verdict(facts, ours.cluster, theirs.cluster, "node", &theirs.node.to_string())
 }
@@ -184,5 +195,7 @@ fn verdict(
         None => "no cluster yet".to_owned(),
     };
     let (ours, theirs) = (of(ours), of(theirs));
+    // A name comes from outside and goes into logs: no control characters, so that it cannot forge a line.
+    let who: String = who.chars().flat_map(char::escape_debug).collect();
     Err(Goodbye::new(reason, format!("row {}: {kind} {who} of {theirs} met {ours}", row.tag())))
 }

@@ -6,118 +6,56 @@
 //!
 //! # Shape
 //! ```text
-//!   socket ─read─► buffer() ─► next(now) ─► Incoming (accepted, message)     to the owner
-//!   socket ◄write─ outbox() ◄─ send(…), close(…), tick(now)                from the owner
+//!   socket ─read─► buffer() ─► next(now) ─► Incoming (accepted, message, goodbye)   to the owner
+//!   socket ◄write─ outbox() ◄─ send(…), close(…), tick(now)                       from the owner
 //! ```
-//! The owner reads into [`buffer`](Connection::buffer) while [`wants_read`](Connection::wants_read), calls
-//! [`next`](Connection::next) until it yields nothing, writes [`outbox`](Connection::outbox), and calls
-//! [`tick`](Connection::tick) no later than [`deadline`](Connection::deadline). It closes the socket once
-//! [`is_finished`](Connection::is_finished).
+//! What the owner does:
+//! 1. While [`wants_read`](Connection::wants_read), read into [`buffer`](Connection::buffer); then, and after each
+//!    write, call [`next`](Connection::next) until it yields nothing. An end of the stream or a failed read or write
+//!    is told by [`lost`](Connection::lost).
+//! 2. Write [`outbox`](Connection::outbox). Once [`wants_shutdown`](Connection::wants_shutdown), shut down the writing
+//!    half of the socket and go on reading: a socket closed with unread bytes resets, and the other side loses what it
+//!    had not read yet.
+//! 3. Call [`tick`](Connection::tick) no later than [`deadline`](Connection::deadline), after `next`.
+//! 4. While draining, call [`drained`](Connection::drained) whenever no call is in flight.
+//! 5. Close the socket once [`is_finished`](Connection::is_finished).
 //!
 //! # Invariants
 //! - Machine 08 ([`ConnectionMachine`]) decides every change of state, in one place (`shift`).
 //! - Nothing the other side sends panics, and nothing it sends is acted on before it was accepted.
-//! - Memory: until the greeting is accepted at most one greeting (4 KiB) is buffered for one side; answers
-//!   to Pings stop being made while the outbox is above [`HIGH_WATER_BYTES`].
+//! - An ordered end loses no call: each side says Goodbye, opens no call after it, and closes only when it has heard the
+//!   other's. TCP keeps the order, so behind a Goodbye no call can be under way.
+//! - Memory: until the greeting is accepted at most one greeting is buffered; the outbox of an accepting side grows beyond
+//!   [`HIGH_WATER_BYTES`] only by what its owner sends, that of a dialing side also not by Pongs.
+//! - Every state but Open has a deadline, Closed too: nothing waits for ever.
 //! - A connection that was closed says why for ever ([`ended`](Connection::ended)).
 //!
 //! # What this leaves out
-//! Which calls are in flight is known by who made them: the owner says when none is left
-//! ([`drained`](Connection::drained)). Caps on the number of connections belong to the listener.
+//! Which calls are in flight is known by who made them. Caps on the number of connections belong to the listener.
 
+mod api;
 mod greeting;
+mod limits;
 mod role;
 mod table;
 
+pub use api::{Ended, Incoming, SendError};
 use bytes::{Buf, BytesMut};
 pub use greeting::{ClusterFact, Facts, IdentityFact, Row, decide};
-use holdfast_machine::{Machine, Numbered, Trace};
+use holdfast_machine::{Machine, Trace};
+pub use limits::{
+    DETAIL_BYTES_MAX, DRAIN_DEADLINE_MS, HANDSHAKE_DEADLINE_MS, HIGH_WATER_BYTES, IDLE_DEADLINE_MS,
+    KEEPALIVE_MS, LINGER_MS, OUTBOX_BYTES_MAX,
+};
 pub use role::Role;
-use role::{is_greeting, is_handshake};
 pub use table::{ConnectionMachine, Edge, Event, State};
 
-use crate::frame::{HEADER_BYTES, Sink};
-use crate::message::{ClientWelcome, CloseReason, Goodbye, PeerWelcome};
-use crate::message_type::BODY_CAP;
-use crate::{Flag, FrameCodec, Header, Message, MessageType, Outbox, Preface, VersionRange, WireError};
-
-/// From the open transport to an accepted greeting. Two round trips of a bad path (300 ms each) several times
-/// over; a port scanner holds 4 KiB for no longer than this.
-pub const HANDSHAKE_DEADLINE_MS: u64 = 5_000;
-
-/// Silence after which the other side is taken for dead. A half-open connection (the other machine lost
-/// power) is noticed by nothing else.
-pub const IDLE_DEADLINE_MS: u64 = 30_000;
-
-/// Silence after which a Ping is sent, so that a live but quiet connection is never taken for dead: three
-/// Pings may be lost to a stall before the idle deadline.
-pub const KEEPALIVE_MS: u64 = 7_500;
-
-/// From the first Goodbye to the end, answered or not. Bounds how long an ordered stop can take.
-pub const DRAIN_DEADLINE_MS: u64 = 10_000;
-
-/// Bytes waiting to be written above which nothing more is read: whoever does not read our answers may not
-/// ask more questions.
-pub const HIGH_WATER_BYTES: usize = 1024 * 1024;
-
-/// Bytes waiting to be written above which [`Connection::send`] refuses more: one frame of the largest body, so
-/// that any one message can be sent, and no more than two such frames ever wait.
-pub const OUTBOX_BYTES_MAX: usize = HEADER_BYTES + BODY_CAP as usize;
-
-/// How many bytes of an error's text a Goodbye carries; the rest is cut. Far below the cap of the message.
-const DETAIL_BYTES_MAX: usize = 1024;
+use crate::frame::Sink;
+use crate::message::{ClientWelcome, CloseReason, Echo, Goodbye, PeerWelcome};
+use crate::{Flag, FrameCodec, Header, Message, Outbox, Preface, VersionRange, WireError};
 
 /// How many steps a connection remembers for a post-mortem: more than the longest life has.
 const TRACE_STEPS: usize = 8;
-
-/// What a connection hands to its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// The other side was accepted; this is its Hello or its Welcome. Comes exactly once, before all else.
-    Accepted(Message),
-    /// A message of a later subsystem. Greetings, Goodbyes and Pings are answered here and not shown; a Pong
-    /// is shown, because its owner may measure the round trip.
-    Message(Header, Message),
-}
-
-/// Why a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The edge that closed it.
-    pub edge: Edge,
-    /// What was said, or would have been, by the side in [`by_other_side`](Self::by_other_side).
-    pub goodbye: Goodbye,
-    /// Whether the other side gave the reason.
-    pub by_other_side: bool,
-}
-
-/// Why a message was not queued. It was not sent, now or later, and can be sent elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The connection is not open, or is draining and this is not a reply.
-    #[error("the connection is {}", state.name())]
-    NotOpen {
-        /// What it is instead.
-        state: State,
-    },
-    /// This side may not send that message on this port.
-    #[error("{message_type} is not sent by this side")]
-    WrongDirection {
-        /// The message.
-        message_type: MessageType,
-    },
-    /// The other side does not read what it is sent.
-    #[error("{waiting} bytes wait to be written; no more is taken above {limit}")]
-    Full {
-        /// Bytes waiting.
-        waiting: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// The message cannot be made into a frame.
-    #[error(transparent)]
-    Unencodable(#[from] WireError),
-}
 
 /// What is known in each state and in no other.
 #[derive(Debug)]
@@ -125,8 +63,8 @@ enum Phase {
     Prefacing { until: u64 },
     Greeting { until: u64, version: u16 },
     Open { version: u16 },
-    Draining { until: u64, version: u16, goodbye: Goodbye, by_other_side: bool },
-    Closed(Ended),
+    Draining { until: u64, version: u16, goodbye: Goodbye, by_other_side: bool, other_side_done: bool },
+    Closed { until: u64, ended: Ended, transport_done: bool },
 }
 
 impl Phase {
@@ -136,9 +74,29 @@ impl Phase {
             Self::Greeting { .. } => State::Greeting,
             Self::Open { .. } => State::Open,
             Self::Draining { .. } => State::Draining,
-            Self::Closed(_) => State::Closed,
+            Self::Closed { .. } => State::Closed,
         }
     }
+}
+
+/// What of the other side was last noticed, and when.
+#[derive(Debug)]
+struct Heard {
+    /// Bytes that had come.
+    read: u64,
+    /// Bytes it had taken from us, looked at only while we do not read.
+    written: u64,
+    at: u64,
+}
+
+/// What one look into the buffer came to.
+enum Step {
+    /// Something for the owner.
+    Yield(Incoming),
+    /// Something was done; look again.
+    Again,
+    /// Not all of it has come.
+    Wait,
 }
 
 /// One connection. See the module documentation.
@@ -151,9 +109,9 @@ pub struct Connection {
     inbound: BytesMut,
     outbox: Outbox,
     trace: Trace<ConnectionMachine, TRACE_STEPS>,
+    skipped_frames: u64,
     skipped_extensions: u64,
-    /// Bytes that had come when we last looked, and when they had.
-    heard: (u64, u64),
+    heard: Heard,
     /// When the last Ping went out, if nothing has been heard since.
     pinged: Option<u64>,
 }
@@ -163,8 +121,7 @@ impl Connection {
     /// once; an accepting side says nothing until it has seen the magic.
     ///
     /// # Errors
-    /// [`WireError::OverCap`] if the greeting is longer than a greeting may be: a name, build, address or
-    /// credential of more than about 4 KiB.
+    /// [`WireError::Unencodable`] if a name, build or address is too long, [`WireError::OverCap`] if the greeting is.
     pub fn new(role: Role, now: u64) -> Result<Self, WireError> {
         Self::with_versions(role, VersionRange::SUPPORTED, now)
     }
@@ -175,18 +132,14 @@ impl Connection {
     /// As [`new`](Self::new).
     pub fn with_versions(role: Role, versions: VersionRange, now: u64) -> Result<Self, WireError> {
         let mut outbox = Outbox::new();
-        let greeting = match &role {
-            Role::Client(hello) => Message::from(hello.clone()),
-            Role::DialingPeer(hello) => Message::from(hello.clone()),
-            Role::Server(welcome) => Message::from(welcome.clone()),
-            Role::AcceptingPeer(welcome) => Message::from(welcome.clone()),
-        };
-        // An accepting side encodes its Welcome here only to learn that it can be encoded.
-        let mut hello = BytesMut::new();
-        greeting.encode(greeting.header(), &mut hello)?;
-        if matches!(role, Role::Client(_) | Role::DialingPeer(_)) {
+        if role.dials() {
             Preface { versions }.encode(outbox.scratch());
-            outbox.scratch().extend_from_slice(&hello);
+            let hello = role.greeting();
+            hello.encode(hello.header(), &mut outbox)?;
+        } else {
+            // Only to learn now that it can be encoded.
+            let welcome = role.greeting();
+            welcome.encode(welcome.header(), &mut BytesMut::new())?;
         }
         Ok(Self {
             role,
@@ -196,8 +149,9 @@ impl Connection {
             inbound: BytesMut::new(),
             outbox,
             trace: Trace::new(),
+            skipped_frames: 0,
             skipped_extensions: 0,
-            heard: (0, now),
+            heard: Heard { read: 0, written: 0, at: now },
             pinged: None,
         })
     }
@@ -207,21 +161,33 @@ impl Connection {
         &mut self.inbound
     }
 
-    /// What waits to be written, as one [`Buf`].
-    pub fn outbox(&mut self) -> &mut Outbox {
+    /// What waits to be written: write from it, and [`advance`](Buf::advance) it by what was written.
+    pub fn outbox(&mut self) -> &mut (impl Buf + use<>) {
         &mut self.outbox
     }
 
-    /// Whether to read more: not once closed, and not while the other side leaves our answers unread.
+    /// Whether to read more: not while the other side leaves our answers unread, and not once the transport is done.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        self.state() != State::Closed && self.outbox.remaining() <= HIGH_WATER_BYTES
+        match self.phase {
+            Phase::Closed { transport_done, .. } => !transport_done,
+            Phase::Prefacing { .. }
+            | Phase::Greeting { .. }
+            | Phase::Open { .. }
+            | Phase::Draining { .. } => self.role.dials() || self.outbox.remaining() <= HIGH_WATER_BYTES,
+        }
     }
 
-    /// Whether the socket can be closed: nothing more to read, nothing more to write.
+    /// Whether the writing half of the socket can be shut down: everything was said, and nothing more will be.
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        self.state() == State::Closed && !self.outbox.has_remaining()
+    }
+
+    /// Whether the socket can be closed: the other side has closed too, or was given time to.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.state() == State::Closed && !self.outbox.has_remaining()
+        matches!(self.phase, Phase::Closed { transport_done: true, .. })
     }
 
     /// Where the connection is.
@@ -237,7 +203,7 @@ impl Connection {
             Phase::Greeting { version, .. } | Phase::Open { version } | Phase::Draining { version, .. } => {
                 Some(version)
             }
-            Phase::Prefacing { .. } | Phase::Closed(_) => None,
+            Phase::Prefacing { .. } | Phase::Closed { .. } => None,
         }
     }
 
@@ -245,7 +211,7 @@ impl Connection {
     #[must_use]
     pub fn ended(&self) -> Option<&Ended> {
         match &self.phase {
-            Phase::Closed(ended) => Some(ended),
+            Phase::Closed { ended, .. } => Some(ended),
             Phase::Prefacing { .. }
             | Phase::Greeting { .. }
             | Phase::Open { .. }
@@ -259,10 +225,10 @@ impl Connection {
         &self.trace
     }
 
-    /// Frames and extensions that were skipped because this build does not know them.
+    /// Frames and extensions that were skipped because this build, or the agreed version, does not know them.
     #[must_use]
     pub fn skipped(&self) -> (u64, u64) {
-        (self.codec.skipped(), self.skipped_extensions)
+        (self.skipped_frames + self.codec.skipped(), self.skipped_extensions)
     }
 
     /// The next thing in the buffer. Call until it yields `None`.
@@ -276,7 +242,11 @@ impl Connection {
                 Phase::Prefacing { until } => self.read_preface(until, now),
                 Phase::Greeting { version, .. } => self.read_greeting(version, now),
                 Phase::Open { version } | Phase::Draining { version, .. } => self.read_message(version, now),
-                Phase::Closed(_) => return None,
+                Phase::Closed { .. } => {
+                    // Read only so that the socket can be closed without a reset.
+                    self.inbound.clear();
+                    return None;
+                }
             };
             match step {
                 Ok(Step::Yield(incoming)) => return Some(incoming),
@@ -293,14 +263,19 @@ impl Connection {
     /// # Errors
     /// [`SendError`]; nothing has then been queued.
     pub fn send(&mut self, header: Header, message: &Message) -> Result<(), SendError> {
-        let state = self.state();
-        if state != State::Open && !(state == State::Draining && header.flags.has(Flag::Reply)) {
-            return Err(SendError::NotOpen { state });
-        }
+        let version = match self.phase {
+            Phase::Open { version } => version,
+            Phase::Draining { version, .. } if header.flags.has(Flag::Reply) => version,
+            Phase::Prefacing { .. }
+            | Phase::Greeting { .. }
+            | Phase::Draining { .. }
+            | Phase::Closed { .. } => return Err(SendError::NotOpen { state: self.state() }),
+        };
         let message_type = message.message_type();
-        if is_handshake(message_type) || !self.role.may_say(message_type) {
-            return Err(SendError::WrongDirection { message_type });
+        if message_type.is_handshake() || !self.role.may_say(message_type) {
+            return Err(SendError::NotOurs { message_type });
         }
+        message_type.spec().in_version(message_type, version)?;
         let waiting = self.outbox.remaining();
         if waiting > OUTBOX_BYTES_MAX {
             return Err(SendError::Full { waiting, limit: OUTBOX_BYTES_MAX });
@@ -311,33 +286,43 @@ impl Connection {
     /// Begins an ordered end: a Goodbye goes out, calls in flight are finished. Before the handshake is done
     /// there is nothing to finish, and the connection closes at once.
     pub fn close(&mut self, reason: CloseReason, detail: &str, now: u64) {
-        self.end(Event::CloseWanted, goodbye(reason, detail), false, now);
+        self.end(Event::CloseWanted, Goodbye::new(reason, detail), false, now);
     }
 
-    /// The owner has no call in flight any more. Ends a drain; has no effect otherwise.
+    /// The owner has no call in flight, neither asked nor answered. Ends a drain if the other side has said Goodbye
+    /// too; before that a call of it may still be under way, and this has no effect.
     pub fn drained(&mut self, now: u64) {
-        self.end(Event::Drained, goodbye(CloseReason::Done, ""), false, now);
+        if !matches!(self.phase, Phase::Draining { other_side_done: false, .. }) {
+            self.end(Event::Drained, Goodbye::new(CloseReason::Done, ""), false, now);
+        }
     }
 
-    /// The transport ended. A frame that was cut off is lost with it, and nothing of it was acted on.
+    /// The transport ended: end of stream, reset, failed write. What had come before is in the buffer and should be
+    /// given to [`next`](Self::next) first: it may say why. A frame that was cut off is lost, and nothing of it was
+    /// acted on.
     pub fn lost(&mut self, why: &str, now: u64) {
-        self.end(Event::TransportLost, goodbye(CloseReason::Lost, why), false, now);
-        // In any state, also when closed: there is nobody left to write to.
-        self.outbox = Outbox::new();
+        let cut_off = match self.inbound.len() {
+            0 => String::new(),
+            count => format!("; {count} bytes of something unfinished had come"),
+        };
+        self.end(
+            Event::TransportLost,
+            Goodbye::new(CloseReason::Lost, format!("{why}{cut_off}")),
+            false,
+            now,
+        );
+        self.finish();
     }
 
-    /// When [`tick`](Self::tick) has something to do if nothing else happens before; `None` once closed.
+    /// When [`tick`](Self::tick) has something to do if nothing else happens before; `None` once finished.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         match self.phase {
             Phase::Prefacing { until } | Phase::Greeting { until, .. } | Phase::Draining { until, .. } => {
                 Some(until)
             }
-            Phase::Open { .. } => {
-                let ping = self.pinged.unwrap_or(self.heard.1).saturating_add(KEEPALIVE_MS);
-                Some(ping.min(self.silent_until()))
-            }
-            Phase::Closed(_) => None,
+            Phase::Open { .. } => Some(self.pinged.unwrap_or(self.heard.at).saturating_add(KEEPALIVE_MS)),
+            Phase::Closed { until, transport_done, .. } => (!transport_done).then_some(until),
         }
     }
 
@@ -350,13 +335,15 @@ impl Connection {
         if self.deadline().is_none_or(|due| now < due) {
             return;
         }
+        let silent_until = self.heard.at.saturating_add(IDLE_DEADLINE_MS);
         let (reason, limit) = match self.phase {
             Phase::Prefacing { .. } | Phase::Greeting { .. } => {
                 (CloseReason::HandshakeTimeout, HANDSHAKE_DEADLINE_MS)
             }
-            Phase::Open { .. } if now < self.silent_until() => {
+            // Never dead without having been asked: after a pause of this process the silence may be ours.
+            Phase::Open { .. } if now < silent_until || self.pinged.is_none() => {
                 self.pinged = Some(now);
-                let ping = Message::Ping(crate::message::Echo::default());
+                let ping = Message::Ping(Echo::default());
                 // A full outbox is no reason to fail here: the idle deadline will speak for it.
                 let _ = self.send(ping.header(), &ping);
                 return;
@@ -365,35 +352,35 @@ impl Connection {
             Phase::Open { .. } if !self.wants_read() => (CloseReason::Unread, IDLE_DEADLINE_MS),
             Phase::Open { .. } => (CloseReason::Silence, IDLE_DEADLINE_MS),
             Phase::Draining { .. } => (CloseReason::DrainTimeout, DRAIN_DEADLINE_MS),
-            Phase::Closed(_) => return,
+            Phase::Closed { .. } => return self.finish(),
         };
-        self.end(Event::DeadlinePassed, goodbye(reason, &format!("waited {limit} ms")), false, now);
+        let detail = format!("waited {limit} ms");
+        self.end(Event::DeadlinePassed, Goodbye::new(reason, detail), false, now);
     }
 
-    /// When a silence that began with the last byte has lasted too long.
-    fn silent_until(&self) -> u64 {
-        self.heard.1.saturating_add(IDLE_DEADLINE_MS)
-    }
-
-    /// Notes whether bytes have come since the last look.
+    /// Notes whether the other side has been heard since the last look: bytes have come or, while we do not read
+    /// because it has not read, it has read some. (Writing alone proves nothing: the kernel takes bytes for a dead
+    /// machine too, until its buffer is full. It is full when we do not read.)
     fn listen(&mut self, now: u64) {
-        let total = self.codec.position() + self.inbound.len() as u64;
-        if total != self.heard.0 {
-            self.heard = (total, now);
+        let read = self.codec.position() + self.inbound.len() as u64;
+        let written = self.outbox.written();
+        if read != self.heard.read || (written != self.heard.written && !self.wants_read()) {
+            self.heard.at = now;
             self.pinged = None;
         }
+        (self.heard.read, self.heard.written) = (read, written);
     }
 
     fn read_preface(&mut self, until: u64, now: u64) -> Result<Step, WireError> {
         let Some(theirs) = Preface::decode(&mut self.inbound)? else { return Ok(Step::Wait) };
-        if matches!(self.role, Role::Server(_) | Role::AcceptingPeer(_)) {
+        if !self.role.dials() {
             Preface { versions: self.versions }.encode(self.outbox.scratch());
         }
         match self.versions.agree(theirs.versions) {
             Ok(version) => {
                 self.shift(Event::VersionAgreed, now, |_, _| Phase::Greeting { until, version });
             }
-            Err(error) => self.refuse(goodbye(CloseReason::NoCommonVersion, &error.to_string()), now),
+            Err(error) => self.refuse(Goodbye::new(CloseReason::NoCommonVersion, error.to_string()), now),
         }
         Ok(Step::Again)
     }
@@ -415,7 +402,7 @@ impl Connection {
                 greeting::peer_welcome(ours, theirs)
             }
             (Role::Server(_), Message::PeerHello(_)) | (Role::AcceptingPeer(_), Message::ClientHello(_)) => {
-                Err(goodbye(CloseReason::WrongPort, "clients and peers have a port each"))
+                Err(Goodbye::new(CloseReason::WrongPort, "clients and peers have a port each"))
             }
             (Role::Client(_) | Role::DialingPeer(_) | Role::Server(_) | Role::AcceptingPeer(_), other) => {
                 let text =
@@ -446,21 +433,37 @@ impl Connection {
     fn read_message(&mut self, version: u16, now: u64) -> Result<Step, WireError> {
         let Some(frame) = self.codec.next(&mut self.inbound)? else { return Ok(Step::Wait) };
         let message_type = frame.header.message_type;
-        message_type.spec().in_version(message_type, version)?;
-        if is_greeting(message_type) || !self.role.may_hear(message_type) {
-            self.break_off(&format!("{message_type} in state {}", self.state().name()), now);
+        let spec = message_type.spec();
+        if let Err(error) = spec.in_version(message_type, version) {
+            if !spec.may_skip {
+                return Err(error);
+            }
+            // A build of that version would skip it, too.
+            self.skipped_frames += 1;
+            return Ok(Step::Again);
+        }
+        if message_type.is_greeting() || !self.role.may_hear(message_type) {
+            self.break_off(&format!("{message_type} in this place"), now);
             return Ok(Step::Again);
         }
         match Message::decode(&frame, &mut self.skipped_extensions)? {
             Message::Ping(echo) => {
-                // Within the cap, since the Ping was; and `wants_read` has seen to the room.
-                let pong = Message::Pong(echo);
-                pong.encode(pong.header().for_call(frame.header.call), &mut self.outbox)?;
+                // A dialing side never stops reading, so it has to stop answering instead.
+                if self.outbox.remaining() <= HIGH_WATER_BYTES {
+                    // A copy, so that a small Pong does not keep a large read buffer alive.
+                    let payload = bytes::Bytes::copy_from_slice(&echo.payload);
+                    let pong = Message::Pong(Echo { payload });
+                    let header = Header { flags: pong.header().flags, ..frame.header };
+                    pong.encode(header, &mut self.outbox)?;
+                }
                 Ok(Step::Again)
             }
             Message::Goodbye(theirs) => {
-                self.end(Event::GoodbyeHeard, theirs, true, now);
-                Ok(Step::Again)
+                self.end(Event::GoodbyeHeard, theirs.clone(), true, now);
+                if let Phase::Draining { other_side_done, .. } = &mut self.phase {
+                    *other_side_done = true;
+                }
+                Ok(Step::Yield(Incoming::Goodbye(theirs)))
             }
             message @ (Message::Pong(_)
             | Message::ClientHello(_)
@@ -478,38 +481,44 @@ impl Connection {
         let place = match self.state() {
             State::Prefacing => "preface".to_owned(),
             State::Greeting | State::Open | State::Draining | State::Closed => {
-                format!("frame at byte {}", self.codec.position())
+                format!("frame at byte {}", self.codec.frame_at())
             }
         };
         self.break_off(&format!("{place}: {error}"), now);
     }
 
     fn break_off(&mut self, text: &str, now: u64) {
-        self.end(Event::Violated, goodbye(CloseReason::Violation, text), false, now);
+        self.end(Event::Violated, Goodbye::new(CloseReason::Violation, text), false, now);
     }
 
-    /// Takes an edge that leads towards the end, if the table has one here, and tells the other side unless it
-    /// was the one to say so.
+    /// Takes an edge that leads towards the end, if the table has one here.
     fn end(&mut self, event: Event, goodbye: Goodbye, by_other_side: bool, now: u64) {
+        let goodbye = if by_other_side { goodbye } else { goodbye.cut(DETAIL_BYTES_MAX) };
+        let closed = |edge, goodbye, by_other_side| Phase::Closed {
+            until: now.saturating_add(LINGER_MS),
+            ended: Ended { edge, goodbye, by_other_side },
+            transport_done: false,
+        };
         self.shift(event, now, |old, edge| match (ConnectionMachine::target(edge), old) {
             (State::Draining, Phase::Open { version }) => Phase::Draining {
                 until: now.saturating_add(DRAIN_DEADLINE_MS),
                 version,
                 goodbye,
                 by_other_side,
+                other_side_done: by_other_side,
             },
-            // How a drain ends is in the edge; why it began is what people ask for.
+            // A drain that finished, or whose transport ended, ended for the reason it began with.
             (_, Phase::Draining { goodbye, by_other_side, .. })
                 if matches!(edge, Edge::FinishDrain | Edge::Lose) =>
             {
-                Phase::Closed(Ended { edge, goodbye, by_other_side })
+                closed(edge, goodbye, by_other_side)
             }
-            (_, _) => Phase::Closed(Ended { edge, goodbye, by_other_side }),
+            (_, _) => closed(edge, goodbye, by_other_side),
         });
     }
 
     /// The only place where the phase changes. Looks the edge up, lets `enter` make the new phase out of the
-    /// old one, and does what the edge implies for the bytes on either side.
+    /// old one, and says what the edge calls for.
     fn shift(&mut self, event: Event, now: u64, enter: impl FnOnce(Phase, Edge) -> Phase) {
         let from = self.state();
         let Some(edge) = holdfast_machine::decide::<ConnectionMachine>(from, event) else { return };
@@ -520,31 +529,26 @@ impl Connection {
         self.last_words(from, edge);
     }
 
-    /// Says Goodbye where the edge calls for it, and lets go of what will not be read or written any more.
+    /// Says Goodbye where the edge calls for it, and lets go of what will not be read any more.
     fn last_words(&mut self, from: State, edge: Edge) {
         let goodbye = match &self.phase {
-            Phase::Draining { goodbye, .. } | Phase::Closed(Ended { goodbye, .. }) => goodbye.clone(),
+            // The other side has given its reason; what it waits for is only that we are done asking, too.
+            Phase::Draining { by_other_side: true, .. } => Goodbye::new(CloseReason::Done, ""),
+            Phase::Draining { goodbye, .. } | Phase::Closed { ended: Ended { goodbye, .. }, .. } => {
+                goodbye.clone()
+            }
             Phase::Prefacing { .. } | Phase::Greeting { .. } | Phase::Open { .. } => return,
         };
         if self.state() == State::Closed {
             self.inbound = BytesMut::new();
         }
         let speak = match edge {
-            Edge::Refuse
-            | Edge::Abandon
-            | Edge::GiveUp
-            | Edge::BeginDrain
-            | Edge::CutDrain
-            | Edge::PresumeDead => true,
+            Edge::Refuse | Edge::BeginDrain | Edge::HeedGoodbye | Edge::CutDrain | Edge::PresumeDead => true,
             // Who has not shown a preface speaks something else, and a frame would be noise to it.
             Edge::BreakOff => from != State::Prefacing,
-            Edge::Lose => {
-                self.outbox = Outbox::new();
-                false
-            }
-            Edge::AgreeVersion | Edge::Accept | Edge::BeRefused | Edge::HeedGoodbye | Edge::FinishDrain => {
-                false
-            }
+            // An accepting side has not sent its own preface yet, so it cannot send a frame.
+            Edge::Abandon | Edge::GiveUp => from != State::Prefacing || self.role.dials(),
+            Edge::AgreeVersion | Edge::Accept | Edge::BeRefused | Edge::FinishDrain | Edge::Lose => false,
         };
         if speak {
             let message = Message::from(goodbye);
@@ -552,20 +556,13 @@ impl Connection {
             debug_assert_eq!(queued, Ok(()), "a Goodbye of ours is cut to fit");
         }
     }
-}
 
-/// What one look into the buffer came to.
-enum Step {
-    /// Something for the owner.
-    Yield(Incoming),
-    /// Something was done; look again.
-    Again,
-    /// Not all of it has come.
-    Wait,
-}
-
-/// A Goodbye whose detail is cut to what one carries.
-fn goodbye(reason: CloseReason, detail: &str) -> Goodbye {
-    let cut = detail.floor_char_boundary(DETAIL_BYTES_MAX);
-    Goodbye::new(reason, &detail[..cut])
+    /// Nothing more is written or awaited.
+    fn finish(&mut self) {
+        if let Phase::Closed { transport_done, .. } = &mut self.phase {
+            *transport_done = true;
+        }
+        self.inbound = BytesMut::new();
+        self.outbox = Outbox::new();
+    }
 }

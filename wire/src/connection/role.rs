@@ -18,6 +18,24 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether this is the side that connects.
+    pub(super) fn dials(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::DialingPeer(_) => true,
+            Self::Server(_) | Self::AcceptingPeer(_) => false,
+        }
+    }
+
+    /// What this side says of itself.
+    pub(super) fn greeting(&self) -> Message {
+        match self {
+            Self::Client(hello) => hello.clone().into(),
+            Self::DialingPeer(hello) => hello.clone().into(),
+            Self::Server(welcome) => welcome.clone().into(),
+            Self::AcceptingPeer(welcome) => welcome.clone().into(),
+        }
+    }
+
     /// The message types this side sends on this port, and those it is sent.
     fn directions(&self) -> (Direction, Direction) {
         use Direction::{ClientToServer, DialerToPeer, PeerToDialer, ServerToClient};
@@ -52,20 +70,5 @@ impl Role {
         };
         // A Goodbye must always fit, whatever the other side calls its limit.
         limit.max(GREETING_CAP)
-    }
-}
-
-/// Messages of the handshake and the end, which the connection itself sends and reads.
-pub(super) fn is_handshake(message_type: MessageType) -> bool {
-    is_greeting(message_type) || message_type == MessageType::Goodbye
-}
-
-pub(super) fn is_greeting(message_type: MessageType) -> bool {
-    match message_type {
-        MessageType::ClientHello
-        | MessageType::PeerHello
-        | MessageType::ClientWelcome
-        | MessageType::PeerWelcome => true,
-        MessageType::Goodbye | MessageType::Ping | MessageType::Pong => false,
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Body;
 use crate::body::{self, Parts, Section};
 use crate::frame::Sink;
+use crate::message_type::GREETING_CAP;
 use crate::{Header, WireError};
 
 numbered! {
@@ -45,10 +46,12 @@ numbered! {
         Lost = 15,
         /// What was sent stayed unread until nothing more was read from this side either.
         Unread = 16,
+        /// A peer opened a lane that this build does not know. Upgrade the older side.
+        UnknownLane = 17,
     }
 }
 
-/// The last frame of either side.
+/// The sender opens no more calls: the end of a connection begins, or has come.
 ///
 /// Read by builds of any age, so the reason stays a number here: an unknown one is shown, not refused.
 ///
@@ -68,6 +71,16 @@ impl Goodbye {
         Self { reason: reason.number(), detail: detail.into() }
     }
 
+    /// The same with a detail of at most `limit` bytes, cut between characters.
+    #[must_use]
+    pub(crate) fn cut(mut self, limit: usize) -> Self {
+        if self.detail.len() > limit {
+            let (kept, _) = self.detail.split_at(self.detail.floor_char_boundary(limit));
+            self.detail = kept;
+        }
+        self
+    }
+
     /// The reason, if this build knows it.
     #[must_use]
     pub fn known_reason(&self) -> Option<CloseReason> {
@@ -83,11 +96,11 @@ struct GoodbyeMeta {
 impl Body for Goodbye {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let metadata = GoodbyeMeta { reason: self.reason };
-        body::write(sink, header, &metadata, &[Section::text(&self.detail)], &[])
+        body::write(sink, header, &metadata, &[Section::text(&self.detail, GREETING_CAP)?], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let GoodbyeMeta { reason } = parts.metadata()?;
-        Ok(Self { reason, detail: sections.text()? })
+        Ok(Self { reason, detail: sections.text(GREETING_CAP)? })
     }
 }

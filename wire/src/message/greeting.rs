@@ -1,5 +1,10 @@
-//! Who is calling, and who answers: the four messages of the handshake. Frozen, like the preface: each
-//! build can read the Hello of every other, so that a refusal can say why.
+//! Who is calling, and who answers: the four messages of the handshake.
+//!
+//! The two Hellos are frozen, like the preface: each build can read the Hello of every other, so that a refusal can say
+//! why. Hence a Hello holds numbers as numbers (an unknown lane is refused by name, not as broken bytes), and grows by
+//! extensions only. A Welcome is sent when the version is known, and may change with it.
+
+use std::fmt;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -9,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::Body;
 use crate::body::{self, Parts, Section};
 use crate::frame::Sink;
-use crate::{ClusterIdentity, Header, NodeId, NodeIdentity, WireError, meta};
+use crate::message_type::TEXT_CAP;
+use crate::{ClusterIdentity, Header, NodeId, NodeIdentity, WireError};
 
 /// What a build can do beyond its protocol version, one bit each. None is defined yet. Bits that this build
 /// does not know are kept and have no effect; both sides use what both have.
@@ -23,6 +29,16 @@ numbered! {
         Control = 1,
         /// Appends and snapshot chunks.
         Bulk = 2,
+    }
+}
+
+/// What a caller proves its identity by. Not shown in logs.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials(pub Bytes);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({} bytes)", self.0.len())
     }
 }
 
@@ -62,7 +78,7 @@ pub struct ClientHello {
     /// Version of the client, for people.
     pub build: ByteString,
     /// Empty for now. A server that cannot check credentials refuses them instead of ignoring them.
-    pub credentials: Bytes,
+    pub credentials: Credentials,
 }
 
 /// The first frame of a peer that dials another.
@@ -76,14 +92,14 @@ pub struct PeerHello {
     pub node: NodeIdentity,
     /// Whom it means to reach; `None` if it knows only an address.
     pub to: Option<NodeId>,
-    /// What this connection is for.
-    pub lane: Lane,
+    /// Number of the [`Lane`] that this connection is, or of one that a later build added.
+    pub lane: u8,
     /// What the caller can do.
     pub features: Features,
     /// Version of the caller, for people.
     pub build: ByteString,
     /// As in [`ClientHello::credentials`].
-    pub credentials: Bytes,
+    pub credentials: Credentials,
 }
 
 /// The answer to a [`ClientHello`].
@@ -135,13 +151,15 @@ struct ClientHelloMeta {
 impl Body for ClientHello {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { cluster, features, ref name, ref build, ref credentials } = self;
-        let sections = [Section::text(name), Section::text(build), Section::Share(credentials)];
+        let sections =
+            [Section::text(name, TEXT_CAP)?, Section::text(build, TEXT_CAP)?, Section::Share(&credentials.0)];
         body::write(sink, header, &ClientHelloMeta { cluster, features }, &sections, &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let ClientHelloMeta { cluster, features } = parts.metadata()?;
-        let (name, build, credentials) = (sections.text()?, sections.text()?, sections.bytes()?);
+        let (name, build, credentials) =
+            (sections.text(TEXT_CAP)?, sections.text(TEXT_CAP)?, Credentials(sections.bytes()?));
         Ok(Self { cluster, features, name, build, credentials })
     }
 }
@@ -151,8 +169,7 @@ struct PeerHelloMeta {
     cluster: Option<ClusterIdentity>,
     node: NodeIdentity,
     to: Option<NodeId>,
-    #[serde(with = "meta::number")]
-    lane: Lane,
+    lane: u8,
     features: Features,
 }
 
@@ -160,12 +177,18 @@ impl Body for PeerHello {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { cluster, node, to, lane, features, ref build, ref credentials } = self;
         let metadata = PeerHelloMeta { cluster, node, to, lane, features };
-        body::write(sink, header, &metadata, &[Section::text(build), Section::Share(credentials)], &[])
+        body::write(
+            sink,
+            header,
+            &metadata,
+            &[Section::text(build, TEXT_CAP)?, Section::Share(&credentials.0)],
+            &[],
+        )
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let PeerHelloMeta { cluster, node, to, lane, features } = parts.metadata()?;
-        let (build, credentials) = (sections.text()?, sections.bytes()?);
+        let (build, credentials) = (sections.text(TEXT_CAP)?, Credentials(sections.bytes()?));
         Ok(Self { cluster, node, to, lane, features, build, credentials })
     }
 }
@@ -186,12 +209,12 @@ impl Body for ClientWelcome {
         let known = leader.as_ref().map(|leader| leader.node_id);
         let metadata = ClientWelcomeMeta { version, cluster, node, features, limits, leader: known };
         match leader {
-            None => body::write(sink, header, &metadata, &[Section::text(build)], &[]),
+            None => body::write(sink, header, &metadata, &[Section::text(build, TEXT_CAP)?], &[]),
             Some(leader) => body::write(
                 sink,
                 header,
                 &metadata,
-                &[Section::text(build), Section::text(&leader.address)],
+                &[Section::text(build, TEXT_CAP)?, Section::text(&leader.address, TEXT_CAP)?],
                 &[],
             ),
         }
@@ -199,10 +222,10 @@ impl Body for ClientWelcome {
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let ClientWelcomeMeta { version, cluster, node, features, limits, leader } = parts.metadata()?;
-        let build = sections.text()?;
+        let build = sections.text(TEXT_CAP)?;
         let leader = match leader {
             None => None,
-            Some(node_id) => Some(LeaderHint { node_id, address: sections.text()? }),
+            Some(node_id) => Some(LeaderHint { node_id, address: sections.text(TEXT_CAP)? }),
         };
         Ok(Self { version, cluster, node, features, limits, leader, build })
     }
@@ -221,12 +244,12 @@ impl Body for PeerWelcome {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { version, cluster, node, features, frame_bytes, ref build } = self;
         let metadata = PeerWelcomeMeta { version, cluster, node, features, frame_bytes };
-        body::write(sink, header, &metadata, &[Section::text(build)], &[])
+        body::write(sink, header, &metadata, &[Section::text(build, TEXT_CAP)?], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let PeerWelcomeMeta { version, cluster, node, features, frame_bytes } = parts.metadata()?;
-        let build = sections.text()?;
+        let build = sections.text(TEXT_CAP)?;
         Ok(Self { version, cluster, node, features, frame_bytes, build })
     }
 }

@@ -9,7 +9,9 @@ mod greeting;
 
 use bytes::Bytes;
 pub use goodbye::{CloseReason, Goodbye};
-pub use greeting::{ClientHello, ClientWelcome, Features, Lane, LeaderHint, Limits, PeerHello, PeerWelcome};
+pub use greeting::{
+    ClientHello, ClientWelcome, Credentials, Features, Lane, LeaderHint, Limits, PeerHello, PeerWelcome,
+};
 
 use crate::body::{self, Parts, Section};
 use crate::frame::Sink;
@@ -77,8 +79,8 @@ impl Message {
     /// replaced by that of the message.
     ///
     /// # Errors
-    /// [`WireError::OverCap`], [`WireError::Unencodable`], [`WireError::BadFlags`]; nothing has then been
-    /// written.
+    /// [`WireError::OverCap`], [`WireError::Unencodable`], [`WireError::BadFlags`], [`WireError::Addressed`]; nothing has
+    /// then been written.
     pub fn encode<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let header = Header { message_type: self.message_type(), ..header };
         match self {
@@ -115,8 +117,7 @@ fn read<B: Body>(body: Bytes, skipped: &mut u64) -> Result<B, WireError> {
     let parts = Parts::parse(body)?;
     let mut sections = parts.sections();
     let value = B::read(&parts, &mut sections)?;
-    sections.finish()?;
-    *skipped += parts.extensions(|_, _| Ok(false))?;
+    *skipped += sections.finish(|_, _| Ok(false))?;
     Ok(value)
 }
 

@@ -5,8 +5,8 @@
 use bytes::{Bytes, BytesMut};
 use holdfast_machine::Numbered;
 use holdfast_wire::message::{
-    ClientHello, ClientWelcome, CloseReason, Echo, Features, Goodbye, Lane, LeaderHint, Limits, PeerHello,
-    PeerWelcome,
+    ClientHello, ClientWelcome, CloseReason, Credentials, Echo, Features, Goodbye, Lane, LeaderHint, Limits,
+    PeerHello, PeerWelcome,
 };
 use holdfast_wire::{
     Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, Header, Message, NodeId, NodeIdentity,
@@ -32,7 +32,7 @@ pub(crate) fn client_hello() -> ClientHello {
         features: Features(0),
         name: "billing".into(),
         build: "0.1.0".into(),
-        credentials: Bytes::new(),
+        credentials: Credentials::default(),
     }
 }
 
@@ -41,10 +41,10 @@ pub(crate) fn peer_hello() -> PeerHello {
         cluster: Some(CLUSTER),
         node: identity(2, [0xb2; 16], 7),
         to: Some(node(1)),
-        lane: Lane::Control,
+        lane: Lane::Control.number(),
         features: Features(0),
         build: "0.1.0".into(),
-        credentials: Bytes::new(),
+        credentials: Credentials::default(),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn samples() -> Vec<(String, Header, Message)> {
             ClientHello {
                 cluster: Some(CLUSTER),
                 features: Features(1 << 63 | 1),
-                credentials: Bytes::from_static(b"\x00\xff"),
+                credentials: Credentials(Bytes::from_static(b"\x00\xff")),
                 ..client_hello()
             }
             .into(),
@@ -119,7 +119,7 @@ pub(crate) fn samples() -> Vec<(String, Header, Message)> {
         ("Pong".to_owned(), Message::Pong(Echo { payload: Bytes::from_static(b"abc") })),
     ];
     for &lane in Lane::ALL {
-        samples.push((format!("PeerHello {lane}"), PeerHello { lane, ..peer_hello() }.into()));
+        samples.push((format!("PeerHello {lane}"), PeerHello { lane: lane.number(), ..peer_hello() }.into()));
     }
     for &reason in CloseReason::ALL {
         samples.push((format!("Goodbye {reason}"), Goodbye::new(reason, "").into()));
@@ -148,6 +148,15 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn reseal(frame: &mut [u8]) {
     let check = crc32fast::hash(&frame[8..]);
     frame[4..8].copy_from_slice(&check.to_le_bytes());
+}
+
+/// Where randomness starts: `HOLDFAST_SEED`, or something else each time. Printed, so that a failure can be run again.
+pub(crate) fn seed() -> u64 {
+    let given =
+        std::env::var("HOLDFAST_SEED").ok().map(|text| text.parse().expect("HOLDFAST_SEED is a number"));
+    let seed = given.unwrap_or_else(|| std::process::id().into());
+    println!("HOLDFAST_SEED={seed}");
+    seed
 }
 
 /// The next number of a small generator (SplitMix64): tests that need randomness without a framework print
