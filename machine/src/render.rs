@@ -66,14 +66,15 @@ pub fn list<N: Numbered>(what: &str) -> String {
     format!("| number | {what} | meaning |\n|---|---|---|\n{body}")
 }
 
-/// All that a machine's page shows between its generated marks: drawing, states, events, grid.
+/// All that a machine's page shows between its generated marks: drawing, states, events, edges (with retired ones), grid.
 #[must_use]
 pub fn page<M: Machine>() -> String {
     format!(
-        "```mermaid\n{}```\n\n{}\n{}\n{}",
+        "```mermaid\n{}```\n\n{}\n{}\n{}\n{}",
         mermaid::<M>(),
         list::<M::State>("state"),
         list::<M::Event>("event"),
+        list::<M::Edge>("edge"),
         grid::<M>(),
     )
 }

@@ -47,7 +47,7 @@ impl Types {
     pub fn of_wire() -> Self {
         let sources = workspace::files(".rs");
         let of_wire = sources.iter().filter(|path| path.starts_with("wire/src/"));
-        let all: Vec<_> = of_wire.map(|path| symbols::of(&workspace::read(path))).collect();
+        let all: Vec<_> = of_wire.map(|path| symbols::of_file(path)).collect();
         Self {
             structs: all
                 .iter()
@@ -145,6 +145,7 @@ impl Types {
         for (path, bytes, kind, doc) in rows {
             // The struct that is encoded is private; its fields are documented where users see them.
             let doc = public(&path).map_or(doc, |field| plain(&field.doc));
+            assert!(!doc.is_empty(), "{} does not say what {path} means", body.name);
             let _ = writeln!(out, "| metadata | {path} | {bytes} | {kind} | {doc} |");
         }
         for (at, section) in self.sections(message_type).iter().enumerate() {

@@ -16,6 +16,8 @@ pub fn reference_faults(
 ) -> Vec<String> {
     let mut faults = Vec::new();
     for (at, line) in page.lines().enumerate() {
+        // Also in a list, or indented.
+        let line = line.trim().trim_start_matches("- ");
         let mut fault = |text: String| faults.push(format!("line {}: {text}", at + 1));
         if let Some(rest) = line.strip_prefix("Code:") {
             let mut file = None;
@@ -31,11 +33,17 @@ pub fn reference_faults(
                     },
                 }
             }
+            if rest.trim_end().ends_with(',') {
+                fault("a `Code:` line goes on in the next, which nothing reads".into());
+            }
             if resolved == 0 {
                 fault("`Code:` names no function that exists".into());
             }
         } else if let Some(rest) = line.strip_prefix("Test:") {
             let names = spans(rest);
+            if rest.trim_end().ends_with(',') {
+                fault("a `Test:` line goes on in the next, which nothing reads".into());
+            }
             if names.is_empty() {
                 fault("`Test:` names no test".into());
             }
@@ -48,7 +56,8 @@ pub fn reference_faults(
 }
 
 /// The faults of the edge sections of a machine's page: `### T4 WinElection` for each of `edges`, in their
-/// order and no others, each with prose, a `Code:` line and a `Test:` line.
+/// order and no others, each with prose, a `Code:` line, and a `Test:` line that names at least one test of this edge
+/// (`t4_…`).
 #[must_use]
 pub fn edge_faults(page: &str, edges: &[String]) -> Vec<String> {
     let mut faults = Vec::new();
@@ -68,6 +77,11 @@ pub fn edge_faults(page: &str, edges: &[String]) -> Vec<String> {
                 faults.push(format!("{heading} has no `{start}` line"));
             }
         }
+        let tag = heading.split(' ').next().unwrap_or_default().to_lowercase();
+        let tests = text.lines().filter_map(|line| line.strip_prefix("Test:")).flat_map(spans);
+        if !tests.into_iter().any(|name| name.split('_').any(|word| word == tag)) {
+            faults.push(format!("{heading} names no test with `{tag}` in its name"));
+        }
         let prose = text.lines().filter(|line| !line.starts_with("Code:") && !line.starts_with("Test:"));
         if prose.map(str::len).sum::<usize>() < 80 {
             faults.push(format!("{heading} has no prose that says why it exists"));
@@ -82,7 +96,7 @@ pub fn local_links(page: &str) -> Vec<(&str, &str)> {
     let prose = prose_lines(page);
     let targets = prose.flat_map(|line| line.split("](").skip(1).filter_map(|rest| rest.split(')').next()));
     targets
-        .filter(|target| !target.contains("://"))
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
         .map(|to| to.split_once('#').unwrap_or((to, "")))
         .collect()
 }
@@ -106,7 +120,8 @@ pub fn named_paths(page: &str) -> Vec<&str> {
     let all = prose_lines(page).flat_map(spans);
     all.filter(|span| {
         span.contains('/')
-            && !span.contains(['*', ' ', '<', '…', 'N'])
+            && !span.contains(['*', ' ', '<', '…'])
+            && !span.contains("NN-")
             && [".rs", ".md", ".txt", ".toml", ".sh"].iter().any(|ending| span.ends_with(ending))
     })
     .collect()
@@ -157,6 +172,8 @@ mod tests {
         assert_eq!(faults("Code: `fn go`")[0], "line 1: `fn go` stands before any file");
         assert_eq!(faults("Test: `claims`"), ["line 1: there is no test `claims`"]);
         assert_eq!(faults("Test: soon"), ["line 1: `Test:` names no test"]);
+        assert_eq!(faults("- Test: `claims`"), ["line 1: there is no test `claims`"], "in a list");
+        assert!(faults("  Code: `a/b.rs` `fn go`,")[0].ends_with("which nothing reads"));
     }
 
     #[test]
@@ -164,7 +181,11 @@ mod tests {
         let edges = ["T1 Go".to_owned(), "T2 Stop".to_owned()];
         let prose = "why ".repeat(30);
         let whole = format!(
-            "# M\n\n### T1 Go\n{prose}\nCode: x\nTest: y\n\n### T2 Stop\n{prose}\nCode: x\nTest: y\n"
+            "# M\n\n### T1 Go\n{prose}\nCode: x\nTest: `t1_a`\n\n### T2 Stop\n{prose}\nCode: x\nTest: `a_t2`\n"
+        );
+        assert_eq!(
+            edge_faults(&whole.replace("`a_t2`", "`t1_a`"), &edges),
+            ["T2 Stop names no test with `t2` in its name"]
         );
         assert_eq!(edge_faults(&whole, &edges), [""; 0]);
         assert_eq!(edge_faults(&whole.replace("T2 Stop", "T2 Halt"), &edges).len(), 1);
@@ -172,7 +193,11 @@ mod tests {
         let bare = "\n### T1 Go\nCode: x\n\n## Later\nTest: y\n";
         assert_eq!(
             edge_faults(bare, &edges[..1]),
-            ["T1 Go has no `Test:` line", "T1 Go has no prose that says why it exists"]
+            [
+                "T1 Go has no `Test:` line",
+                "T1 Go names no test with `t1` in its name",
+                "T1 Go has no prose that says why it exists"
+            ]
         );
     }
 

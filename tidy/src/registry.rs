@@ -18,8 +18,8 @@ pub struct MachineEntry {
     pub type_name: &'static str,
     /// States, events and edges.
     pub sizes: [usize; 3],
-    /// `T4 WinElection` and its caption, for each edge.
-    pub edges: Vec<(String, &'static str)>,
+    /// `T4 WinElection` for each edge.
+    pub edges: Vec<String>,
     /// What [`audit`] finds.
     pub faults: Vec<String>,
     /// The generated block of its page.
@@ -33,7 +33,7 @@ impl MachineEntry {
             name: M::NAME,
             type_name: std::any::type_name::<M>().rsplit("::").next().unwrap_or_default(),
             sizes: [M::State::ALL.len(), M::Event::ALL.len(), M::Edge::ALL.len()],
-            edges: M::Edge::ALL.iter().map(|edge| (edge.label(), edge.caption())).collect(),
+            edges: M::Edge::ALL.iter().map(|edge| edge.label()).collect(),
             faults: audit::faults::<M>(),
             page: render::page::<M>(),
         }
@@ -52,14 +52,14 @@ pub struct NumbersEntry {
     /// `crate::Type`; machines' enums carry the name of the machine's module in between.
     pub name: &'static str,
     /// `number name` for each live and retired number.
-    pub lines: Vec<String>,
+    pub lines: fn() -> Vec<String>,
     /// Compares a golden list with the code.
     pub drift: fn(&str) -> golden::Drift,
 }
 
 impl NumbersEntry {
     fn of<N: Numbered>(name: &'static str) -> Self {
-        Self { name, lines: golden::lines::<N>(), drift: golden::drift::<N> }
+        Self { name, lines: golden::lines::<N>, drift: golden::drift::<N> }
     }
 }
 

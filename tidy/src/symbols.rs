@@ -2,22 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use crate::workspace;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, TraitItem};
+use syn::visit::{self, Visit};
+use syn::{Arm, Attribute, Expr, ImplItem, Item, Lit, Meta, Pat, TraitItem, Visibility};
 
 /// What a source file declares, with modules inside it included.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
     /// Functions and methods, free or in an `impl` or `trait`, tests included.
     pub functions: BTreeSet<String>,
-    /// Those that are tests, also inside `proptest!`.
+    /// Those that are tests and not ignored, also inside `proptest!`.
     pub tests: BTreeSet<String>,
     /// Enums declared by `numbered!`: name and width.
     pub numbered: Vec<(String, String)>,
     /// Types that implement `Machine`.
-    pub machines: BTreeSet<String>,
-    /// Constants outside of functions: name and documentation.
-    pub constants: Vec<(String, String)>,
+    pub machines: Vec<String>,
+    /// Arms in their tables that would answer for a state or event nobody thought of: `_`, a name, a tuple with one of
+    /// these in it.
+    pub open_arms: Vec<String>,
+    /// Constants outside of functions.
+    pub constants: Vec<Constant>,
     /// Structs with named fields: name, documentation, and fields with their types as written.
     pub structs: Vec<Struct>,
 }
@@ -33,6 +38,17 @@ pub struct Struct {
     pub fields: Vec<Field>,
 }
 
+/// A constant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Its name.
+    pub name: String,
+    /// Its documentation.
+    pub doc: String,
+    /// Whether it is `pub`.
+    pub public: bool,
+}
+
 /// A field of a struct.
 #[derive(Clone, Debug)]
 pub struct Field {
@@ -42,6 +58,15 @@ pub struct Field {
     pub written: syn::Type,
     /// Its documentation.
     pub doc: String,
+}
+
+/// The symbols of a source file, by its path from the root.
+///
+/// # Panics
+/// If it is not Rust, naming the file.
+#[must_use]
+pub fn of_file(path: &str) -> Symbols {
+    std::panic::catch_unwind(|| of(&workspace::read(path))).unwrap_or_else(|_| panic!("{path} is not Rust"))
 }
 
 /// The symbols of a source text.
@@ -66,6 +91,7 @@ fn items(list: &[Item], found: &mut Symbols) {
                     && let syn::Type::Path(owner) = &*block.self_ty
                 {
                     found.machines.extend(owner.path.segments.last().map(|last| last.ident.to_string()));
+                    OpenArms(&mut found.open_arms).visit_item_impl(block);
                 }
                 for item in &block.items {
                     if let ImplItem::Fn(method) = item {
@@ -86,7 +112,11 @@ fn items(list: &[Item], found: &mut Symbols) {
                 }
             }
             Item::Const(constant) => {
-                found.constants.push((constant.ident.to_string(), doc(&constant.attrs)));
+                found.constants.push(Constant {
+                    name: constant.ident.to_string(),
+                    doc: doc(&constant.attrs),
+                    public: matches!(constant.vis, Visibility::Public(_)),
+                });
             }
             Item::Struct(item) => {
                 let fields = item.fields.iter().enumerate().map(|(at, field)| {
@@ -112,8 +142,33 @@ fn items(list: &[Item], found: &mut Symbols) {
     }
 }
 
+/// Collects the arms of `match` expressions that name nothing.
+struct OpenArms<'a>(&'a mut Vec<String>);
+
+impl<'ast> Visit<'ast> for OpenArms<'_> {
+    fn visit_arm(&mut self, arm: &'ast Arm) {
+        if is_open(&arm.pat) {
+            self.0.push(format!("{:?}", arm.pat));
+        }
+        visit::visit_arm(self, arm);
+    }
+}
+
+fn is_open(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Wild(_) | Pat::Rest(_) => true,
+        // A variant is always written with its enum here, so a lone word binds anything.
+        Pat::Ident(name) => name.subpat.as_ref().is_none_or(|(_, inner)| is_open(inner)),
+        Pat::Tuple(tuple) => tuple.elems.iter().any(is_open),
+        Pat::Or(either) => either.cases.iter().any(is_open),
+        Pat::Paren(inner) => is_open(&inner.pat),
+        _ => false,
+    }
+}
+
 fn function_named(name: &str, attributes: &[Attribute], found: &mut Symbols) {
-    if attributes.iter().any(|attribute| attribute.path().is_ident("test")) {
+    let has = |name: &str| attributes.iter().any(|attribute| attribute.path().is_ident(name));
+    if has("test") && !has("ignore") {
         found.tests.insert(name.to_owned());
     }
     found.functions.insert(name.to_owned());
@@ -178,10 +233,10 @@ mod tests {
             fn free() { fn inner() {} }
             impl A { fn method(&self) {} }
             trait B { fn provided() {} }
-            mod c { #[test] fn claim() {} }
+            mod c { #[test] fn claim() {} #[test] #[ignore] fn asleep() {} }
             proptest! { #[test] fn property(x in 0..1) {} fn helper() {} }
         ");
-        let all = ["claim", "free", "helper", "method", "property", "provided"];
+        let all = ["asleep", "claim", "free", "helper", "method", "property", "provided"];
         assert_eq!(Vec::from_iter(found.functions), all);
         assert_eq!(Vec::from_iter(found.tests), ["claim", "property"]);
     }
@@ -197,7 +252,21 @@ mod tests {
             macro_rules! numbered { () => { enum Not: u8 } }
         ");
         assert_eq!(found.numbered, [("Kind".to_owned(), "u16".to_owned())]);
-        assert_eq!(Vec::from_iter(found.machines), ["Door"]);
+        assert_eq!(found.machines, ["Door"]);
+    }
+
+    #[test]
+    fn arms_that_answer_for_everything_are_found_in_tables_and_nowhere_else() {
+        let table = |arms: &str| {
+            of(&format!("impl Machine for M {{ fn next() {{ match x {{ {arms} }} }} }}")).open_arms
+        };
+        assert_eq!(table("(S::A, E::B) => 1, S::A | S::B => 2").len(), 0);
+        for open in
+            ["_ => 1", "(S::A, _) => 1", "other => 1", "(S::A, E::B) | (_, E::C) => 1", "(S::A, ..) => 1"]
+        {
+            assert_eq!(table(open).len(), 1, "{open}");
+        }
+        assert_eq!(of("impl Other for M { fn f() { match x { _ => 1 } } }").open_arms.len(), 0);
     }
 
     #[test]
@@ -210,7 +279,8 @@ mod tests {
             struct Meta { one: u8, two: Option<NodeId> }
             struct Id(u64);
         ");
-        assert_eq!(found.constants, [("LIMIT".to_owned(), "Because.\nAnd so.".to_owned())]);
+        let doc = "Because.\nAnd so.".to_owned();
+        assert_eq!(found.constants, [Constant { name: "LIMIT".into(), doc, public: true }]);
         let names: Vec<_> =
             found.structs.iter().map(|item| (item.name.as_str(), item.fields.len())).collect();
         assert_eq!(names, [("Meta", 2), ("Id", 1)]);

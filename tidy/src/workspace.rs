@@ -19,23 +19,29 @@ pub fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every file below the root whose name ends in `ending`, as paths from the root, sorted. Leaves out build
-/// output and hidden folders.
+/// Every file of the project whose name ends in `ending`, as paths from the root, sorted: those at the root itself, and
+/// all below the members, `docs` and `fuzz`. What else lies in a checkout (notes, build output) is nobody's business.
+///
+/// # Panics
+/// If there is none: a check over nothing would always pass.
 #[must_use]
 pub fn files(ending: &str) -> Vec<String> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    fn walk(folder: &Path, deep: bool, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder of the repository can be listed") {
             let path = entry.expect("an entry of the repository can be read").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if path.is_dir() && name != "target" && !name.starts_with('.') {
-                walk(&path, found);
-            } else if path.is_file() {
-                found.push(path.clone());
+            if path.is_file() {
+                found.push(path);
+            } else if deep && name != "target" && name != "corpus" {
+                walk(&path, true, found);
             }
         }
     }
     let (root, mut found) = (root(), Vec::new());
-    walk(&root, &mut found);
+    walk(&root, false, &mut found);
+    for folder in members().keys().map(String::as_str).chain(["docs", "fuzz"]) {
+        walk(&root.join(folder), true, &mut found);
+    }
     let mut paths: Vec<String> = found
         .iter()
         .filter_map(|path| path.strip_prefix(&root).ok()?.to_str())
@@ -43,6 +49,7 @@ pub fn files(ending: &str) -> Vec<String> {
         .map(ToOwned::to_owned)
         .collect();
     paths.sort();
+    assert!(!paths.is_empty(), "no file ends in {ending}");
     paths
 }
 
@@ -60,6 +67,7 @@ pub struct Member {
 pub fn members() -> BTreeMap<String, Member> {
     let workspace = manifest("Cargo.toml");
     let folders = workspace["workspace"]["members"].as_array().expect("a list of members").clone();
+    assert!(!folders.is_empty(), "a workspace has members");
     folders
         .into_iter()
         .map(|folder| {
@@ -80,37 +88,58 @@ pub fn manifest(path: &str) -> toml::Table {
 }
 
 impl Member {
-    /// The crates in `table` of its manifest (`dependencies`, `dev-dependencies`): name and version requirement,
-    /// which is empty for a crate of this workspace.
+    /// What it depends on outside of tests, whatever the table (`dependencies`, `build-dependencies`, those of one
+    /// target): package and version requirement, which is empty for a crate of this workspace.
     #[must_use]
-    pub fn uses(&self, table: &str) -> BTreeMap<String, String> {
-        let Some(table) = self.manifest.get(table).and_then(toml::Value::as_table) else {
-            return BTreeMap::new();
-        };
-        table
-            .iter()
-            .map(|(name, wanted)| {
-                let version = wanted.as_str().or_else(|| wanted.get("version")?.as_str());
-                (name.clone(), version.unwrap_or_default().to_owned())
-            })
-            .collect()
+    pub fn uses(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let targets = self.manifest.get("target").and_then(toml::Value::as_table);
+        let targets = targets.into_iter().flat_map(toml::Table::values).filter_map(toml::Value::as_table);
+        for place in targets.chain([&self.manifest]) {
+            for table in ["dependencies", "build-dependencies"] {
+                let Some(table) = place.get(table).and_then(toml::Value::as_table) else { continue };
+                for (name, wanted) in table {
+                    let of = |key: &str| wanted.get(key).and_then(toml::Value::as_str);
+                    let package = of("package").unwrap_or(name).to_owned();
+                    let version = wanted.as_str().or(of("version")).unwrap_or_default();
+                    found.insert(package, version.to_owned());
+                }
+            }
+        }
+        found
     }
 
     /// The crates of this workspace that it depends on outside of tests, by folder.
     #[must_use]
     pub fn layers_below(&self) -> Vec<String> {
-        let uses = self.uses("dependencies");
+        let uses = self.uses();
         uses.keys().filter_map(|name| name.strip_prefix("holdfast-")).map(ToOwned::to_owned).collect()
     }
 
-    /// The text of its crate root.
+    /// Whether each of its crate roots (library, program, further programs) says `#![LEVEL(LINT)]`.
+    ///
+    /// # Panics
+    /// If it has no crate root, or one that is not Rust.
     #[must_use]
-    pub fn crate_root(&self) -> String {
-        let library = format!("{}/src/lib.rs", self.folder);
-        if root().join(&library).exists() {
-            read(&library)
-        } else {
-            read(&format!("{}/src/main.rs", self.folder))
-        }
+    pub fn every_root_says(&self, level: &str, lint: &str) -> bool {
+        let (main, library) = (format!("{}/src/main.rs", self.folder), format!("{}/src/lib.rs", self.folder));
+        let further = format!("{}/src/bin/", self.folder);
+        let all = files(".rs");
+        let mut roots =
+            all.iter().filter(|path| **path == main || **path == library || path.starts_with(&further));
+        let mut seen = 0;
+        let all_say = roots.all(|path| {
+            seen += 1;
+            let file = syn::parse_file(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+            file.attrs.iter().any(|attribute| says(attribute, level, lint))
+        });
+        assert!(seen > 0, "{} has no crate root", self.folder);
+        all_say
     }
+}
+
+fn says(attribute: &syn::Attribute, level: &str, lint: &str) -> bool {
+    let syn::Meta::List(list) = &attribute.meta else { return false };
+    let lints = list.tokens.to_string().replace(' ', "");
+    list.path.is_ident(level) && lints.split(',').any(|named| named == lint)
 }

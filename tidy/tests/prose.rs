@@ -9,7 +9,7 @@ fn all_symbols() -> BTreeMap<String, Symbols> {
     let sources = workspace::files(".rs");
     // Cases that must not compile are not sources.
     let sources = sources.into_iter().filter(|path| !path.contains("/compile_fail/"));
-    sources.map(|path| (path.clone(), symbols::of(&workspace::read(&path)))).collect()
+    sources.map(|path| (path.clone(), symbols::of_file(&path))).collect()
 }
 
 #[test]

@@ -37,3 +37,19 @@ fn no_target_fails_on_golden_bytes_or_on_changes_to_them() {
         }
     }
 }
+
+#[test]
+fn every_target_has_its_program_and_no_program_is_without_its_target() {
+    let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    for (name, _) in targets::TARGETS {
+        let program = std::fs::read_to_string(fuzz.join(format!("bins/{name}.rs"))).unwrap();
+        assert!(program.contains(&format!("targets::{name}(data)")), "{name}");
+        assert!(manifest.contains(&format!("path = \"bins/{name}.rs\"")), "{name}");
+    }
+    let programs = std::fs::read_dir(fuzz.join("bins")).unwrap().count();
+    assert_eq!(
+        (programs, manifest.matches("[[bin]]").count()),
+        (targets::TARGETS.len(), targets::TARGETS.len())
+    );
+}

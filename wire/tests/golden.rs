@@ -1,8 +1,8 @@
 //! Numbers and bytes against what was promised before.
 //!
-//! `golden/message-types.txt` only ever grows. `golden/bytes.txt` may change, with a reason in the commit,
-//! until the tag `format-1`; from then on it only grows too. `UPDATE_GOLDEN=1` writes both, adding to the
-//! first and never changing a line of it, and then fails, so that no run is green by rewriting.
+//! `golden/message-types.txt` only ever grows. `golden/message-rows.txt` and `golden/bytes.txt` may change, with a reason
+//! in the commit, until the tag `format-1`; from then on they only grow too. `UPDATE_GOLDEN=1` writes all three, adding to
+//! the first and never changing a line of it, and then fails, so that no run is green by rewriting.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::path::Path;
 
 use common::{hex, samples};
 use holdfast_machine::{Numbered, golden};
-use holdfast_wire::{Message, MessageType};
+use holdfast_wire::{Message, MessageType, Spec};
 
 fn golden_file(name: &str) -> (std::path::PathBuf, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -40,20 +40,42 @@ fn no_message_number_changes_its_meaning() {
 }
 
 #[test]
+fn the_row_of_every_message_type_is_the_promised_one() {
+    let (path, recorded) = golden_file("message-rows.txt");
+    let mut current =
+        String::from("# number name: who sends it, body cap, since version, may be skipped, flags.\n");
+    for kind in MessageType::ALL {
+        let Spec { direction, body_cap, since, may_skip, required, optional } = kind.spec();
+        let (from, required, optional) = (direction.text(), required.bits(), optional.bits());
+        current += &format!(
+            "{} {}: {from}, {body_cap}, {since}, {may_skip}, {required:#06x} of {optional:#06x}\n",
+            kind.number(),
+            kind.name(),
+        );
+    }
+    compare(&path, &recorded, &current);
+}
+
+#[test]
 fn the_bytes_of_every_message_are_the_promised_ones() {
     let (path, recorded) = golden_file("bytes.txt");
     let mut current = String::from("# name: frame in hexadecimal. See wire/tests/golden.rs.\n");
     for (name, header, message) in samples() {
         current += &format!("{name}: {}\n", hex(&common::encoded(header, &message)));
     }
+    compare(&path, &recorded, &current);
+}
+
+/// Compares line by line. Under `UPDATE_GOLDEN` the file is rewritten first.
+fn compare(path: &Path, recorded: &str, current: &str) {
     if updating() && recorded != current {
-        std::fs::write(&path, current).unwrap();
-        panic!("rewrote {}; say in the commit why the bytes changed", path.display());
+        std::fs::write(path, current).unwrap();
+        panic!("rewrote {}; say in the commit why it changed", path.display());
     }
     for (now, then) in current.lines().zip(recorded.lines()) {
-        assert_eq!(now, then, "bytes changed; see the head of this file");
+        assert_eq!(now, then, "{} promised something else; see the head of this test", path.display());
     }
-    assert_eq!(current.lines().count(), recorded.lines().count(), "samples were added or removed");
+    assert_eq!(current.lines().count(), recorded.lines().count(), "lines were added or removed");
 }
 
 #[test]
