@@ -9,8 +9,16 @@ use std::time::Instant;
 /// the longest of these models has a few hundred.
 const BRANCHES_MAX: usize = 5_000;
 
-/// Runs `body` in every interleaving with at most `preemptions` switches away from a thread that could go
-/// on, and prints their number.
+/// How much of a model is explored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Every interleaving there is.
+    None,
+    /// Those with at most this many switches away from a thread that could have gone on.
+    Preemptions(usize),
+}
+
+/// Runs `body` in every interleaving within `bound`, and prints their number.
 ///
 /// Nothing else bounds the search: the limits of loom that would end it quietly (permutations, duration, a
 /// checkpoint, all settable by environment) are off.
@@ -18,9 +26,13 @@ const BRANCHES_MAX: usize = 5_000;
 /// # Panics
 /// If an interleaving fails, if a limit is hit, or if there was only one interleaving: a model of one
 /// interleaving checks nothing.
-pub fn explore(name: &str, preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
+pub fn explore(name: &str, bound: Bound, body: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    let bounded = match bound {
+        Bound::None => None,
+        Bound::Preemptions(most) => Some(most),
+    };
+    builder.preemption_bound = bounded;
     builder.max_branches = BRANCHES_MAX;
     builder.max_permutations = None;
     builder.max_duration = None;
@@ -37,7 +49,8 @@ pub fn explore(name: &str, preemptions: usize, body: impl Fn() + Send + Sync + '
     let seconds = begin.elapsed().as_secs_f64();
     // Past the capture of the test harness, which only `print!` and its kin go through: the number is part
     // of the result. A closed stderr is no reason to fail.
-    let line = format!("loom {name}: {seen} interleavings, preemptions <= {preemptions}, {seconds:.2} s\n");
+    let bound = bounded.map_or_else(|| "all there are".to_owned(), |most| format!("preemptions <= {most}"));
+    let line = format!("loom {name}: {seen} interleavings, {bound}, {seconds:.2} s\n");
     let _ = io::stderr().lock().write_all(line.as_bytes());
     assert!(seen > 1, "{name} has a single interleaving");
 }

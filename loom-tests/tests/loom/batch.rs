@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use holdfast_loom_tests::batch::{Consumer, Limits, Take, Why, batch};
-use holdfast_loom_tests::model::explore;
+use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::park::{Parker, parker};
 use loom::thread;
 
@@ -23,12 +23,12 @@ fn drain<T>(consumer: &mut Consumer<T>, parker: &mut Parker) -> Vec<T> {
     }
 }
 
-/// Threads: 3. Preemptions: 2. Shape: lost wake-up.
+/// Threads: 3. Preemptions: 3. Shape: lost wake-up.
 /// Property: the consumer gets every item of both producers once, in each one's order, and sleeps beside
 /// none; the last producer's drop wakes it.
 #[test]
 fn a_consumer_gets_everything_once_and_in_order() {
-    explore("batch::a_consumer_gets_everything_once_and_in_order", 2, || {
+    explore("batch::a_consumer_gets_everything_once_and_in_order", Bound::Preemptions(3), || {
         let (mut parker, waker) = parker();
         let (producer, mut consumer) = batch(ROOM, waker);
         let other = producer.clone();
@@ -44,12 +44,12 @@ fn a_consumer_gets_everything_once_and_in_order() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: lost wake-up.
+/// Threads: 2. Preemptions: unbounded. Shape: lost wake-up.
 /// Property: an item pushed while the consumer goes to sleep wakes it. The producer stays, so that its drop
 /// cannot help.
 #[test]
 fn a_consumer_never_sleeps_beside_an_item() {
-    explore("batch::a_consumer_never_sleeps_beside_an_item", 3, || {
+    explore("batch::a_consumer_never_sleeps_beside_an_item", Bound::None, || {
         let (mut parker, waker) = parker();
         let (producer, mut consumer) = batch(ROOM, waker);
         let pushing = thread::spawn(move || {
@@ -69,11 +69,11 @@ fn a_consumer_never_sleeps_beside_an_item() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: the other side of the lost wake-up.
+/// Threads: 2. Preemptions: unbounded. Shape: the other side of the lost wake-up.
 /// Property: a consumer that was not told "empty" is not woken.
 #[test]
 fn a_consumer_that_does_not_wait_is_not_woken() {
-    explore("batch::a_consumer_that_does_not_wait_is_not_woken", 3, || {
+    explore("batch::a_consumer_that_does_not_wait_is_not_woken", Bound::None, || {
         let (wakes, waker) = Wakes::counter();
         let (producer, mut consumer) = batch(ROOM, waker);
         let pushing = thread::spawn(move || {
@@ -87,11 +87,11 @@ fn a_consumer_that_does_not_wait_is_not_woken() {
     });
 }
 
-/// Threads: 3. Preemptions: 2. Shape: close against push.
+/// Threads: 3. Preemptions: 3. Shape: close against push.
 /// Property: an item that was accepted before the close is taken; one after it comes back.
 #[test]
 fn an_item_accepted_beside_a_close_is_taken() {
-    explore("batch::an_item_accepted_beside_a_close_is_taken", 2, || {
+    explore("batch::an_item_accepted_beside_a_close_is_taken", Bound::Preemptions(3), || {
         let (mut parker, waker) = parker();
         let (producer, mut consumer) = batch(ROOM, waker);
         let closer = producer.clone();
@@ -109,12 +109,12 @@ fn an_item_accepted_beside_a_close_is_taken() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: double free on last drop; drop of one side at any moment.
+/// Threads: 2. Preemptions: unbounded. Shape: double free on last drop; drop of one side at any moment.
 /// Property: when the consumer goes, each item is dropped exactly once, whether it was in, came back, or
 /// never got in.
 #[test]
 fn each_item_is_dropped_once_when_the_consumer_goes() {
-    explore("batch::each_item_is_dropped_once_when_the_consumer_goes", 3, || {
+    explore("batch::each_item_is_dropped_once_when_the_consumer_goes", Bound::None, || {
         let dropped = Counted::counter();
         let (_, waker) = Wakes::counter();
         let (producer, consumer) = batch(ROOM, waker);

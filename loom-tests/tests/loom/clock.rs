@@ -1,7 +1,7 @@
 //! The hybrid clock: any number of threads.
 
 use holdfast_loom_tests::clock::Clock;
-use holdfast_loom_tests::model::explore;
+use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::stamp::{Stamp, UnixMillis};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,11 @@ fn at(ms: u64) -> UnixMillis {
     UnixMillis::new(ms).unwrap()
 }
 
-/// Threads: 3. Preemptions: 2. Shape: lost update.
+/// Threads: 3. Preemptions: 3. Shape: lost update.
 /// Property: no two threads get the same stamp, and each one's stamps grow.
 #[test]
 fn stamps_of_several_threads_are_distinct_and_grow() {
-    explore("clock::stamps_of_several_threads_are_distinct_and_grow", 2, || {
+    explore("clock::stamps_of_several_threads_are_distinct_and_grow", Bound::Preemptions(3), || {
         let clock = Arc::new(Clock::starting_at(Stamp::MIN, NO_BOUND));
         let threads = [5, 5].map(|now| {
             let clock = Arc::clone(&clock);
@@ -35,12 +35,12 @@ fn stamps_of_several_threads_are_distinct_and_grow() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: message passing.
+/// Threads: 2. Preemptions: unbounded. Shape: message passing.
 /// Property: a tick that another thread's message has caused is above the tick the message carries, although
 /// the clock itself orders nothing.
 #[test]
 fn an_effect_has_a_higher_stamp_than_its_cause() {
-    explore("clock::an_effect_has_a_higher_stamp_than_its_cause", 3, || {
+    explore("clock::an_effect_has_a_higher_stamp_than_its_cause", Bound::None, || {
         let clock = Arc::new(Clock::starting_at(Stamp::MIN, NO_BOUND));
         let message = Arc::new(AtomicU64::new(0));
         let (their_clock, sent) = (Arc::clone(&clock), Arc::clone(&message));
@@ -54,11 +54,11 @@ fn an_effect_has_a_higher_stamp_than_its_cause() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: lost update.
+/// Threads: 2. Preemptions: unbounded. Shape: lost update.
 /// Property: a stamp merged while others tick is not lost: every tick after the merge is above it.
 #[test]
 fn a_merged_stamp_is_below_every_later_tick() {
-    explore("clock::a_merged_stamp_is_below_every_later_tick", 3, || {
+    explore("clock::a_merged_stamp_is_below_every_later_tick", Bound::None, || {
         let clock = Arc::new(Clock::starting_at(Stamp::MIN, NO_BOUND));
         let theirs = Stamp::new(at(7), 3);
         let ticking_clock = Arc::clone(&clock);

@@ -1,7 +1,7 @@
 //! The latch: one leader, parties.
 
 use holdfast_loom_tests::latch::{Leader, Party, Progress, Signal, latch};
-use holdfast_loom_tests::model::explore;
+use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::park::{Parker, parker};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
@@ -28,11 +28,11 @@ fn sleep_until_signal(party: &Party, parker: &mut Parker) -> Signal {
     }
 }
 
-/// Threads: 3. Preemptions: 2. Shape: message passing through a chain of read-modify-writes; lost wake-up.
+/// Threads: 3. Preemptions: 3. Shape: message passing through a chain of read-modify-writes; lost wake-up.
 /// Property: the leader that sees a phase complete sees the work of every party, and never sleeps on.
 #[test]
 fn a_complete_phase_shows_the_work_of_all_parties() {
-    explore("latch::a_complete_phase_shows_the_work_of_all_parties", 2, || {
+    explore("latch::a_complete_phase_shows_the_work_of_all_parties", Bound::Preemptions(3), || {
         let (mut parker, waker) = parker();
         let mut leader = latch(waker);
         let (_, idle) = Wakes::counter();
@@ -59,11 +59,11 @@ fn a_complete_phase_shows_the_work_of_all_parties() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: lost wake-up; message passing from leader to party.
+/// Threads: 2. Preemptions: unbounded. Shape: lost wake-up; message passing from leader to party.
 /// Property: a party that sleeps is woken by the raise and sees what the leader did before it.
 #[test]
 fn a_raise_wakes_a_sleeping_party() {
-    explore("latch::a_raise_wakes_a_sleeping_party", 3, || {
+    explore("latch::a_raise_wakes_a_sleeping_party", Bound::None, || {
         let (_, idle) = Wakes::counter();
         let mut leader = latch(idle);
         let (mut parker, waker) = parker();
@@ -81,12 +81,12 @@ fn a_raise_wakes_a_sleeping_party() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: lost update between two counters that must change together.
+/// Threads: 2. Preemptions: unbounded. Shape: lost update between two counters that must change together.
 /// Property: a party that goes while the leader raises either is not waited for or has abandoned the phase;
 /// the phase completes in both cases and the leader is woken for it.
 #[test]
 fn a_party_that_goes_during_a_raise_holds_nobody_up() {
-    explore("latch::a_party_that_goes_during_a_raise_holds_nobody_up", 3, || {
+    explore("latch::a_party_that_goes_during_a_raise_holds_nobody_up", Bound::None, || {
         let (mut parker, waker) = parker();
         let mut leader = latch(waker);
         let (_, idle) = Wakes::counter();
@@ -101,11 +101,11 @@ fn a_party_that_goes_during_a_raise_holds_nobody_up() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: drop of one side at any moment; lost wake-up.
+/// Threads: 2. Preemptions: unbounded. Shape: drop of one side at any moment; lost wake-up.
 /// Property: a party asleep when the leader goes is woken and told so, after any phase that was raised.
 #[test]
 fn a_party_is_told_when_the_leader_goes() {
-    explore("latch::a_party_is_told_when_the_leader_goes", 3, || {
+    explore("latch::a_party_is_told_when_the_leader_goes", Bound::None, || {
         let (_, idle) = Wakes::counter();
         let mut leader = latch(idle);
         let (mut parker, waker) = parker();
@@ -120,11 +120,11 @@ fn a_party_is_told_when_the_leader_goes() {
     });
 }
 
-/// Threads: 3. Preemptions: 2. Shape: lost update.
+/// Threads: 3. Preemptions: 3. Shape: lost update.
 /// Property: the leader is woken exactly once for a phase, by whichever party is last.
 #[test]
 fn the_last_party_wakes_the_leader_once() {
-    explore("latch::the_last_party_wakes_the_leader_once", 2, || {
+    explore("latch::the_last_party_wakes_the_leader_once", Bound::Preemptions(3), || {
         let (wakes, waker) = Wakes::counter();
         let mut leader = latch(waker);
         let (_, idle) = Wakes::counter();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use holdfast_loom_tests::model::explore;
+use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::stream::{Budget, Cursor, Gone, Publisher};
 use loom::sync::atomic::AtomicU64;
 use loom::thread;
@@ -36,11 +36,11 @@ fn read(cursor: &mut Cursor<Event>) -> (Vec<u64>, Option<Gone>) {
     }
 }
 
-/// Threads: 2. Preemptions: 3. Shape: message passing.
+/// Threads: 2. Preemptions: 4. Shape: message passing.
 /// Property: a reader sees events whole, in order, without gap; what it had not seen by the end it gets then.
 #[test]
 fn a_reader_sees_every_event_whole_and_in_order() {
-    explore("stream::a_reader_sees_every_event_whole_and_in_order", 3, || {
+    explore("stream::a_reader_sees_every_event_whole_and_in_order", Bound::Preemptions(4), || {
         let dropped = Counted::counter();
         let mut publisher = Publisher::new();
         let mut cursor = publisher.subscribe(ENDLESS);
@@ -60,11 +60,11 @@ fn a_reader_sees_every_event_whole_and_in_order() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: message passing from the last event to the end; the missing second look.
+/// Threads: 2. Preemptions: unbounded. Shape: message passing from the last event to the end; the missing second look.
 /// Property: a reader that is told of the end has got every event.
 #[test]
 fn the_end_is_seen_after_the_last_event_only() {
-    explore("stream::the_end_is_seen_after_the_last_event_only", 3, || {
+    explore("stream::the_end_is_seen_after_the_last_event_only", Bound::None, || {
         let dropped = Counted::counter();
         let mut publisher = Publisher::new();
         let mut cursor = publisher.subscribe(ENDLESS);
@@ -81,12 +81,12 @@ fn the_end_is_seen_after_the_last_event_only() {
     });
 }
 
-/// Threads: 3. Preemptions: 2. Shape: double free on last drop.
+/// Threads: 3. Preemptions: 3. Shape: double free on last drop.
 /// Property: two cursors on the same place that let go while the publisher goes on and goes away free each
 /// event exactly once.
 #[test]
 fn cursors_that_let_go_together_free_each_event_once() {
-    explore("stream::cursors_that_let_go_together_free_each_event_once", 2, || {
+    explore("stream::cursors_that_let_go_together_free_each_event_once", Bound::Preemptions(3), || {
         let dropped = Counted::counter();
         let mut publisher = Publisher::new();
         let cursor = publisher.subscribe(ENDLESS);
@@ -101,12 +101,12 @@ fn cursors_that_let_go_together_free_each_event_once() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: double free on last drop, of the node a cursor has just left.
+/// Threads: 2. Preemptions: unbounded. Shape: double free on last drop, of the node a cursor has just left.
 /// Property: of two cursors that step over the same events, the later frees what both have passed, and
 /// nothing that either still stands on.
 #[test]
 fn the_last_cursor_to_pass_frees_and_no_other() {
-    explore("stream::the_last_cursor_to_pass_frees_and_no_other", 3, || {
+    explore("stream::the_last_cursor_to_pass_frees_and_no_other", Bound::None, || {
         let dropped = Counted::counter();
         let mut publisher = Publisher::new();
         let mut slow = publisher.subscribe(ENDLESS);
@@ -129,12 +129,12 @@ fn the_last_cursor_to_pass_frees_and_no_other() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: message passing from the counters to the link.
+/// Threads: 2. Preemptions: 4. Shape: message passing from the counters to the link.
 /// Property: a cursor is never ahead of the counters it measures its lag by, so a reader that keeps up is
 /// never cut, and one that is cut is told a lag above its budget.
 #[test]
 fn a_cursor_is_cut_above_its_budget_only() {
-    explore("stream::a_cursor_is_cut_above_its_budget_only", 3, || {
+    explore("stream::a_cursor_is_cut_above_its_budget_only", Bound::Preemptions(4), || {
         let dropped = Counted::counter();
         let budget = Budget { events: 1, bytes: u64::MAX };
         let mut publisher = Publisher::new();

@@ -1,6 +1,6 @@
 //! The watermark: one writer, one waiter, readers.
 
-use holdfast_loom_tests::model::explore;
+use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::park::parker;
 use holdfast_loom_tests::watermark::{Wait, Waiter, watermark};
 use loom::sync::Arc;
@@ -19,12 +19,12 @@ fn sleep_until(waiter: &mut Waiter, parker: &mut holdfast_loom_tests::park::Park
     }
 }
 
-/// Threads: 2. Preemptions: 3. Shape: store buffering, lost wake-up.
+/// Threads: 2. Preemptions: unbounded. Shape: store buffering, lost wake-up.
 /// Property: the waiter does not sleep on when its position was published. The writer stays alive, so that
 /// the wake of its drop cannot help.
 #[test]
 fn a_waiter_never_sleeps_on_at_its_position() {
-    explore("watermark::a_waiter_never_sleeps_on_at_its_position", 3, || {
+    explore("watermark::a_waiter_never_sleeps_on_at_its_position", Bound::None, || {
         let (mut parker, waker) = parker();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
@@ -36,11 +36,11 @@ fn a_waiter_never_sleeps_on_at_its_position() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: message passing.
+/// Threads: 2. Preemptions: unbounded. Shape: message passing.
 /// Property: who reads a position sees what the writer did before publishing it.
 #[test]
 fn who_reads_a_position_sees_what_was_done_before_it() {
-    explore("watermark::who_reads_a_position_sees_what_was_done_before_it", 3, || {
+    explore("watermark::who_reads_a_position_sees_what_was_done_before_it", Bound::None, || {
         let (_, waker) = Wakes::counter();
         let (mut writer, _waiter) = watermark(0, waker);
         let reader = writer.reader();
@@ -58,11 +58,11 @@ fn who_reads_a_position_sees_what_was_done_before_it() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: lost wake-up, by taking a wish that is not the one that was read.
+/// Threads: 2. Preemptions: unbounded. Shape: lost wake-up, by taking a wish that is not the one that was read.
 /// Property: a wish made while the writer answers the one before is answered too.
 #[test]
 fn a_wish_made_while_another_is_answered_is_answered() {
-    explore("watermark::a_wish_made_while_another_is_answered_is_answered", 3, || {
+    explore("watermark::a_wish_made_while_another_is_answered_is_answered", Bound::None, || {
         let (mut parker, waker) = parker();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
@@ -77,11 +77,11 @@ fn a_wish_made_while_another_is_answered_is_answered() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: ABA.
+/// Threads: 2. Preemptions: unbounded. Shape: ABA.
 /// Property: a wish that is withdrawn and made anew with the same number is still answered.
 #[test]
 fn a_wish_made_twice_with_the_same_number_is_answered() {
-    explore("watermark::a_wish_made_twice_with_the_same_number_is_answered", 3, || {
+    explore("watermark::a_wish_made_twice_with_the_same_number_is_answered", Bound::None, || {
         let (mut parker, waker) = parker();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
@@ -95,12 +95,12 @@ fn a_wish_made_twice_with_the_same_number_is_answered() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: none; the other side of the lost wake-up.
+/// Threads: 2. Preemptions: unbounded. Shape: none; the other side of the lost wake-up.
 /// Property: the waiter is woken by the publication that reaches its position, by none before, and once; and
 /// not at all if it was told that the position is there.
 #[test]
 fn a_waiter_is_woken_once_and_only_at_its_position() {
-    explore("watermark::a_waiter_is_woken_once_and_only_at_its_position", 3, || {
+    explore("watermark::a_waiter_is_woken_once_and_only_at_its_position", Bound::None, || {
         let (wakes, waker) = Wakes::counter();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
@@ -122,11 +122,11 @@ fn a_waiter_is_woken_once_and_only_at_its_position() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: lost wake-up; message passing from the position to the close.
+/// Threads: 2. Preemptions: unbounded. Shape: lost wake-up; message passing from the position to the close.
 /// Property: a waiter short of its position when the writer goes is woken and told the last position.
 #[test]
 fn a_waiter_is_told_when_the_writer_goes() {
-    explore("watermark::a_waiter_is_told_when_the_writer_goes", 3, || {
+    explore("watermark::a_waiter_is_told_when_the_writer_goes", Bound::None, || {
         let (mut parker, waker) = parker();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
@@ -137,11 +137,11 @@ fn a_waiter_is_told_when_the_writer_goes() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: message passing; the missing second look.
+/// Threads: 2. Preemptions: unbounded. Shape: message passing; the missing second look.
 /// Property: a position that was reached is never reported as closed.
 #[test]
 fn a_position_reached_before_the_end_is_not_reported_as_closed() {
-    explore("watermark::a_position_reached_before_the_end_is_not_reported_as_closed", 3, || {
+    explore("watermark::a_position_reached_before_the_end_is_not_reported_as_closed", Bound::None, || {
         let (mut parker, waker) = parker();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
@@ -152,11 +152,11 @@ fn a_position_reached_before_the_end_is_not_reported_as_closed() {
     });
 }
 
-/// Threads: 2. Preemptions: 3. Shape: drop of one side at any moment.
+/// Threads: 2. Preemptions: unbounded. Shape: drop of one side at any moment.
 /// Property: a waiter that goes in the middle of a publication leaves no wish behind.
 #[test]
 fn a_waiter_that_goes_leaves_no_wish() {
-    explore("watermark::a_waiter_that_goes_leaves_no_wish", 3, || {
+    explore("watermark::a_waiter_that_goes_leaves_no_wish", Bound::None, || {
         let (wakes, waker) = Wakes::counter();
         let (mut writer, mut waiter) = watermark(0, waker);
         let waiting = thread::spawn(move || {
