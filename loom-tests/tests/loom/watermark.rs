@@ -58,11 +58,29 @@ fn who_reads_a_position_sees_what_was_done_before_it() {
     });
 }
 
-/// Threads: 2. Preemptions: unbounded. Shape: lost wake-up, by taking a wish that is not the one that was read.
-/// Property: a wish made while the writer answers the one before is answered too.
+/// Threads: 2. Preemptions: unbounded. Shape: ABA; a wish taken that is not the one that was read.
+/// Property: a wish that replaces another while the writer answers that one stays until it is reached.
+#[test]
+fn a_wish_that_replaces_another_stays_until_it_is_reached() {
+    explore("watermark::a_wish_that_replaces_another_stays_until_it_is_reached", Bound::None, || {
+        let (_, waker) = Wakes::counter();
+        let (mut writer, mut waiter) = watermark(0, waker);
+        let publishing = thread::spawn(move || {
+            writer.publish(1).unwrap();
+            writer
+        });
+        let _ = waiter.wait_for(1);
+        assert_eq!(waiter.wait_for(2), Wait::Pending);
+        let mut writer = publishing.join().unwrap();
+        assert!(writer.publish(2).unwrap(), "the wish for 2 is gone");
+    });
+}
+
+/// Threads: 2. Preemptions: 4. Shape: lost wake-up.
+/// Property: a waiter that replaces its wish while the writer is at work does not sleep on at the later one.
 #[test]
 fn a_wish_made_while_another_is_answered_is_answered() {
-    explore("watermark::a_wish_made_while_another_is_answered_is_answered", Bound::None, || {
+    explore("watermark::a_wish_made_while_another_is_answered_is_answered", Bound::Preemptions(4), || {
         let (mut parker, waker) = parker();
         let (mut writer, mut waiter) = watermark(0, waker);
         let publishing = thread::spawn(move || {
