@@ -188,7 +188,7 @@ impl Waiter {
             return Wait::Reached(position);
         };
         self.registered = true;
-        self.shared.beyond.store(beyond, Ordering::Relaxed);
+        self.wish(beyond);
         // SeqCst: the other half of the handshake; see `publish`.
         fence(Ordering::SeqCst);
         // `closed` first. The writer sets it after its last position, so with the Acquire the position read
@@ -206,11 +206,18 @@ impl Waiter {
         Wait::Pending
     }
 
+    /// Writes `beyond`. By `swap`, where a store would do: loom lets a plain store slip between the two halves
+    /// of the writer's compare-and-swap, which no machine does, and so could not check this. A locked
+    /// instruction is nothing beside the sleep that it prepares.
+    fn wish(&self, beyond: u64) {
+        self.shared.beyond.swap(beyond, Ordering::Relaxed);
+    }
+
     /// Takes back what was asked for. A wake that is under way may still arrive.
     pub fn withdraw(&mut self) {
         if self.registered {
             self.registered = false;
-            self.shared.beyond.store(NOBODY, Ordering::Relaxed);
+            self.wish(NOBODY);
         }
     }
 
