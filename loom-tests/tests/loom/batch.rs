@@ -11,12 +11,17 @@ use crate::{Counted, Wakes};
 
 const ROOM: Limits = Limits { items: 8, bytes: 64 };
 
-/// Takes until the end, asleep whenever there is nothing, as the WAL thread does.
+/// Takes until the end, asleep whenever there is nothing, as the WAL thread does. The bytes of each batch
+/// must be those of its items.
 fn drain<T>(consumer: &mut Consumer<T>, parker: &mut Parker) -> Vec<T> {
     let mut got = Vec::new();
     loop {
         match consumer.take() {
-            Take::Items(items, _) => got.extend(items),
+            Take::Items(items, bytes) => {
+                // Every item here counts as one byte.
+                assert_eq!(items.len(), bytes);
+                got.extend(items);
+            }
             Take::Empty => parker.park(),
             Take::Closed => return got,
         }

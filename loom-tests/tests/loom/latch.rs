@@ -59,6 +59,28 @@ fn a_complete_phase_shows_the_work_of_all_parties() {
     });
 }
 
+/// Threads: 2. Preemptions: unbounded. Shape: message passing, without the help of a wake.
+/// Property: a leader that just looks and finds the phase complete sees the work done in it.
+#[test]
+fn a_leader_that_only_looks_sees_the_work_of_a_complete_phase() {
+    explore("latch::a_leader_that_only_looks_sees_the_work_of_a_complete_phase", Bound::None, || {
+        let (_, idle) = Wakes::counter();
+        let mut leader = latch(idle.clone());
+        let mut party = leader.join(idle).unwrap();
+        leader.raise().unwrap();
+        let work = Arc::new(AtomicU64::new(0));
+        let share = Arc::clone(&work);
+        let working = thread::spawn(move || {
+            share.store(1, Ordering::Relaxed);
+            party.done().unwrap();
+        });
+        if leader.progress().is_complete() {
+            assert_eq!(work.load(Ordering::Relaxed), 1);
+        }
+        working.join().unwrap();
+    });
+}
+
 /// Threads: 2. Preemptions: unbounded. Shape: lost wake-up; message passing from leader to party.
 /// Property: a party that sleeps is woken by the raise and sees what the leader did before it.
 #[test]
