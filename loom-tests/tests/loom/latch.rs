@@ -69,11 +69,17 @@ fn a_leader_that_only_looks_sees_the_work_of_a_complete_phase() {
         let mut party = leader.join(idle).unwrap();
         leader.raise().unwrap();
         let work = Arc::new(AtomicU64::new(0));
-        let share = Arc::clone(&work);
+        // loom remembers only the latest access to an atomic, and the look before the party's own
+        // compare-and-swap hides from it that the leader looked as well: it would try one order only. A race
+        // on a flag of no meaning makes it try both.
+        let gate = Arc::new(AtomicU64::new(0));
+        let (share, opened) = (Arc::clone(&work), Arc::clone(&gate));
         let working = thread::spawn(move || {
             share.store(1, Ordering::Relaxed);
             party.done().unwrap();
+            opened.store(1, Ordering::Relaxed);
         });
+        gate.load(Ordering::Relaxed);
         if leader.progress().is_complete() {
             assert_eq!(work.load(Ordering::Relaxed), 1);
         }
