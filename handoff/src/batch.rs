@@ -17,8 +17,8 @@
 //! # Why a lock
 //! The lock is held for one `Vec::push` or one swap of two vectors, whatever the length of the batch. The
 //! consumer pays one lock per batch, not per item. The example `batch` measures it beside `std::sync::mpsc`,
-//! a lock-free list: the lock is not slower, in order, bounded in bytes, and allocates nothing, which the
-//! list does for every block. A lock-free exchange of whole batches (a stack taken by one swap) was left: it
+//! a lock-free list: 10 to 18 ns per item against 23 to 33 on one thread, a tie on two (51 and 73, with wide
+//! spread), and it is bounded in bytes and allocates nothing, which the list does for every block. A lock-free exchange of whole batches (a stack taken by one swap) was left: it
 //! allocates a node per item and hands the batch over in reverse.
 //!
 //! # Invariants

@@ -2,7 +2,7 @@
 //!
 //! # Why
 //! Waking another thread costs about 31 µs on the machine this was built for, an uncontended lock about
-//! 20 ns, and a mistake in either costs an acknowledged write. So the places where threads meet are few,
+//! 6 ns, and a mistake in either costs an acknowledged write. So the places where threads meet are few,
 //! small, in one crate, and each is checked over all interleavings by `loom-tests`, which compiles these
 //! very files against loom's types.
 //!

@@ -169,7 +169,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // The same handshake as in `publish`, with `closed` for the position.
-        // Release: whoever sees it closed sees the last position.
+        // Release: whoever sees it closed sees the last position. (The fence of the last `publish` happens to
+        // give that already; this does not lean on it.)
         self.shared.closed.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
         if self.shared.beyond.load(Ordering::Relaxed) != NOBODY {
