@@ -46,7 +46,7 @@ const ABANDONED: u64 = 1 << 32;
 const PHASE: u64 = 1 << 48;
 const LEADER_GONE: u64 = 1 << 63;
 
-/// Parties and phases at most, so that no field of the word runs into the next.
+/// Phases, and parties that ever joined, at most: so that no field of the word runs into the next.
 pub const MAX: u16 = 0x7fff;
 
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ pub enum Refused {
         /// How many.
         outstanding: u16,
     },
-    /// As many phases were raised, or parties joined, as can be counted ([`MAX`]).
+    /// As many phases were raised, or as many parties ever joined, as can be counted ([`MAX`]).
     Exhausted,
     /// No phase was raised that this party has not finished already.
     NothingToDo {
@@ -178,9 +178,12 @@ impl Leader {
     /// # Errors
     /// [`Refused::Exhausted`].
     pub fn join(&mut self, waker: Waker) -> Result<Party, Refused> {
-        let word = self.shared.change(|word| {
-            if word.field(MEMBER) == MAX { Err(Refused::Exhausted) } else { Ok(word.0 + MEMBER) }
-        })?;
+        // Of all that ever joined, so that neither the count of members nor the list of wakers outgrows it.
+        if self.parties.len() >= usize::from(MAX) {
+            return Err(Refused::Exhausted);
+        }
+        // AcqRel: one more link of the chain that `change` speaks of.
+        let word = Word(self.shared.word.fetch_add(MEMBER, Ordering::AcqRel));
         self.parties.push(waker);
         Ok(Party { shared: Arc::clone(&self.shared), done: word.field(PHASE) })
     }

@@ -164,3 +164,12 @@ fn a_latch_counts_parties_to_its_maximum_and_then_refuses() {
     drop(parties);
     assert_eq!(leader.progress(), Progress { phase: 1, outstanding: 0, abandoned: MAX });
 }
+
+#[test]
+fn a_party_that_has_left_still_counts_as_one_that_joined() {
+    let mut leader = latch(idle());
+    for _ in 0..MAX {
+        drop(leader.join(idle()).unwrap());
+    }
+    assert_eq!(leader.join(idle()).unwrap_err(), Refused::Exhausted);
+}

@@ -36,7 +36,7 @@ fn wal(mut consumer: Consumer<u64>, mut parker: Parker, mut durable: Writer) -> 
 /// position, is woken at it.
 #[test]
 fn an_append_becomes_durable_and_the_node_hears_of_it() {
-    explore("an_append_becomes_durable_and_the_node_hears_of_it", 3_000, || {
+    explore("an_append_becomes_durable_and_the_node_hears_of_it", 10_000, || {
         let (wal_parker, wal_waker) = parker();
         let (mut node_parker, node_waker) = parker();
         let (producer, consumer) = batch(ROOM, wal_waker);
@@ -61,7 +61,7 @@ fn an_append_becomes_durable_and_the_node_hears_of_it() {
 /// the watermark ends at their number.
 #[test]
 fn four_producers_share_one_log() {
-    explore("four_producers_share_one_log", 2_000, || {
+    explore("four_producers_share_one_log", 10_000, || {
         let (parker, waker) = parker();
         let (_node, node_waker) = crate::park::parker();
         let (producer, consumer) = batch(ROOM, waker);
@@ -88,7 +88,7 @@ fn four_producers_share_one_log() {
 /// each at its own pace, and the end.
 #[test]
 fn readers_woken_by_a_watermark_get_every_event() {
-    explore("readers_woken_by_a_watermark_get_every_event", 2_000, || {
+    explore("readers_woken_by_a_watermark_get_every_event", 10_000, || {
         let mut publisher = Publisher::new();
         let budget = Budget { events: u64::MAX, bytes: u64::MAX };
         let mut ends = Vec::new();
@@ -150,7 +150,7 @@ fn serve(mut party: Party, mut parker: Parker) -> Vec<u16> {
 /// one who died is counted as abandoned in at most one of them.
 #[test]
 fn an_ordered_end_survives_the_death_of_a_party() {
-    explore("an_ordered_end_survives_the_death_of_a_party", 2_000, || {
+    explore("an_ordered_end_survives_the_death_of_a_party", 10_000, || {
         let (mut leader_parker, waker) = parker();
         let mut leader = latch(waker);
         let parties: Vec<_> = (0..2)
@@ -184,7 +184,7 @@ fn an_ordered_end_survives_the_death_of_a_party() {
 /// across the overflow of a counter that starts just below it.
 #[test]
 fn four_threads_never_make_a_stamp_twice() {
-    explore("four_threads_never_make_a_stamp_twice", 2_000, || {
+    explore("four_threads_never_make_a_stamp_twice", 10_000, || {
         let at = |ms| UnixMillis::new(ms).unwrap();
         let clock = Arc::new(Clock::starting_at(Stamp::new(at(1_000), u16::MAX - 5), 0));
         let threads: Vec<_> = (0..4)
