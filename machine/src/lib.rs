@@ -19,6 +19,7 @@
 //! - [`Machine`] joins three such enums by a total function; [`Verdict`] is what one cell says.
 //! - [`decide`] is the choke point's look-up; [`Trace`] keeps the last steps and counts every edge.
 //! - [`render`] prints the Mermaid drawing and the state × event grid for `docs/state-machines/`.
+//! - [`golden`] compares the numbers with a committed list, because the compiler has no memory.
 //! - [`audit`] finds what the compiler cannot: a state never reached or never left, an edge never used.
 //!
 //! # Invariants
@@ -39,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod golden;
 mod numbered;
 pub mod render;
 mod table;

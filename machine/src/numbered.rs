@@ -1,12 +1,12 @@
 //! Enums whose numbers are a promise: printed in logs, drawn in diagrams, sent to peers, never reused.
 //!
 //! A plain Rust enum numbers its variants by position, so that moving a line changes what is on disk.
-//! [`numbered!`](crate::numbered) makes the number part of the line, and the compiler refuses a number
+//! [`numbered!`](crate::numbered!) makes the number part of the line, and the compiler refuses a number
 //! that is missing, used twice or taken from the dead.
 
 use std::fmt;
 
-/// An enum declared by [`numbered!`](crate::numbered): a closed list of (number, name, caption).
+/// An enum declared by [`numbered!`](crate::numbered!): a closed list of (number, name, caption).
 pub trait Numbered: Copy + Eq + fmt::Debug + 'static {
     /// The width the number has on the wire, on disk and in logs: `u8`, `u16` or `u32`.
     type Number: Copy + Eq + Into<u64> + fmt::Display;
@@ -58,7 +58,7 @@ pub trait Numbered: Copy + Eq + fmt::Debug + 'static {
 }
 
 /// Refuses, at compile time, a family of numbers with a gap, a number used twice or a number that belongs
-/// to no family. [`numbered!`](crate::numbered) calls it; nothing else needs to.
+/// to no family. [`numbered!`](crate::numbered!) calls it; nothing else needs to.
 ///
 /// # Panics
 /// With the reason, which the compiler reports as `E0080` since it is called in a constant.

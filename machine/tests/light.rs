@@ -1,6 +1,6 @@
 //! The mechanism, on a machine small enough to check by eye.
 
-use holdfast_machine::{Machine, Numbered, Trace, Verdict, audit, decide, numbered, render};
+use holdfast_machine::{Machine, Numbered, Trace, Verdict, audit, decide, golden, numbered, render};
 
 numbered! {
     /// States.
@@ -247,4 +247,20 @@ fn the_audit_names_dead_states_dead_edges_traps_leaks_and_missing_reasons() {
             "T3 Burn is never taken",
         ]
     );
+}
+
+#[test]
+fn a_golden_list_keeps_retired_numbers_and_sees_swaps_removals_and_additions() {
+    assert_eq!(golden::lines::<Lamp>(), ["1 Off", "2 On", "3 Dimmed", "4 Broken"]);
+    assert_eq!(
+        golden::drift::<Lamp>("# seen\n\n1 Off\n2 On\n3 Dimmed\n4 Broken\n"),
+        golden::Drift::default()
+    );
+
+    let swapped = golden::drift::<Lamp>("1 On\n2 Off\n3 Dimmed\n4 Broken\n");
+    assert_eq!(swapped.broken, ["1 On", "2 Off"]);
+    let removed = golden::drift::<Lamp>("1 Off\n2 On\n3 Dimmed\n4 Broken\n5 Stolen\n");
+    assert_eq!((removed.broken, removed.added), (vec!["5 Stolen".to_owned()], vec![]));
+    let added = golden::drift::<Lamp>("1 Off\n2 On\n3 Dimmed\n");
+    assert_eq!((added.broken, added.added), (vec![], vec!["4 Broken".to_owned()]));
 }

@@ -19,11 +19,13 @@
 //! transaction. The depth is carried along and limited, so no input can exhaust the stack.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::frame::{HEADER_BYTES, Header, Sink};
-use crate::meta::{self, METADATA_CAP};
+use crate::meta;
+pub use crate::meta::METADATA_CAP;
 use crate::{WireError, frame};
 
 /// Bytes before the lengths: two counts.
@@ -45,7 +47,13 @@ pub enum Section<'a> {
     Share(&'a Bytes),
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// Text, which may be shared.
+    #[must_use]
+    pub fn text(text: &'a ByteString) -> Self {
+        Self::Share(text.as_bytes())
+    }
+
     /// What it holds.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -85,7 +93,7 @@ pub fn write<S: Sink, M: Serialize>(
 /// The same body by itself, to be nested in a section or sent as a ready frame.
 ///
 /// # Errors
-/// Those of [`write`] that concern the parts of the body; the cap of a type is checked when it is sent.
+/// Those of [`write()`] that concern the parts of the body; the cap of a type is checked when it is sent.
 pub fn to_bytes<M: Serialize>(
     metadata: &M,
     sections: &[Section<'_>],
@@ -296,13 +304,13 @@ impl Sections<'_> {
     ///
     /// # Errors
     /// [`WireError::MissingSection`] and [`WireError::NotText`].
-    pub fn text(&mut self) -> Result<String, WireError> {
+    pub fn text(&mut self) -> Result<ByteString, WireError> {
         let start = self.parts.base + self.at as u64;
         let bytes = self.bytes()?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(WireError::NotText { offset: start + error.valid_up_to() as u64 }),
+        if let Err(error) = std::str::from_utf8(&bytes) {
+            return Err(WireError::NotText { offset: start + error.valid_up_to() as u64 });
         }
+        ByteString::try_from(bytes).map_err(|_| WireError::NotText { offset: start })
     }
 
     /// The next section as a body of its own, one level deeper.

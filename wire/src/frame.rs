@@ -37,8 +37,8 @@ const UNCOVERED_BYTES: usize = 8;
 /// its own four bytes.
 pub const LEAST_LENGTH: u32 = 20;
 
-/// How much room is asked for at once while a frame arrives. What a sender merely *declares* never
-/// allocates more than this; the buffer then doubles as bytes really come.
+/// How much room is made at once while a frame arrives. What a sender merely *declares* never allocates more
+/// than this; the buffer then doubles as bytes really come.
 const GROWTH_BYTES: usize = 64 * 1024;
 
 /// One field of the header, for the table and the hexdump in the docs.
@@ -149,7 +149,7 @@ pub struct Frame {
 /// Cuts frames out of bytes and puts them back together, under a limit for the body.
 ///
 /// # Invariants
-/// - The buffer never holds more than twice what arrived plus 64 KiB on account of this codec.
+/// - The codec makes room for no more than twice what arrived plus 64 KiB, and never beyond the frame.
 /// - After an error the offending frame is still at the front of the buffer, so that every later call
 ///   fails in the same way: nothing behind a broken frame is ever taken for a frame.
 #[derive(Debug)]
@@ -230,7 +230,7 @@ impl FrameCodec {
         }
         let total = 4 + length as usize;
         if src.len() < total {
-            src.reserve((total - src.len()).min(GROWTH_BYTES));
+            make_room(src, total);
             return Ok(None);
         }
         Ok(Some(total))
@@ -239,6 +239,22 @@ impl FrameCodec {
     /// What [`Decoder::Error`] says of an error in the frame at the front.
     fn at(&self, error: WireError) -> CodecError {
         CodecError::Wire { frame_at: self.position, error }
+    }
+}
+
+/// Makes room in `src` for more of a frame of `total` bytes when it runs out: for twice what has come, at least
+/// [`GROWTH_BYTES`] more, never for more than the frame. Exact, where a plain `reserve` may take twice what it was
+/// asked for: the old buffer and the new one then never hold more than twice the frame between them.
+fn make_room(src: &mut BytesMut, total: usize) {
+    let have = src.len();
+    if src.capacity() - have >= (total - have).min(GROWTH_BYTES / 4) {
+        return;
+    }
+    let room = total.min((2 * have).max(have + GROWTH_BYTES));
+    if !src.try_reclaim(room - have) {
+        let mut grown = BytesMut::with_capacity(room);
+        grown.extend_from_slice(src);
+        *src = grown;
     }
 }
 
@@ -260,13 +276,18 @@ fn read_header(src: &[u8], total: usize) -> Result<Option<Header>, WireError> {
         if Flags(flags).has(Flag::MayIgnore) {
             return Ok(None);
         }
-        return Err(match MessageType::RETIRED.iter().find(|(retired, _)| *retired == number) {
-            Some((_, name)) => WireError::RetiredType { number, name },
-            None => WireError::UnknownType { number, known: MessageType::highest() },
-        });
+        return Err(unknown(number, MessageType::RETIRED));
     };
     check_flags(message_type, Flags(flags))?;
     Ok(Some(Header { message_type, flags: Flags(flags), group, call }))
+}
+
+/// What to call a number that no live type has.
+fn unknown(number: u16, retired: &[(u16, &'static str)]) -> WireError {
+    match retired.iter().find(|(gone, _)| *gone == number) {
+        Some((_, name)) => WireError::RetiredType { number, name },
+        None => WireError::UnknownType { number, known: MessageType::highest() },
+    }
 }
 
 /// The flags that a frame of this type must carry, and those it may carry in all.
@@ -368,15 +389,14 @@ fn seal(
     to.put_u16_le(header.flags.0);
     to.put_u32_le(header.group.0);
     to.put_u64_le(header.call.0);
-    let (slot, head) = out[start..].split_at_mut(HEADER_BYTES);
+    let frame = &mut out[start..];
+    frame[..HEADER_BYTES].copy_from_slice(&fields);
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&fields[UNCOVERED_BYTES..]);
-    crc.update(head);
+    crc.update(&frame[UNCOVERED_BYTES..]);
     for piece in rest {
         crc.update(piece.bytes());
     }
-    fields[4..UNCOVERED_BYTES].copy_from_slice(&crc.finalize().to_le_bytes());
-    slot.copy_from_slice(&fields);
+    frame[4..UNCOVERED_BYTES].copy_from_slice(&crc.finalize().to_le_bytes());
     Ok(())
 }
 
@@ -419,5 +439,40 @@ impl Encoder<(Header, &Message)> for FrameCodec {
         dst: &mut BytesMut,
     ) -> Result<(), CodecError> {
         message.encode(header, dst).map_err(|error| self.at(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_a_large_frame_follows_what_came_and_is_made_a_few_times_only() {
+        for (total, piece) in [(BODY_CAP as usize, 1000), (70_000, 1), (100_000, 99_999), (300, 7)] {
+            let (mut src, mut made) = (BytesMut::new(), 0);
+            while src.len() < total {
+                let (have, before) = (src.len(), src.capacity());
+                make_room(&mut src, total);
+                if src.capacity() != before {
+                    made += 1;
+                    assert_eq!(src.capacity(), total.min((2 * have).max(have + GROWTH_BYTES)));
+                }
+                assert_eq!(src.len(), have, "what came is kept");
+                let step = piece.min(total - have).min(src.capacity() - have);
+                assert!(step > 0, "there is room to go on");
+                src.extend_from_slice(&vec![1; step]);
+            }
+            assert!(src == vec![1; total]);
+            // Doubling from 64 KiB: copying stays linear in what came.
+            let doublings = (total / GROWTH_BYTES).checked_ilog2().map_or(0, |log| log + 2);
+            assert!(made <= 1 + doublings, "{made} times for {total}");
+        }
+    }
+
+    #[test]
+    fn a_retired_number_is_refused_by_its_old_name() {
+        let retired = [(4, "Lullaby")];
+        assert_eq!(unknown(4, &retired), WireError::RetiredType { number: 4, name: "Lullaby" });
+        assert_eq!(unknown(5, &retired), WireError::UnknownType { number: 5, known: 7 });
     }
 }

@@ -16,6 +16,9 @@ macro_rules! counted {
         pub struct $name(NonZeroU64);
 
         impl $name {
+            /// Number 1, where counting starts.
+            pub const FIRST: Self = Self(NonZeroU64::MIN);
+
             /// `None` for zero, which names nothing.
             #[must_use]
             pub const fn new(number: u64) -> Option<Self> {
@@ -52,24 +55,27 @@ counted! {
     Boot,
 }
 
-/// 128 random bits, minted once when a cluster is formed. Shown as 32 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ClusterId(pub u128);
+/// Defines newtypes over 16 bytes that are shown as 32 hexadecimal digits, in the order they have on the wire, so
+/// that an id in a log can be found in a packet capture.
+macro_rules! random_id {
+    ($( $( #[$doc:meta] )+ $name:ident ),+ $(,)?) => { $(
+        $( #[$doc] )+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub [u8; 16]);
 
-/// 128 random bits, minted with a data directory: tells a wiped node from the one that had its id before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct NodeUuid(pub u128);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", u128::from_be_bytes(self.0))
+            }
+        }
+    )+ };
 }
 
-impl fmt::Display for NodeUuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
+random_id! {
+    /// 128 random bits, minted once when a cluster is formed.
+    ClusterId,
+    /// 128 random bits, minted with a data directory: tells a wiped node from the one that had its id before.
+    NodeUuid,
 }
 
 /// A cluster at one epoch: what two ends of a connection compare before anything else.
@@ -79,6 +85,24 @@ pub struct ClusterIdentity {
     pub id: ClusterId,
     /// Which life of it.
     pub epoch: ClusterEpoch,
+}
+
+/// A node, exactly: what both ends of a peer connection tell each other, and what every answer to a client names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodeIdentity {
+    /// Which node.
+    pub id: NodeId,
+    /// Which data directory of it.
+    pub uuid: NodeUuid,
+    /// Which life of its process.
+    pub boot: Boot,
+}
+
+impl fmt::Display for NodeIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, uuid, boot } = self;
+        write!(f, "{id} (directory {uuid}, boot {boot})")
+    }
 }
 
 /// Which Raft group a frame concerns; 0 today, and for frames that concern the connection itself.

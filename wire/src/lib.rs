@@ -54,7 +54,9 @@ pub mod preface;
 pub use connection::Connection;
 pub use error::{CodecError, WireError};
 pub use frame::{Flag, Flags, Frame, FrameCodec, Header};
-pub use id::{Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, NodeId, NodeUuid};
+pub use id::{
+    Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, NodeId, NodeIdentity, NodeUuid,
+};
 pub use message::Message;
 pub use message_type::{Direction, MessageType, Spec};
 pub use outbox::Outbox;

@@ -6,6 +6,7 @@
 
 use holdfast_machine::{Numbered, numbered};
 
+use crate::WireError;
 use crate::frame::{Flag, Flags};
 
 numbered! {
@@ -115,6 +116,19 @@ impl MessageType {
     }
 }
 
+impl Spec {
+    /// That the agreed protocol version has this message type.
+    ///
+    /// # Errors
+    /// [`WireError::NotInVersion`] if a later version introduced it: the other side broke its word.
+    pub(crate) fn in_version(self, message_type: MessageType, agreed: u16) -> Result<(), WireError> {
+        if self.since > agreed {
+            return Err(WireError::NotInVersion { message_type, since: self.since, agreed });
+        }
+        Ok(())
+    }
+}
+
 /// A row of a type that every build knows and that carries no flags.
 const fn row(direction: Direction, body_cap: u32, since: u16) -> Spec {
     Spec { direction, body_cap, since, may_skip: false, required: Flags::NONE, optional: Flags::NONE }
@@ -132,5 +146,13 @@ mod tests {
             assert!(!spec.may_skip || spec.body_cap <= SKIPPABLE_CAP, "{message_type}");
             assert!(spec.since >= 1, "{message_type}");
         }
+    }
+
+    #[test]
+    fn a_type_of_a_later_version_is_refused_before_that_version() {
+        let (ping, later) = (MessageType::Ping, Spec { since: 3, ..MessageType::Ping.spec() });
+        assert_eq!(later.in_version(ping, 3), Ok(()));
+        let error = WireError::NotInVersion { message_type: ping, since: 3, agreed: 2 };
+        assert_eq!(later.in_version(ping, 2), Err(error));
     }
 }

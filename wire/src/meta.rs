@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::WireError;
 
 /// No message has more bytes of metadata: an order of magnitude above the largest there is.
-pub(crate) const METADATA_CAP: usize = 1024;
+pub const METADATA_CAP: usize = 1024;
 
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<METADATA_CAP>> =
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<METADATA_CAP>();

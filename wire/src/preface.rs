@@ -1,9 +1,9 @@
 //! The first eight bytes each side sends: that this is holdfast, and which versions it speaks.
 //!
-//! Frozen for ever, because it is what two builds from different years must both understand. So is the
-//! frame header and the two Hello messages: a dialer sends preface and Hello in one go, before it knows
-//! what the other side speaks, so that a handshake costs one round trip. The agreed version governs
-//! everything after the Hello.
+//! Frozen for ever, because it is what two builds from different years must both understand. So are the
+//! frame header, the layout of bodies, the two Hello messages and Goodbye: a dialer sends preface and Hello in
+//! one go, before it knows what the other side speaks, so that a handshake costs one round trip, and a refusal
+//! has to be readable without a version in common. The agreed version governs everything else.
 //!
 //! ```text
 //!  0      4     6     8

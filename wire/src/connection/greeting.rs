@@ -8,7 +8,7 @@
 use holdfast_machine::{Numbered, numbered};
 
 use crate::message::{ClientHello, ClientWelcome, CloseReason, Goodbye, PeerHello, PeerWelcome};
-use crate::{ClusterIdentity, NodeId, NodeUuid};
+use crate::{ClusterIdentity, NodeIdentity};
 
 numbered! {
     /// The rows of the greeting table; the first that applies decides.
@@ -116,8 +116,8 @@ fn cluster_fact(
     }
 }
 
-fn identity_fact(ours: (NodeId, NodeUuid), theirs: (NodeId, NodeUuid)) -> IdentityFact {
-    match (ours.0 == theirs.0, ours.1 == theirs.1) {
+fn identity_fact(ours: NodeIdentity, theirs: NodeIdentity) -> IdentityFact {
+    match (ours.id == theirs.id, ours.uuid == theirs.uuid) {
         (false, _) => IdentityFact::Distinct,
         (true, true) => IdentityFact::Ourselves,
         (true, false) => IdentityFact::OurId,
@@ -140,10 +140,10 @@ pub(super) fn peer_hello(ours: &PeerWelcome, theirs: &PeerHello) -> Result<(), G
     let facts = Facts {
         credentials: !theirs.credentials.is_empty(),
         cluster: cluster_fact(ours.cluster, theirs.cluster, |ours, theirs| ours == theirs),
-        identity: identity_fact((ours.node_id, ours.node_uuid), (theirs.node_id, theirs.node_uuid)),
-        misdirected: theirs.to.is_some_and(|to| to != ours.node_id),
+        identity: identity_fact(ours.node, theirs.node),
+        misdirected: theirs.to.is_some_and(|to| to != ours.node.id),
     };
-    verdict(facts, ours.cluster, theirs.cluster, "node", &named(theirs.node_id, theirs.node_uuid))
+    verdict(facts, ours.cluster, theirs.cluster, "node", &theirs.node.to_string())
 }
 
 /// What a client thinks of the server that answered. One that is behind an epoch this client has seen is a
@@ -155,7 +155,7 @@ pub(super) fn client_welcome(ours: &ClientHello, theirs: &ClientWelcome) -> Resu
         identity: IdentityFact::Distinct,
         misdirected: false,
     };
-    verdict(facts, ours.cluster, theirs.cluster, "node", &named(theirs.node_id, theirs.node_uuid))
+    verdict(facts, ours.cluster, theirs.cluster, "node", &theirs.node.to_string())
 }
 
 /// What a peer thinks of the peer that answered.
@@ -163,14 +163,10 @@ pub(super) fn peer_welcome(ours: &PeerHello, theirs: &PeerWelcome) -> Result<(),
     let facts = Facts {
         credentials: false,
         cluster: cluster_fact(ours.cluster, theirs.cluster, |ours, theirs| ours == theirs),
-        identity: identity_fact((ours.node_id, ours.node_uuid), (theirs.node_id, theirs.node_uuid)),
-        misdirected: ours.to.is_some_and(|to| to != theirs.node_id),
+        identity: identity_fact(ours.node, theirs.node),
+        misdirected: ours.to.is_some_and(|to| to != theirs.node.id),
     };
-    verdict(facts, ours.cluster, theirs.cluster, "node", &named(theirs.node_id, theirs.node_uuid))
-}
-
-fn named(node_id: NodeId, node_uuid: NodeUuid) -> String {
-    format!("{node_id} (directory {node_uuid})")
+    verdict(facts, ours.cluster, theirs.cluster, "node", &theirs.node.to_string())
 }
 
 /// The decision as a result, with a sentence for people that shows both sides.

@@ -191,7 +191,7 @@ impl Connection {
         Ok(Self {
             role,
             versions,
-            phase: Phase::Prefacing { until: now + HANDSHAKE_DEADLINE_MS },
+            phase: Phase::Prefacing { until: now.saturating_add(HANDSHAKE_DEADLINE_MS) },
             codec: FrameCodec::greeting(),
             inbound: BytesMut::new(),
             outbox,
@@ -322,6 +322,8 @@ impl Connection {
     /// The transport ended. A frame that was cut off is lost with it, and nothing of it was acted on.
     pub fn lost(&mut self, why: &str, now: u64) {
         self.end(Event::TransportLost, goodbye(CloseReason::Lost, why), false, now);
+        // In any state, also when closed: there is nobody left to write to.
+        self.outbox = Outbox::new();
     }
 
     /// When [`tick`](Self::tick) has something to do if nothing else happens before; `None` once closed.
@@ -332,8 +334,8 @@ impl Connection {
                 Some(until)
             }
             Phase::Open { .. } => {
-                let ping = self.pinged.unwrap_or(self.heard.1) + KEEPALIVE_MS;
-                Some(ping.min(self.heard.1 + IDLE_DEADLINE_MS))
+                let ping = self.pinged.unwrap_or(self.heard.1).saturating_add(KEEPALIVE_MS);
+                Some(ping.min(self.silent_until()))
             }
             Phase::Closed(_) => None,
         }
@@ -352,18 +354,25 @@ impl Connection {
             Phase::Prefacing { .. } | Phase::Greeting { .. } => {
                 (CloseReason::HandshakeTimeout, HANDSHAKE_DEADLINE_MS)
             }
-            Phase::Open { .. } if now < self.heard.1 + IDLE_DEADLINE_MS => {
+            Phase::Open { .. } if now < self.silent_until() => {
                 self.pinged = Some(now);
                 let ping = Message::Ping(crate::message::Echo::default());
                 // A full outbox is no reason to fail here: the idle deadline will speak for it.
                 let _ = self.send(ping.header(), &ping);
                 return;
             }
+            // We heard nothing because we stopped listening, and we did because our answers are not read.
+            Phase::Open { .. } if !self.wants_read() => (CloseReason::Unread, IDLE_DEADLINE_MS),
             Phase::Open { .. } => (CloseReason::Silence, IDLE_DEADLINE_MS),
             Phase::Draining { .. } => (CloseReason::DrainTimeout, DRAIN_DEADLINE_MS),
             Phase::Closed(_) => return,
         };
         self.end(Event::DeadlinePassed, goodbye(reason, &format!("waited {limit} ms")), false, now);
+    }
+
+    /// When a silence that began with the last byte has lasted too long.
+    fn silent_until(&self) -> u64 {
+        self.heard.1.saturating_add(IDLE_DEADLINE_MS)
     }
 
     /// Notes whether bytes have come since the last look.
@@ -437,10 +446,7 @@ impl Connection {
     fn read_message(&mut self, version: u16, now: u64) -> Result<Step, WireError> {
         let Some(frame) = self.codec.next(&mut self.inbound)? else { return Ok(Step::Wait) };
         let message_type = frame.header.message_type;
-        let since = message_type.spec().since;
-        if since > version {
-            return Err(WireError::NotInVersion { message_type, since, agreed: version });
-        }
+        message_type.spec().in_version(message_type, version)?;
         if is_greeting(message_type) || !self.role.may_hear(message_type) {
             self.break_off(&format!("{message_type} in state {}", self.state().name()), now);
             return Ok(Step::Again);
@@ -486,9 +492,12 @@ impl Connection {
     /// was the one to say so.
     fn end(&mut self, event: Event, goodbye: Goodbye, by_other_side: bool, now: u64) {
         self.shift(event, now, |old, edge| match (ConnectionMachine::target(edge), old) {
-            (State::Draining, Phase::Open { version }) => {
-                Phase::Draining { until: now + DRAIN_DEADLINE_MS, version, goodbye, by_other_side }
-            }
+            (State::Draining, Phase::Open { version }) => Phase::Draining {
+                until: now.saturating_add(DRAIN_DEADLINE_MS),
+                version,
+                goodbye,
+                by_other_side,
+            },
             // How a drain ends is in the edge; why it began is what people ask for.
             (_, Phase::Draining { goodbye, by_other_side, .. })
                 if matches!(edge, Edge::FinishDrain | Edge::Lose) =>
@@ -557,5 +566,6 @@ enum Step {
 
 /// A Goodbye whose detail is cut to what one carries.
 fn goodbye(reason: CloseReason, detail: &str) -> Goodbye {
-    Goodbye::new(reason, &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)])
+    let cut = detail.floor_char_boundary(DETAIL_BYTES_MAX);
+    Goodbye::new(reason, &detail[..cut])
 }

@@ -1,5 +1,6 @@
 //! Why a connection ends, said by the side that ends it.
 
+use bytestring::ByteString;
 use holdfast_machine::{Numbered, numbered};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ numbered! {
         DuplicateNode = 14,
         /// The transport ended without a Goodbye. Never sent; it is what the side left behind notes.
         Lost = 15,
+        /// What was sent stayed unread until nothing more was read from this side either.
+        Unread = 16,
     }
 }
 
@@ -55,13 +58,13 @@ pub struct Goodbye {
     /// Number of a [`CloseReason`], or of one that a later build added.
     pub reason: u16,
     /// For people: what was found, what was expected, what to do.
-    pub detail: String,
+    pub detail: ByteString,
 }
 
 impl Goodbye {
     /// A Goodbye for this reason.
     #[must_use]
-    pub fn new(reason: CloseReason, detail: impl Into<String>) -> Self {
+    pub fn new(reason: CloseReason, detail: impl Into<ByteString>) -> Self {
         Self { reason: reason.number(), detail: detail.into() }
     }
 
@@ -80,7 +83,7 @@ struct GoodbyeMeta {
 impl Body for Goodbye {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let metadata = GoodbyeMeta { reason: self.reason };
-        body::write(sink, header, &metadata, &[Section::Copy(self.detail.as_bytes())], &[])
+        body::write(sink, header, &metadata, &[Section::text(&self.detail)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {

@@ -2,13 +2,14 @@
 //! build can read the Hello of every other, so that a refusal can say why.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use holdfast_machine::numbered;
 use serde::{Deserialize, Serialize};
 
 use super::Body;
 use crate::body::{self, Parts, Section};
 use crate::frame::Sink;
-use crate::{Boot, ClusterIdentity, Header, NodeId, NodeUuid, WireError, meta};
+use crate::{ClusterIdentity, Header, NodeId, NodeIdentity, WireError, meta};
 
 /// What a build can do beyond its protocol version, one bit each. None is defined yet. Bits that this build
 /// does not know are kept and have no effect; both sides use what both have.
@@ -31,7 +32,7 @@ pub struct LeaderHint {
     /// The leader.
     pub node_id: NodeId,
     /// Its client address, `host:port`, as that node advertises it.
-    pub address: String,
+    pub address: ByteString,
 }
 
 /// What one message may hold. Told to the client so that it can refuse early; enforced by the server.
@@ -57,9 +58,9 @@ pub struct ClientHello {
     /// What the client can do.
     pub features: Features,
     /// A name for logs and the audit trail, chosen by the client.
-    pub name: String,
+    pub name: ByteString,
     /// Version of the client, for people.
-    pub build: String,
+    pub build: ByteString,
     /// Empty for now. A server that cannot check credentials refuses them instead of ignoring them.
     pub credentials: Bytes,
 }
@@ -72,11 +73,7 @@ pub struct PeerHello {
     /// The cluster of the caller; `None` before it is formed.
     pub cluster: Option<ClusterIdentity>,
     /// Who is calling.
-    pub node_id: NodeId,
-    /// Which data directory of that node.
-    pub node_uuid: NodeUuid,
-    /// Which life of its process.
-    pub boot: Boot,
+    pub node: NodeIdentity,
     /// Whom it means to reach; `None` if it knows only an address.
     pub to: Option<NodeId>,
     /// What this connection is for.
@@ -84,14 +81,14 @@ pub struct PeerHello {
     /// What the caller can do.
     pub features: Features,
     /// Version of the caller, for people.
-    pub build: String,
+    pub build: ByteString,
     /// As in [`ClientHello::credentials`].
     pub credentials: Bytes,
 }
 
 /// The answer to a [`ClientHello`].
 ///
-/// Sections: build, and the leader's address if the leader is known.
+/// Sections: build, leader.address if the leader is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientWelcome {
     /// The protocol version agreed on, as the server computed it.
@@ -99,11 +96,7 @@ pub struct ClientWelcome {
     /// The cluster of the server; `None` before it is formed.
     pub cluster: Option<ClusterIdentity>,
     /// Who answers.
-    pub node_id: NodeId,
-    /// Which data directory of that node.
-    pub node_uuid: NodeUuid,
-    /// Which life of its process.
-    pub boot: Boot,
+    pub node: NodeIdentity,
     /// What the server can do.
     pub features: Features,
     /// What one message may hold.
@@ -111,7 +104,7 @@ pub struct ClientWelcome {
     /// Where the leader was last seen, if anywhere.
     pub leader: Option<LeaderHint>,
     /// Version of the server, for people.
-    pub build: String,
+    pub build: ByteString,
 }
 
 /// The answer to a [`PeerHello`].
@@ -124,17 +117,13 @@ pub struct PeerWelcome {
     /// The cluster of the answering node; `None` before it is formed.
     pub cluster: Option<ClusterIdentity>,
     /// Who answers.
-    pub node_id: NodeId,
-    /// Which data directory of that node.
-    pub node_uuid: NodeUuid,
-    /// Which life of its process.
-    pub boot: Boot,
+    pub node: NodeIdentity,
     /// What the answering node can do.
     pub features: Features,
     /// Longest body of a frame in bytes, either way.
     pub frame_bytes: u32,
     /// Version of the answering node, for people.
-    pub build: String,
+    pub build: ByteString,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -146,7 +135,7 @@ struct ClientHelloMeta {
 impl Body for ClientHello {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { cluster, features, ref name, ref build, ref credentials } = self;
-        let sections = [text(name), text(build), Section::Share(credentials)];
+        let sections = [Section::text(name), Section::text(build), Section::Share(credentials)];
         body::write(sink, header, &ClientHelloMeta { cluster, features }, &sections, &[])
     }
 
@@ -160,9 +149,7 @@ impl Body for ClientHello {
 #[derive(Serialize, Deserialize)]
 struct PeerHelloMeta {
     cluster: Option<ClusterIdentity>,
-    node_id: NodeId,
-    node_uuid: NodeUuid,
-    boot: Boot,
+    node: NodeIdentity,
     to: Option<NodeId>,
     #[serde(with = "meta::number")]
     lane: Lane,
@@ -171,16 +158,15 @@ struct PeerHelloMeta {
 
 impl Body for PeerHello {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self { cluster, node_id, node_uuid, boot, to, lane, features, ref build, ref credentials } =
-            self;
-        let metadata = PeerHelloMeta { cluster, node_id, node_uuid, boot, to, lane, features };
-        body::write(sink, header, &metadata, &[text(build), Section::Share(credentials)], &[])
+        let &Self { cluster, node, to, lane, features, ref build, ref credentials } = self;
+        let metadata = PeerHelloMeta { cluster, node, to, lane, features };
+        body::write(sink, header, &metadata, &[Section::text(build), Section::Share(credentials)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let PeerHelloMeta { cluster, node_id, node_uuid, boot, to, lane, features } = parts.metadata()?;
+        let PeerHelloMeta { cluster, node, to, lane, features } = parts.metadata()?;
         let (build, credentials) = (sections.text()?, sections.bytes()?);
-        Ok(Self { cluster, node_id, node_uuid, boot, to, lane, features, build, credentials })
+        Ok(Self { cluster, node, to, lane, features, build, credentials })
     }
 }
 
@@ -188,9 +174,7 @@ impl Body for PeerHello {
 struct ClientWelcomeMeta {
     version: u16,
     cluster: Option<ClusterIdentity>,
-    node_id: NodeId,
-    node_uuid: NodeUuid,
-    boot: Boot,
+    node: NodeIdentity,
     features: Features,
     limits: Limits,
     leader: Option<NodeId>,
@@ -198,26 +182,29 @@ struct ClientWelcomeMeta {
 
 impl Body for ClientWelcome {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self { version, cluster, node_id, node_uuid, boot, features, limits, ref leader, ref build } =
-            self;
+        let &Self { version, cluster, node, features, limits, ref leader, ref build } = self;
         let known = leader.as_ref().map(|leader| leader.node_id);
-        let metadata =
-            ClientWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, limits, leader: known };
+        let metadata = ClientWelcomeMeta { version, cluster, node, features, limits, leader: known };
         match leader {
-            None => body::write(sink, header, &metadata, &[text(build)], &[]),
-            Some(leader) => body::write(sink, header, &metadata, &[text(build), text(&leader.address)], &[]),
+            None => body::write(sink, header, &metadata, &[Section::text(build)], &[]),
+            Some(leader) => body::write(
+                sink,
+                header,
+                &metadata,
+                &[Section::text(build), Section::text(&leader.address)],
+                &[],
+            ),
         }
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let ClientWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, limits, leader } =
-            parts.metadata()?;
+        let ClientWelcomeMeta { version, cluster, node, features, limits, leader } = parts.metadata()?;
         let build = sections.text()?;
         let leader = match leader {
             None => None,
             Some(node_id) => Some(LeaderHint { node_id, address: sections.text()? }),
         };
-        Ok(Self { version, cluster, node_id, node_uuid, boot, features, limits, leader, build })
+        Ok(Self { version, cluster, node, features, limits, leader, build })
     }
 }
 
@@ -225,28 +212,21 @@ impl Body for ClientWelcome {
 struct PeerWelcomeMeta {
     version: u16,
     cluster: Option<ClusterIdentity>,
-    node_id: NodeId,
-    node_uuid: NodeUuid,
-    boot: Boot,
+    node: NodeIdentity,
     features: Features,
     frame_bytes: u32,
 }
 
 impl Body for PeerWelcome {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self { version, cluster, node_id, node_uuid, boot, features, frame_bytes, ref build } = self;
-        let metadata = PeerWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, frame_bytes };
-        body::write(sink, header, &metadata, &[text(build)], &[])
+        let &Self { version, cluster, node, features, frame_bytes, ref build } = self;
+        let metadata = PeerWelcomeMeta { version, cluster, node, features, frame_bytes };
+        body::write(sink, header, &metadata, &[Section::text(build)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let PeerWelcomeMeta { version, cluster, node_id, node_uuid, boot, features, frame_bytes } =
-            parts.metadata()?;
+        let PeerWelcomeMeta { version, cluster, node, features, frame_bytes } = parts.metadata()?;
         let build = sections.text()?;
-        Ok(Self { version, cluster, node_id, node_uuid, boot, features, frame_bytes, build })
+        Ok(Self { version, cluster, node, features, frame_bytes, build })
     }
-}
-
-fn text(text: &str) -> Section<'_> {
-    Section::Copy(text.as_bytes())
 }

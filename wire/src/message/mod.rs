@@ -34,7 +34,9 @@ pub enum Message {
     Pong(Echo),
 }
 
-/// The body of a Ping and of its Pong: one section of any bytes, given back as they came.
+/// The body of a Ping and of its Pong, which gives back what came.
+///
+/// Sections: payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Echo {
     /// Up to [`PING_CAP`](crate::message_type::PING_CAP) bytes, less what the layout needs.

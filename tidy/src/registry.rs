@@ -1,0 +1,85 @@
+//! Every machine and every numbered enum of the workspace. `tidy/tests/numbers.rs` scans the sources and fails if
+//! one is declared and not listed here.
+
+use holdfast_machine::{Machine, Numbered, audit, golden, render};
+use holdfast_wire::MessageType;
+use holdfast_wire::connection::{self, ConnectionMachine};
+use holdfast_wire::frame::Flag;
+use holdfast_wire::message::{CloseReason, Lane};
+
+/// A machine, with its types erased.
+#[derive(Clone, Debug)]
+pub struct MachineEntry {
+    /// Number of its page.
+    pub number: u8,
+    /// Name of its page.
+    pub name: &'static str,
+    /// Name of the type that implements it.
+    pub type_name: &'static str,
+    /// States, events and edges.
+    pub sizes: [usize; 3],
+    /// `T4 WinElection` and its caption, for each edge.
+    pub edges: Vec<(String, &'static str)>,
+    /// What [`audit`] finds.
+    pub faults: Vec<String>,
+    /// The generated block of its page.
+    pub page: String,
+}
+
+impl MachineEntry {
+    fn of<M: Machine>() -> Self {
+        Self {
+            number: M::NUMBER,
+            name: M::NAME,
+            type_name: std::any::type_name::<M>().rsplit("::").next().unwrap_or_default(),
+            sizes: [M::State::ALL.len(), M::Event::ALL.len(), M::Edge::ALL.len()],
+            edges: M::Edge::ALL.iter().map(|edge| (edge.label(), edge.caption())).collect(),
+            faults: audit::faults::<M>(),
+            page: render::page::<M>(),
+        }
+    }
+
+    /// The path of its page from the root.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("docs/state-machines/{:02}-{}.md", self.number, self.name)
+    }
+}
+
+/// A numbered enum, with its type erased.
+#[derive(Clone, Debug)]
+pub struct NumbersEntry {
+    /// `crate::Type`; machines' enums carry the name of the machine's module in between.
+    pub name: &'static str,
+    /// `number name` for each live and retired number.
+    pub lines: Vec<String>,
+    /// Compares a golden list with the code.
+    pub drift: fn(&str) -> golden::Drift,
+}
+
+impl NumbersEntry {
+    fn of<N: Numbered>(name: &'static str) -> Self {
+        Self { name, lines: golden::lines::<N>(), drift: golden::drift::<N> }
+    }
+}
+
+/// All machines, by number.
+#[must_use]
+pub fn machines() -> Vec<MachineEntry> {
+    vec![MachineEntry::of::<ConnectionMachine>()]
+}
+
+/// All numbered enums.
+#[must_use]
+pub fn numbers() -> Vec<NumbersEntry> {
+    vec![
+        NumbersEntry::of::<MessageType>("wire::MessageType"),
+        NumbersEntry::of::<Flag>("wire::Flag"),
+        NumbersEntry::of::<Lane>("wire::Lane"),
+        NumbersEntry::of::<CloseReason>("wire::CloseReason"),
+        NumbersEntry::of::<connection::State>("wire::connection::State"),
+        NumbersEntry::of::<connection::Event>("wire::connection::Event"),
+        NumbersEntry::of::<connection::Edge>("wire::connection::Edge"),
+        NumbersEntry::of::<connection::Row>("wire::connection::Row"),
+    ]
+}

@@ -1,0 +1,220 @@
+//! What a source file declares, by name.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, TraitItem};
+
+/// What a source file declares, with modules inside it included.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    /// Functions and methods, free or in an `impl` or `trait`, tests included.
+    pub functions: BTreeSet<String>,
+    /// Those that are tests, also inside `proptest!`.
+    pub tests: BTreeSet<String>,
+    /// Enums declared by `numbered!`: name and width.
+    pub numbered: Vec<(String, String)>,
+    /// Types that implement `Machine`.
+    pub machines: BTreeSet<String>,
+    /// Constants outside of functions: name and documentation.
+    pub constants: Vec<(String, String)>,
+    /// Structs with named fields: name, documentation, and fields with their types as written.
+    pub structs: Vec<Struct>,
+}
+
+/// A struct with named fields, or a newtype, whose one field is named `0`.
+#[derive(Clone, Debug)]
+pub struct Struct {
+    /// Its name.
+    pub name: String,
+    /// Its documentation.
+    pub doc: String,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
+/// A field of a struct.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its type as written.
+    pub written: syn::Type,
+    /// Its documentation.
+    pub doc: String,
+}
+
+/// The symbols of a source text.
+///
+/// # Panics
+/// If it is not Rust.
+#[must_use]
+pub fn of(source: &str) -> Symbols {
+    let file = syn::parse_file(source).unwrap_or_else(|error| panic!("{error}: {source:.200}"));
+    let mut found = Symbols::default();
+    items(&file.items, &mut found);
+    found
+}
+
+fn items(list: &[Item], found: &mut Symbols) {
+    for item in list {
+        match item {
+            Item::Fn(function) => function_named(&function.sig.ident.to_string(), &function.attrs, found),
+            Item::Impl(block) => {
+                if let Some((path, _)) = &block.trait_
+                    && path.segments.last().is_some_and(|last| last.ident == "Machine")
+                    && let syn::Type::Path(owner) = &*block.self_ty
+                {
+                    found.machines.extend(owner.path.segments.last().map(|last| last.ident.to_string()));
+                }
+                for item in &block.items {
+                    if let ImplItem::Fn(method) = item {
+                        function_named(&method.sig.ident.to_string(), &method.attrs, found);
+                    }
+                }
+            }
+            Item::Trait(block) => {
+                for item in &block.items {
+                    if let TraitItem::Fn(method) = item {
+                        function_named(&method.sig.ident.to_string(), &method.attrs, found);
+                    }
+                }
+            }
+            Item::Mod(module) => {
+                if let Some((_, list)) = &module.content {
+                    items(list, found);
+                }
+            }
+            Item::Const(constant) => {
+                found.constants.push((constant.ident.to_string(), doc(&constant.attrs)));
+            }
+            Item::Struct(item) => {
+                let fields = item.fields.iter().enumerate().map(|(at, field)| {
+                    let name = field.ident.as_ref().map_or(at.to_string(), ToString::to_string);
+                    Field { name, written: field.ty.clone(), doc: doc(&field.attrs) }
+                });
+                found.structs.push(Struct {
+                    name: item.ident.to_string(),
+                    doc: doc(&item.attrs),
+                    fields: fields.collect(),
+                });
+            }
+            Item::Macro(call) => {
+                let name = call.mac.path.segments.last().map(|last| last.ident.to_string());
+                match name.as_deref() {
+                    Some("numbered") => found.numbered.extend(enum_head(call.mac.tokens.clone())),
+                    Some("macro_rules") => {}
+                    Some(_) | None => functions_in(call.mac.tokens.clone(), found),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn function_named(name: &str, attributes: &[Attribute], found: &mut Symbols) {
+    if attributes.iter().any(|attribute| attribute.path().is_ident("test")) {
+        found.tests.insert(name.to_owned());
+    }
+    found.functions.insert(name.to_owned());
+}
+
+/// Documentation as written, with the leading space of each line removed.
+#[must_use]
+pub fn doc(attributes: &[Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Str(text) => {
+                    Some(text.value().strip_prefix(' ').map_or(text.value(), ToOwned::to_owned))
+                }
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `enum NAME: WIDTH` in the tokens of a `numbered!` call.
+fn enum_head(tokens: TokenStream) -> Option<(String, String)> {
+    let mut words = tokens.into_iter().filter_map(|token| match token {
+        TokenTree::Ident(word) => Some(word.to_string()),
+        TokenTree::Group(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => None,
+    });
+    words.find(|word| word == "enum")?;
+    Some((words.next()?, words.next()?))
+}
+
+/// `fn NAME` in the tokens of any other macro call; a test if `#[test]` stands before it.
+fn functions_in(tokens: TokenStream, found: &mut Symbols) {
+    let (mut after_fn, mut test) = (false, false);
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) if after_fn => {
+                found.functions.insert(word.to_string());
+                if test {
+                    found.tests.insert(word.to_string());
+                }
+                (after_fn, test) = (false, false);
+            }
+            TokenTree::Ident(word) => after_fn = word == "fn",
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket => {
+                test |= group.stream().to_string() == "test";
+            }
+            TokenTree::Group(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_found_wherever_they_stand_and_only_tests_are_tests() {
+        let found = of("
+            fn free() { fn inner() {} }
+            impl A { fn method(&self) {} }
+            trait B { fn provided() {} }
+            mod c { #[test] fn claim() {} }
+            proptest! { #[test] fn property(x in 0..1) {} fn helper() {} }
+        ");
+        let all = ["claim", "free", "helper", "method", "property", "provided"];
+        assert_eq!(Vec::from_iter(found.functions), all);
+        assert_eq!(Vec::from_iter(found.tests), ["claim", "property"]);
+    }
+
+    #[test]
+    fn numbered_enums_and_machines_are_found_by_name() {
+        let found = of("
+            numbered! { #[derive(Hash)] /// Doc.
+                pub enum Kind: u16, \"K\" { /// A.
+                    A = 1, } }
+            impl Machine for Door { }
+            impl fmt::Display for Door { }
+            macro_rules! numbered { () => { enum Not: u8 } }
+        ");
+        assert_eq!(found.numbered, [("Kind".to_owned(), "u16".to_owned())]);
+        assert_eq!(Vec::from_iter(found.machines), ["Door"]);
+    }
+
+    #[test]
+    fn constants_and_structs_come_with_their_documentation() {
+        let found = of("
+            /// Because.
+            /// And so.
+            pub const LIMIT: u32 = 3;
+            /// Sections: a, b.
+            struct Meta { one: u8, two: Option<NodeId> }
+            struct Id(u64);
+        ");
+        assert_eq!(found.constants, [("LIMIT".to_owned(), "Because.\nAnd so.".to_owned())]);
+        let names: Vec<_> =
+            found.structs.iter().map(|item| (item.name.as_str(), item.fields.len())).collect();
+        assert_eq!(names, [("Meta", 2), ("Id", 1)]);
+        assert_eq!(found.structs[0].doc, "Sections: a, b.");
+        assert_eq!(found.structs[1].fields[0].name, "0");
+    }
+}

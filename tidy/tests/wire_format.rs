@@ -1,0 +1,167 @@
+//! `docs/wire-format.md` against the code: tables, byte diagrams, and a connection taken apart.
+
+use std::fmt::Write;
+
+use bytes::{Bytes, BytesMut};
+use holdfast_machine::{Numbered, render};
+use holdfast_tidy::layout::{self, Types};
+use holdfast_tidy::{blocks, symbols, workspace};
+use holdfast_wire::frame::{FIELDS, Flag};
+use holdfast_wire::message::{ClientHello, CloseReason, Features, Lane};
+use holdfast_wire::{
+    ClusterEpoch, ClusterId, ClusterIdentity, Message, MessageType, Preface, VersionRange, body, connection,
+    message_type, outbox,
+};
+
+#[test]
+fn the_page_of_the_wire_format_is_current() {
+    let types = Types::of_wire();
+    let bodies: Vec<String> = MessageType::ALL.iter().map(|kind| types.table(*kind)).collect();
+    let wanted = vec![
+        ("frame header", frame_header()),
+        ("flags", render::list::<Flag>("flag")),
+        ("message types", message_types()),
+        ("bodies", bodies.join("\n")),
+        ("lanes", render::list::<Lane>("lane")),
+        ("close reasons", render::list::<CloseReason>("reason")),
+        ("limits", limits()),
+        ("errors", errors()),
+        ("hexdump", hexdump(&types)),
+    ];
+    blocks::check(&[("docs/wire-format.md".into(), wanted)]);
+}
+
+/// Every sample of the golden bytes is accounted for to the last byte by the tables of the page.
+#[test]
+fn the_tables_of_bodies_account_for_every_golden_byte() {
+    let types = Types::of_wire();
+    let golden = workspace::read("wire/tests/golden/bytes.txt");
+    let mut frames = 0;
+    for (name, hex) in golden.lines().filter_map(|line| line.split_once(": ")).skip(1) {
+        let bytes: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal"))
+            .collect();
+        let pieces = layout::take_apart(&types, &bytes);
+        assert!(pieces.len() > FIELDS.len(), "{name}");
+        frames += 1;
+    }
+    assert!(frames >= 25, "the golden file was read");
+}
+
+fn frame_header() -> String {
+    let mut diagram = String::from("```text\n");
+    let (mut ruler, mut boxes, mut at) = (String::new(), String::new(), 0);
+    for field in FIELDS {
+        let width = field.name.len().max(field.bytes) + 3;
+        let _ = write!(ruler, "{at:<width$}");
+        let _ = write!(boxes, "│ {:<1$}", field.name, width - 2);
+        at += field.bytes;
+    }
+    let _ = write!(diagram, "{ruler}{at}\n{boxes}│ body …\n```\n\n");
+    let mut table = String::from("| offset | bytes | field | meaning |\n|---|---|---|---|\n");
+    at = 0;
+    for field in FIELDS {
+        let _ = writeln!(table, "| {at} | {} | {} | {} |", field.bytes, field.name, field.meaning);
+        at += field.bytes;
+    }
+    diagram + &table
+}
+
+fn message_types() -> String {
+    let mut out = String::from(
+        "| number | name | who sends it | body cap | since version | may be skipped | flags | meaning |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for kind in MessageType::ALL {
+        let spec = kind.spec();
+        let flags: Vec<&str> =
+            Flag::ALL.iter().filter(|flag| spec.required.has(**flag)).map(|flag| flag.name()).collect();
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            kind.number(),
+            kind.name(),
+            spec.direction.text(),
+            spec.body_cap,
+            spec.since,
+            if spec.may_skip { "yes" } else { "no" },
+            if flags.is_empty() { "none".to_owned() } else { flags.join(", ") },
+            layout::plain(kind.caption()),
+        );
+    }
+    for (number, name) in MessageType::RETIRED {
+        let _ = writeln!(out, "| {number} | ~~{name}~~ | | | | | | retired |");
+    }
+    out
+}
+
+/// Named limits with their values, and the reason that stands beside each in the code.
+fn limits() -> String {
+    let rows: [(&str, &str, u64); 13] = [
+        ("wire/src/message_type.rs", "GREETING_CAP", message_type::GREETING_CAP.into()),
+        ("wire/src/message_type.rs", "PING_CAP", message_type::PING_CAP.into()),
+        ("wire/src/message_type.rs", "SKIPPABLE_CAP", message_type::SKIPPABLE_CAP.into()),
+        ("wire/src/message_type.rs", "BODY_CAP", message_type::BODY_CAP.into()),
+        ("wire/src/meta.rs", "METADATA_CAP", body::METADATA_CAP as u64),
+        ("wire/src/body.rs", "MAX_DEPTH", body::MAX_DEPTH.into()),
+        ("wire/src/outbox.rs", "SHARE_BYTES", outbox::SHARE_BYTES as u64),
+        ("wire/src/connection/mod.rs", "HANDSHAKE_DEADLINE_MS", connection::HANDSHAKE_DEADLINE_MS),
+        ("wire/src/connection/mod.rs", "IDLE_DEADLINE_MS", connection::IDLE_DEADLINE_MS),
+        ("wire/src/connection/mod.rs", "KEEPALIVE_MS", connection::KEEPALIVE_MS),
+        ("wire/src/connection/mod.rs", "DRAIN_DEADLINE_MS", connection::DRAIN_DEADLINE_MS),
+        ("wire/src/connection/mod.rs", "HIGH_WATER_BYTES", connection::HIGH_WATER_BYTES as u64),
+        ("wire/src/connection/mod.rs", "OUTBOX_BYTES_MAX", connection::OUTBOX_BYTES_MAX as u64),
+    ];
+    let mut out = String::from("| limit | value | what it limits, and why |\n|---|---|---|\n");
+    for (path, name, value) in rows {
+        let constants = symbols::of(&workspace::read(path)).constants;
+        let (_, doc) = constants
+            .iter()
+            .find(|(constant, _)| constant == name)
+            .unwrap_or_else(|| panic!("{path} has no constant {name}"));
+        let _ = writeln!(out, "| `{name}` | {value} | {} |", layout::plain(doc));
+    }
+    out
+}
+
+/// Every error of the wire, from the documentation of its variant.
+fn errors() -> String {
+    let source = workspace::read("wire/src/error.rs");
+    let file = syn::parse_file(&source).expect("the error module is Rust");
+    let wire_error = file.items.iter().find_map(|item| match item {
+        syn::Item::Enum(item) if item.ident == "WireError" => Some(item),
+        _ => None,
+    });
+    let mut out = String::from("| error | meaning |\n|---|---|\n");
+    for variant in &wire_error.expect("there is an enum WireError").variants {
+        let meaning = layout::plain(&symbols::doc(&variant.attrs));
+        let _ = writeln!(out, "| `{}` | {meaning} |", variant.ident);
+    }
+    out
+}
+
+/// The first bytes a client sends, taken apart by the tables of the page.
+fn hexdump(types: &Types) -> String {
+    let epoch = ClusterEpoch::new(2).expect("not zero");
+    let cluster = ClusterIdentity {
+        id: ClusterId(*b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef"),
+        epoch,
+    };
+    let hello = Message::from(ClientHello {
+        cluster: Some(cluster),
+        features: Features(0),
+        name: "billing".into(),
+        build: "0.1.0".into(),
+        credentials: Bytes::new(),
+    });
+    let mut frame = BytesMut::new();
+    hello.encode(hello.header(), &mut frame).expect("a sample can be encoded");
+    let mut bytes = BytesMut::new();
+    Preface { versions: VersionRange::SUPPORTED }.encode(&mut bytes);
+    let mut pieces =
+        vec![(4, "magic HLDF".into()), (2, "lowest version".into()), (2, "highest version".into())];
+    pieces.extend(layout::take_apart(types, &frame));
+    bytes.extend_from_slice(&frame);
+    format!("```text\n{}```", layout::hexdump(&bytes, &pieces))
+}
