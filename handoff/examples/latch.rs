@@ -27,7 +27,7 @@ fn main() {
             for phase in 1..=PHASES {
                 leader.raise().unwrap();
                 assert_eq!(party.signal(), Signal::Raised(phase));
-                party.done().unwrap();
+                party.done(phase).unwrap();
                 assert!(leader.progress().is_complete());
             }
         })
@@ -41,7 +41,7 @@ fn main() {
         let other = thread::spawn(move || {
             loop {
                 match party.signal() {
-                    Signal::Raised(_) => party.done().unwrap(),
+                    Signal::Raised(phase) => party.done(phase).unwrap(),
                     Signal::Quiet => there.park(),
                     Signal::LeaderGone => return,
                 }

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! # Why a lock
-//! The lock is held for one `Vec::push` or one swap of two vectors, whatever the length of the batch. The
+//! The lock is held for one `Vec::push` (which copies the batch only when it outgrows every batch before it) or one swap of
+//! two vectors, whatever the length of the batch. The
 //! consumer pays one lock per batch, not per item. The example `batch` measures it beside `std::sync::mpsc`,
 //! a lock-free list: 10 to 18 ns per item against 23 to 33 on one thread, a tie on two (51 and 73, with wide
 //! spread), and it is bounded in bytes and allocates nothing, which the list does for every block. A lock-free exchange of whole batches (a stack taken by one swap) was left: it
@@ -163,6 +164,7 @@ pub struct Consumer<T> {
 }
 
 /// What [`Consumer::take`] found.
+#[must_use = "what was taken and is not used is dropped"]
 #[derive(Debug)]
 pub enum Take<'a, T> {
     /// Everything that had accumulated, at least one item, and the sum of the bytes declared for it.

@@ -25,8 +25,8 @@
 //! - Phases come one after the other: [`Leader::raise`] refuses while anyone is outstanding.
 //! - A party counts once per phase: by [`Party::done`], or by being dropped.
 //! - When the leader sees a phase complete, it sees everything the parties did in it.
-//! - The leader is woken once per phase, by the last party; parties are woken by every raise and when the
-//!   leader goes. A latch is raised a few times in the life of a process, so no wake is saved here.
+//! - The leader is woken once per phase, by the last party; where no party is left there is none to wake it, so a leader
+//!   looks at [`Leader::progress`] before it sleeps. Parties are woken by every raise and when the leader goes. A latch is raised a few times in the life of a process, so no wake is saved here.
 //!
 //! # What this leaves out
 //! Time limits: the leader waits as long as it likes (with [`Parker::park_timeout`](crate::park::Parker) or
@@ -77,8 +77,12 @@ pub enum Refused {
     },
     /// As many phases were raised, or as many parties ever joined, as can be counted ([`MAX`]).
     Exhausted,
-    /// No phase was raised that this party has not finished already.
-    NothingToDo {
+    /// This party cannot finish that phase: it is not the one raised, or it has finished it already.
+    NotDue {
+        /// The phase it reports.
+        phase: u16,
+        /// The phase raised last.
+        raised: u16,
         /// The last phase it finished.
         done: u16,
     },
@@ -91,7 +95,9 @@ impl fmt::Display for Refused {
                 write!(f, "phase {phase} is not complete: {outstanding} parties are outstanding")
             }
             Self::Exhausted => write!(f, "a latch counts to {MAX}"),
-            Self::NothingToDo { done } => write!(f, "no phase after {done} was raised"),
+            Self::NotDue { phase, raised, done } => {
+                write!(f, "phase {phase} is not due: {raised} was raised last, and {done} is done")
+            }
         }
     }
 }
@@ -99,6 +105,7 @@ impl fmt::Display for Refused {
 impl Error for Refused {}
 
 /// How far the phase is.
+#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// The phase raised last; 0 before the first.
@@ -107,6 +114,8 @@ pub struct Progress {
     pub outstanding: u16,
     /// Parties that were dropped in this phase before they had finished it: their work may be undone.
     pub abandoned: u16,
+    /// Parties that are there. Fewer than joined: some left, between phases too, in order or by dying.
+    pub members: u16,
 }
 
 impl Progress {
@@ -118,6 +127,7 @@ impl Progress {
 }
 
 /// What a party sees.
+#[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Nothing to do.
@@ -209,13 +219,13 @@ impl Leader {
     }
 
     /// How far the phase is. Complete means that all that the parties did in it is visible here.
-    #[must_use]
     pub fn progress(&self) -> Progress {
         let word = self.shared.read();
         Progress {
             phase: word.field(PHASE),
             outstanding: word.field(OUTSTANDING),
             abandoned: word.field(ABANDONED),
+            members: word.field(MEMBER),
         }
     }
 }
@@ -230,7 +240,6 @@ impl Drop for Leader {
 
 impl Party {
     /// What is to be done.
-    #[must_use]
     pub fn signal(&self) -> Signal {
         let word = self.shared.read();
         let phase = word.field(PHASE);
@@ -243,20 +252,23 @@ impl Party {
         }
     }
 
-    /// Reports the raised phase as finished; the last party to do so wakes the leader.
+    /// Reports `phase`, as [`signal`](Self::signal) named it, as finished; the last party to do so wakes the leader. The
+    /// phase is named so that a report that comes twice or late cannot pass for one of the next phase, which this party has
+    /// not seen yet.
     ///
     /// # Errors
-    /// [`Refused::NothingToDo`].
-    pub fn done(&mut self) -> Result<(), Refused> {
+    /// [`Refused::NotDue`].
+    pub fn done(&mut self, phase: u16) -> Result<(), Refused> {
         let done = self.done;
         let word = self.shared.change(|word| {
-            if word.field(PHASE) > done {
+            let raised = word.field(PHASE);
+            if phase == raised && phase > done {
                 Ok(word.0 - OUTSTANDING)
             } else {
-                Err(Refused::NothingToDo { done })
+                Err(Refused::NotDue { phase, raised, done })
             }
         })?;
-        self.done = word.field(PHASE);
+        self.done = phase;
         self.tell(word);
         Ok(())
     }

@@ -42,13 +42,15 @@
 //! let waker = std::task::Waker::from(std::sync::Arc::new(WakeLoop(Notify)));
 //! ```
 //! A waker must behave as both of these do: a wake that comes before the wait is not lost (it leaves a
-//! token), and several may be seen as one. A waiter must behave as every waiter should: a wake means "look
-//! again", not "it is so".
+//! token), and several may be seen as one; and it must not panic, because then those after it would not be woken. A waiter
+//! must behave as every waiter should: a wake means "look again", not "it is so".
 //!
 //! # Invariants
 //! - No `unsafe`. What needs it (reference counts, set-once cells, locks) is taken from `std`.
 //! - Everything is bounded, or says who bounds it ([`stream`]: the owner of the cursors).
-//! - Either side may be dropped at any moment; the other learns it by a value, never by waiting for ever.
+//! - Either side may be dropped at any moment, and nobody waits for ever because of it: whoever could wait for the one that
+//!   went learns it by a value. (A writer does not learn that its waiter went, nor a publisher that its readers did: they
+//!   wait for nobody.)
 //! - No code of the caller runs under a lock: no waker, no destructor of an item.
 //! - No clock is read and no thread started.
 //!

@@ -95,6 +95,7 @@ impl Parker {
 
     /// As [`park`](Self::park), but gives up after `limit`; says whether it was woken. The operating system
     /// may end the wait early, so `false` means "look at your own deadline".
+    #[must_use = "whether it was woken or has to look at its deadline"]
     pub fn park_timeout(&mut self, limit: Duration) -> bool {
         let mut state = self.shared.lock();
         if *state != State::Token {

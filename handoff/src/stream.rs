@@ -24,16 +24,17 @@
 //! - Publishing does the same work whatever the number of cursors: one allocation, two counters, one link.
 //! - Nodes are freed in a loop, never by recursion, however long the chain, whoever lets go last.
 //! - A cursor keeps at most one event alive that it has read: the one it stands on.
-//! - A cursor that finds itself further behind than its [`Budget`] is cut: it lets go of the whole chain
-//!   and answers [`Gone::Lagged`], with how far and from where, now and ever after.
+//! - A cursor that finds itself further behind than its [`Budget`] is cut: it answers [`Gone::Lagged`], with how far and
+//!   from where, now and ever after, and its owner drops it. Until then it holds what it did not read.
 //!
 //! # Who bounds it
 //! A chain is as long as its slowest cursor is behind. Without locks nobody can cut a cursor but its owner,
 //! so **the owner looks at each cursor that it does not advance**, once per turn, by [`Cursor::check`]. In
 //! this system that is the node loop, which owns the cursors of all connections; a stalled client does not
 //! stall their owner. A thread that keeps a cursor and stops altogether does keep memory.
-//! Freeing a chain of a million nodes takes some 15 milliseconds: an owner with better things to do drops
-//! such a cursor on a background thread ([`Cursor`] is `Send`).
+//! Freeing a chain of a million nodes takes tens of milliseconds: an owner with better things to do moves a cursor that was
+//! cut to a background thread and drops it there ([`Cursor`] is `Send`).
+//! A budget is to be larger than what one turn may publish, or a reader that is not behind at all is cut by one large turn.
 //!
 //! # What this leaves out
 //! Waking readers: whoever publishes knows when its turn is over and wakes once for all events of it (a
@@ -114,7 +115,7 @@ enum Link<T> {
 struct Node<T> {
     /// None only in the node that a stream begins with.
     event: Option<T>,
-    /// Events and bytes of the stream up to this node and with it.
+    /// Events and bytes of the stream up to this node and with it; the sum of bytes may go round.
     events: u64,
     bytes: u64,
     next: OnceLock<Link<T>>,
@@ -143,8 +144,10 @@ pub struct Publisher<T> {
 
 /// A place in the stream. A clone has the same place and budget and goes its own way from there.
 pub struct Cursor<T> {
-    /// The node of the event read last, or why there is none any more.
-    at: Result<Arc<Node<T>>, Gone>,
+    /// The node of the event read last.
+    at: Arc<Node<T>>,
+    /// Why there are no further events, once that is so.
+    gone: Option<Gone>,
     head: Arc<Head>,
     budget: Budget,
 }
@@ -167,7 +170,7 @@ impl<T> Publisher<T> {
     /// Appends `event`, which counts as `bytes`.
     pub fn publish(&mut self, event: T, bytes: u64) {
         let events = self.tail.events + 1;
-        let bytes = self.tail.bytes.saturating_add(bytes);
+        let bytes = self.tail.bytes.wrapping_add(bytes);
         let node = Arc::new(Node { event: Some(event), events, bytes, next: OnceLock::new() });
         // Before the link, whose Release carries them to whoever follows it: a cursor is never ahead of the
         // counters. Relaxed, because nothing else is inferred from them.
@@ -186,7 +189,7 @@ impl<T> Publisher<T> {
     /// A cursor that gets the events published after this.
     #[must_use]
     pub fn subscribe(&self, budget: Budget) -> Cursor<T> {
-        Cursor { at: Ok(Arc::clone(&self.tail)), head: Arc::clone(&self.head), budget }
+        Cursor { at: Arc::clone(&self.tail), gone: None, head: Arc::clone(&self.head), budget }
     }
 
     /// How many events were published.
@@ -210,46 +213,49 @@ impl<T> Cursor<T> {
     /// [`Gone`] once and for all: cut, or the end.
     pub fn advance(&mut self) -> Result<Option<&T>, Gone> {
         self.check()?;
-        let at = self.at.as_ref().map_err(|gone| *gone)?;
-        match at.next.get() {
+        match self.at.next.get() {
             None => Ok(None),
             Some(Link::End) => {
-                self.at = Err(Gone::Ended);
+                self.gone = Some(Gone::Ended);
                 Err(Gone::Ended)
             }
             Some(Link::Node(node)) => {
                 // Hold the next before letting go of this: if this was the last to hold it, the link goes
                 // with it, and then nothing else would hold the next.
                 let node = Arc::clone(node);
-                self.at = Ok(node);
-                Ok(self.at.as_ref().ok().and_then(|node| node.event.as_ref()))
+                self.at = node;
+                Ok(self.at.event.as_ref())
             }
         }
     }
 
-    /// How far behind it is, and cuts it if that is too far. Costs the same however far that is.
+    /// How far behind it is, and cuts it if that is too far. Costs the same however far that is: the events it did not
+    /// read are let go when it is dropped, and where.
     ///
     /// # Errors
     /// [`Gone`] once and for all: cut now or before, or the end was read.
     pub fn check(&mut self) -> Result<Lag, Gone> {
-        let at = self.at.as_ref().map_err(|gone| *gone)?;
+        if let Some(gone) = self.gone {
+            return Err(gone);
+        }
+        let at = &self.at;
         let lag = Lag {
             events: self.head.events.load(Ordering::Relaxed) - at.events,
-            bytes: self.head.bytes.load(Ordering::Relaxed) - at.bytes,
+            // The sum of bytes may have gone round; a difference below 2^64 is right all the same.
+            bytes: self.head.bytes.load(Ordering::Relaxed).wrapping_sub(at.bytes),
         };
         if lag.events <= self.budget.events && lag.bytes <= self.budget.bytes {
             return Ok(lag);
         }
         let gone = Gone::Lagged { lag, budget: self.budget, read: at.events };
-        // Here the chain goes, if this was its slowest cursor.
-        self.at = Err(gone);
+        self.gone = Some(gone);
         Err(gone)
     }
 }
 
 impl<T> Clone for Cursor<T> {
     fn clone(&self) -> Self {
-        Self { at: self.at.clone(), head: Arc::clone(&self.head), budget: self.budget }
+        Self { at: Arc::clone(&self.at), gone: self.gone, head: Arc::clone(&self.head), budget: self.budget }
     }
 }
 
@@ -261,7 +267,11 @@ impl<T> fmt::Debug for Publisher<T> {
 
 impl<T> fmt::Debug for Cursor<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let read = self.at.as_ref().map(|node| node.events);
-        f.debug_struct("Cursor").field("read", &read).field("budget", &self.budget).finish_non_exhaustive()
+        let read = self.at.events;
+        f.debug_struct("Cursor")
+            .field("read", &read)
+            .field("gone", &self.gone)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
     }
 }

@@ -78,13 +78,16 @@ impl fmt::Display for Backwards {
 impl Error for Backwards {}
 
 /// What [`Waiter::wait_for`] found.
+#[must_use = "to sleep without looking is to sleep for ever when the position is there already"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// The position is there; this is how far it is by now. No wake follows.
+    /// The position is there; this is how far it is by now. Nothing is asked for any more; a wake that was under way may
+    /// still arrive.
     Reached(u64),
     /// Not yet. The waker will be used once it is, or once the writer is gone.
     Pending,
-    /// The writer is gone and left the position here, short of what is wanted. No wake follows.
+    /// The writer is gone and left the position here, short of what is wanted. A wake that was under way may still
+    /// arrive.
     Closed(u64),
 }
 
@@ -182,6 +185,9 @@ impl Drop for Writer {
 impl Waiter {
     /// Asks to be woken once the position is at least `want`, unless it already is. Replaces what was asked
     /// for before.
+    ///
+    /// Whoever is woken by something else [withdraws](Self::withdraw) first: a wish that stands while its owner is awake
+    /// and looks anyway costs the writer the wake-up that this structure exists to save.
     pub fn wait_for(&mut self, want: u64) -> Wait {
         let position = self.shared.position();
         let (false, Some(beyond)) = (position >= want, want.checked_sub(1)) else {

@@ -207,3 +207,13 @@ fn steady_state_does_not_allocate() {
     });
     assert_eq!(info.count_total, 0);
 }
+
+#[test]
+fn a_consumer_is_woken_once_by_a_close_and_the_end_of_the_producers() {
+    let (wakes, waker) = Wakes::counter();
+    let (producer, mut consumer) = batch::<u8>(Limits { items: 1, bytes: 1 }, waker);
+    assert!(matches!(consumer.take(), Take::Empty));
+    producer.close();
+    drop(producer);
+    assert_eq!(wakes.count(), 1);
+}

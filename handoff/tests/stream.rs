@@ -101,7 +101,7 @@ fn a_chain_of_a_million_is_freed_by_its_last_cursor_without_recursion() {
 }
 
 #[test]
-fn a_chain_of_a_million_is_freed_by_a_cut_without_recursion() {
+fn a_chain_of_a_million_is_freed_by_dropping_a_cursor_that_was_cut_without_recursion() {
     on_a_small_stack(|| {
         let event = Arc::new(());
         let mut publisher = Publisher::new();
@@ -110,8 +110,25 @@ fn a_chain_of_a_million_is_freed_by_a_cut_without_recursion() {
             publisher.publish(Arc::clone(&event), 1);
         }
         cursor.check().unwrap_err();
+        assert_eq!(
+            Arc::strong_count(&event),
+            1_000_001,
+            "a cut frees nothing: that is up to the owner, and where it drops"
+        );
+        drop(cursor);
         assert_eq!(Arc::strong_count(&event), 2, "the publisher's last is left");
     });
+}
+
+#[test]
+fn bytes_that_go_round_do_not_switch_a_budget_off() {
+    let mut publisher = Publisher::new();
+    publisher.publish((), u64::MAX);
+    let mut cursor = publisher.subscribe(Budget { events: u64::MAX, bytes: 10 });
+    publisher.publish((), 7);
+    assert_eq!(cursor.check(), Ok(Lag { events: 1, bytes: 7 }));
+    publisher.publish((), 7);
+    assert!(matches!(cursor.check(), Err(Gone::Lagged { lag: Lag { events: 2, bytes: 14 }, .. })));
 }
 
 #[test]

@@ -68,7 +68,8 @@ impl Clock {
     /// A new stamp: above all that this clock made or merged, and not below `now`.
     ///
     /// # Errors
-    /// [`Exhausted`] when there is no stamp left.
+    /// [`Exhausted`] when there is no stamp left. The caller raises an alarm and goes on with [`last`](Self::last): a stamp
+    /// orders an audit log and decides nothing, so to stop writing because of it would be the greater harm.
     pub fn tick(&self, now: UnixMillis) -> Result<Stamp, Exhausted> {
         let now = Stamp::new(now, 0);
         let mut seen = self.last.load(Ordering::Relaxed);
@@ -88,8 +89,18 @@ impl Clock {
     /// further ahead of `now` than allowed, the warning says so.
     pub fn merge(&self, theirs: Stamp, now: UnixMillis) -> Option<Drift> {
         self.last.fetch_max(theirs.to_bits(), Ordering::Relaxed);
-        let ahead_ms = theirs.millis().get().saturating_sub(now.get());
-        (ahead_ms > self.bound_ms).then_some(Drift { stamp: theirs, now, ahead_ms, bound_ms: self.bound_ms })
+        self.ahead(theirs, now)
+    }
+
+    /// Whether this clock itself is further ahead of `now` than allowed: after a start from a log with stamps of a clock
+    /// that was wrong, after such a stamp was merged, or because our own physical time stepped back.
+    pub fn drift(&self, now: UnixMillis) -> Option<Drift> {
+        self.ahead(self.last(), now)
+    }
+
+    fn ahead(&self, stamp: Stamp, now: UnixMillis) -> Option<Drift> {
+        let ahead_ms = stamp.millis().get().saturating_sub(now.get());
+        (ahead_ms > self.bound_ms).then_some(Drift { stamp, now, ahead_ms, bound_ms: self.bound_ms })
     }
 
     /// The highest stamp that this clock has made or merged.

@@ -21,8 +21,9 @@
 //! - A stamp that [`Clock::tick`] returns is above every stamp this clock returned or merged before. So if
 //!   event a led to event b, through this process or through a message whose stamp was merged, a's stamp is
 //!   below b's. Equal stamps never come from one clock.
-//! - A stamp is never behind the physical time it was made at, and is ahead of it by at most what the
-//!   fastest clock among those it merged is, plus 1 ms for each 65,536 stamps made within one millisecond.
+//! - A stamp is never behind the physical time it was made at. It is ahead of it by as much as the highest of these is:
+//!   where the clock was started, what it merged, and its own physical clock before that stepped back; plus 1 ms for
+//!   each 65,536 stamps made within one millisecond. [`Clock::drift`] says by how much.
 //! - `tick` and `merge` wait for nobody.
 //!
 //! # What it cannot promise
@@ -33,6 +34,9 @@
 //!   stop with a suspended machine. A lease that ends "when the stamp says so" ends too early by as much as
 //!   any one node's clock is wrong, and two holders are the result. Leases here run on the cluster clock,
 //!   milliseconds of leader *monotonic* time carried in the log; no stamp decides about safety, ever.
+//! - **That there is always a next stamp.** Somebody's stamp near the end of the year 10889 leaves none, on every node that
+//!   has merged it and after every restart. Order then comes from (term, index) alone, and whoever stamps entries goes on
+//!   with [`Clock::last`] instead of refusing to write: a broken clock must not stop a cluster.
 //! - **Continuity over a restart.** The clock starts where it is told ([`Clock::starting_at`]); a node starts
 //!   it from the highest stamp of its snapshot and log.
 //!

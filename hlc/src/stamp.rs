@@ -83,8 +83,15 @@ impl TryFrom<SystemTime> for UnixMillis {
 /// Ordered as the packed number, which is the order of (milliseconds, counter). Its text, for example
 /// `2026-11-21T01:20:00.123Z-00042`, is RFC 3339 and the counter, both padded, so that within the years
 /// RFC 3339 knows (to 9999) the order of texts is the order of stamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(u64);
+
+/// As its text, which says more than the packed number.
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stamp({self})")
+    }
+}
 
 impl Stamp {
     /// The lowest: 1970, counter 0.

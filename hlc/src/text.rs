@@ -125,10 +125,11 @@ impl fmt::Display for Stamp {
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         let plus = if year > 9999 { "+" } else { "" };
         let counter = self.counter();
-        write!(
-            f,
+        let text = format_args!(
             "{plus}{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z-{counter:05}"
-        )
+        );
+        // Padding, as in a table, needs the text first; without it there is nothing to allocate.
+        if f.width().is_some() { f.pad(&text.to_string()) } else { f.write_fmt(text) }
     }
 }
 

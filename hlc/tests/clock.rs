@@ -72,6 +72,16 @@ fn the_warning_names_both_clocks_and_the_bound() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_of_its_own_physical_time_says_so_however_it_got_there() {
+    let started = Clock::starting_at(Stamp::new(at(2_000), 0), 500);
+    assert_eq!(started.drift(at(1_500)), None, "at the bound");
+    assert_eq!(started.drift(at(1_499)).map(|drift| drift.ahead_ms), Some(501));
+    let stepped_back = Clock::starting_at(Stamp::MIN, 500);
+    stepped_back.tick(at(10_000)).unwrap();
+    assert_eq!(stepped_back.drift(at(1_000)).map(|drift| drift.ahead_ms), Some(9_000));
+}
+
+#[test]
 fn a_clock_at_the_last_stamp_says_so_and_does_not_wrap() {
     let clock = clock_at(0, 0);
     assert!(clock.merge(Stamp::MAX, at(1)).is_some());

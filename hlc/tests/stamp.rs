@@ -172,3 +172,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_stamp_is_padded_like_any_text_and_shows_its_text_in_debug_output() {
+    let stamp = Stamp::new(UnixMillis::EPOCH, 7);
+    assert_eq!(format!("{stamp:>32}|"), "  1970-01-01T00:00:00.000Z-00007|");
+    assert_eq!(format!("{stamp:?}"), "Stamp(1970-01-01T00:00:00.000Z-00007)");
+}

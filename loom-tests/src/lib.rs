@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+mod lock;
 pub mod model;
 mod once;
 mod shared;

@@ -12,7 +12,7 @@ const BRANCHES_MAX: usize = 5_000;
 /// How much of a model is explored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Every interleaving there is.
+    /// Every interleaving that loom tries. (It skips some: see `loom-tests/README.md`, what loom cannot see.)
     None,
     /// Those with at most this many switches away from a thread that could have gone on.
     Preemptions(usize),
@@ -49,7 +49,8 @@ pub fn explore(name: &str, bound: Bound, body: impl Fn() + Send + Sync + 'static
     let seconds = begin.elapsed().as_secs_f64();
     // Past the capture of the test harness, which only `print!` and its kin go through: the number is part
     // of the result. A closed stderr is no reason to fail.
-    let bound = bounded.map_or_else(|| "all there are".to_owned(), |most| format!("preemptions <= {most}"));
+    let bound =
+        bounded.map_or_else(|| "no bound on preemptions".to_owned(), |most| format!("preemptions <= {most}"));
     let line = format!("loom {name}: {seen} interleavings, {bound}, {seconds:.2} s\n");
     let _ = io::stderr().lock().write_all(line.as_bytes());
     assert!(seen > 1, "{name} has a single interleaving");

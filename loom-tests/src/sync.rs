@@ -1,7 +1,6 @@
 //! The façade of the production crates, with loom's types behind the same names.
 
-pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
-
+pub(crate) use crate::lock::{Condvar, Mutex, MutexGuard};
 pub(crate) use crate::once::OnceLock;
 pub(crate) use crate::shared::Arc;
 

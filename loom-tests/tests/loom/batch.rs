@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use holdfast_loom_tests::batch::{Consumer, Limits, Take, Why, batch};
+use holdfast_loom_tests::batch::{Consumer, Limits, Producer, Take, Why, batch};
 use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::park::{Parker, parker};
 use loom::thread;
@@ -132,5 +132,32 @@ fn each_item_is_dropped_once_when_the_consumer_goes() {
         drop(consumer);
         pushing.join().unwrap();
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// Puts another item into the queue it is dropped from, which a lock held at that moment would not survive.
+struct Echo(Option<Producer<Echo>>);
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        if let Some(producer) = self.0.take() {
+            let _ = producer.push(Echo(None), 1);
+        }
+    }
+}
+
+/// Threads: 2. Preemptions: unbounded. Shape: a caller's code under a lock.
+/// Property: an item may use the queue while it is dropped by it; nothing deadlocks.
+#[test]
+fn items_are_dropped_outside_the_lock() {
+    explore("batch::items_are_dropped_outside_the_lock", Bound::None, || {
+        let (_, waker) = Wakes::counter();
+        let (producer, consumer) = batch(Limits { items: 3, bytes: 3 }, waker);
+        producer.push(Echo(Some(producer.clone())), 1).map_err(|refused| refused.why).unwrap();
+        let pushing = thread::spawn(move || {
+            let _ = producer.push(Echo(None), 1);
+        });
+        drop(consumer);
+        pushing.join().unwrap();
     });
 }

@@ -44,12 +44,12 @@ fn a_complete_phase_shows_the_work_of_all_parties() {
             let share = shares.next().unwrap();
             thread::spawn(move || {
                 share.store(1, Ordering::Relaxed);
-                party.done().unwrap();
+                party.done(1).unwrap();
                 party
             })
         });
         let progress = sleep_until_complete(&leader, &mut parker);
-        assert_eq!(progress, Progress { phase: 1, outstanding: 0, abandoned: 0 });
+        assert_eq!(progress, Progress { phase: 1, outstanding: 0, abandoned: 0, members: 2 });
         for share in &work {
             assert_eq!(share.load(Ordering::Relaxed), 1);
         }
@@ -76,7 +76,7 @@ fn a_leader_that_only_looks_sees_the_work_of_a_complete_phase() {
         let (share, opened) = (Arc::clone(&work), Arc::clone(&gate));
         let working = thread::spawn(move || {
             share.store(1, Ordering::Relaxed);
-            party.done().unwrap();
+            party.done(1).unwrap();
             opened.store(1, Ordering::Relaxed);
         });
         gate.load(Ordering::Relaxed);
@@ -125,7 +125,7 @@ fn a_party_that_goes_during_a_raise_holds_nobody_up() {
         assert!(progress.abandoned <= 1);
         going.join().unwrap();
         leader.raise().unwrap();
-        assert_eq!(leader.progress(), Progress { phase: 2, outstanding: 0, abandoned: 0 });
+        assert_eq!(leader.progress(), Progress { phase: 2, outstanding: 0, abandoned: 0, members: 0 });
     });
 }
 
@@ -142,7 +142,7 @@ fn a_party_is_told_when_the_leader_goes() {
             leader.raise().unwrap();
         });
         assert_eq!(sleep_until_signal(&party, &mut parker), Signal::Raised(1));
-        party.done().unwrap();
+        party.done(1).unwrap();
         assert_eq!(sleep_until_signal(&party, &mut parker), Signal::LeaderGone);
         going.join().unwrap();
     });
@@ -160,14 +160,53 @@ fn the_last_party_wakes_the_leader_once() {
         let second = leader.join(idle).unwrap();
         leader.raise().unwrap();
         let threads = [
-            thread::spawn(move || first.done().unwrap()),
+            thread::spawn(move || first.done(1).unwrap()),
             // It goes without a word, which counts as well.
             thread::spawn(move || drop(second)),
         ];
         for party in threads {
             party.join().unwrap();
         }
-        assert_eq!(leader.progress(), Progress { phase: 1, outstanding: 0, abandoned: 1 });
+        assert_eq!(leader.progress(), Progress { phase: 1, outstanding: 0, abandoned: 1, members: 0 });
         assert_eq!(wakes.count(), 1);
+    });
+}
+
+/// Threads: 2. Preemptions: unbounded. Shape: lost update.
+/// Property: a party that joins while another goes is counted, and the one that went is not.
+#[test]
+fn a_party_that_joins_while_another_goes_is_counted() {
+    explore("latch::a_party_that_joins_while_another_goes_is_counted", Bound::None, || {
+        let (_, idle) = Wakes::counter();
+        let mut leader = latch(idle.clone());
+        let going = leader.join(idle.clone()).unwrap();
+        let going = thread::spawn(move || drop(going));
+        let mut staying = leader.join(idle).unwrap();
+        going.join().unwrap();
+        assert_eq!(leader.progress().members, 1);
+        leader.raise().unwrap();
+        staying.done(1).unwrap();
+        assert_eq!(leader.progress(), Progress { phase: 1, outstanding: 0, abandoned: 0, members: 1 });
+    });
+}
+
+/// Threads: 2. Preemptions: unbounded. Shape: message passing.
+/// Property: a party that sees the leader gone sees what the leader did before it went.
+#[test]
+fn a_party_that_sees_the_leader_gone_sees_its_work() {
+    explore("latch::a_party_that_sees_the_leader_gone_sees_its_work", Bound::None, || {
+        let (_, idle) = Wakes::counter();
+        let mut leader = latch(idle.clone());
+        let party = leader.join(idle).unwrap();
+        let work = Arc::new(AtomicU64::new(0));
+        let share = Arc::clone(&work);
+        let going = thread::spawn(move || {
+            share.store(1, Ordering::Relaxed);
+            drop(leader);
+        });
+        if party.signal() == Signal::LeaderGone {
+            assert_eq!(work.load(Ordering::Relaxed), 1);
+        }
+        going.join().unwrap();
     });
 }

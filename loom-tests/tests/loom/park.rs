@@ -1,5 +1,7 @@
 //! The parker: one sleeper, any number of wakers.
 
+use std::time::Duration;
+
 use holdfast_loom_tests::model::{Bound, explore};
 use holdfast_loom_tests::park::parker;
 use loom::sync::Arc;
@@ -44,5 +46,19 @@ fn a_sleeper_that_looks_after_each_wake_sees_all_work() {
         for waking in wakers {
             waking.join().unwrap();
         }
+    });
+}
+
+/// Threads: 2. Preemptions: unbounded. Shape: lost wake-up, between the end of a timed wait and the return of its lock.
+/// Property: a wake beside a timeout is told by it or ends the next park; it is never lost between the two.
+#[test]
+fn a_wake_beside_a_timeout_is_not_lost() {
+    explore("park::a_wake_beside_a_timeout_is_not_lost", Bound::None, || {
+        let (mut parker, waker) = parker();
+        let waking = thread::spawn(move || waker.wake());
+        if !parker.park_timeout(Duration::ZERO) {
+            parker.park();
+        }
+        waking.join().unwrap();
     });
 }

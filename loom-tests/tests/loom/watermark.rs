@@ -126,14 +126,17 @@ fn a_waiter_is_woken_once_and_only_at_its_position() {
             (woke, writer)
         });
         let answer = waiter.wait_for(2);
-        let (woke, writer) = publishing.join().unwrap();
+        let (woke, mut writer) = publishing.join().unwrap();
         assert!(!woke[0], "woken at 1, which is short of 2");
         let woken = woke.iter().filter(|woke| **woke).count();
         assert_eq!(woken, wakes.count());
         match answer {
             Wait::Pending => assert_eq!(woken, 1),
             // It found the position itself. The writer may have seen the wish too.
-            Wait::Reached(_) => assert!(woken <= 1),
+            Wait::Reached(_) => {
+                assert!(woken <= 1);
+                assert_eq!(writer.publish(9), Ok(false), "nothing is asked for any more");
+            }
             Wait::Closed(_) => unreachable!("the writer lives"),
         }
         drop(writer);
@@ -185,5 +188,24 @@ fn a_waiter_that_goes_leaves_no_wish() {
         assert!(!writer.publish(2).unwrap());
         drop(writer);
         assert_eq!(wakes.count(), 0);
+    });
+}
+
+/// Threads: 2. Preemptions: unbounded. Shape: message passing from the last position to the close.
+/// Property: who sees the watermark closed reads its last position after that.
+#[test]
+fn who_sees_the_end_reads_the_last_position() {
+    explore("watermark::who_sees_the_end_reads_the_last_position", Bound::None, || {
+        let (_, waker) = Wakes::counter();
+        let (mut writer, waiter) = watermark(0, waker);
+        let reader = waiter.reader();
+        let publishing = thread::spawn(move || {
+            writer.publish(1).unwrap();
+            writer.publish(2).unwrap();
+        });
+        if reader.is_closed() {
+            assert_eq!(reader.get(), 2);
+        }
+        publishing.join().unwrap();
     });
 }

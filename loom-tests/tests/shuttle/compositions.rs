@@ -138,7 +138,7 @@ fn serve(mut party: Party, mut parker: Parker) -> Vec<u16> {
         match party.signal() {
             Signal::Raised(phase) => {
                 phases.push(phase);
-                party.done().unwrap();
+                party.done(phase).unwrap();
             }
             Signal::Quiet => parker.park(),
             Signal::LeaderGone => return phases,
