@@ -89,7 +89,7 @@ pub const GREETING_CAP: u32 = 16 * KIB;
 pub const TEXT_CAP: u32 = 256;
 
 /// Cap of a Ping: enough to measure how a round trip grows with the size of a value.
-pub const PING_CAP: u32 = 16 * KIB;
+pub const PING_CAP: u32 = 64 * KIB;
 
 /// Cap of a body of a type that this build does not know but may skip. A type may only be marked as
 /// skippable with a cap up to this, so that an old build can skip whatever a new one sends.

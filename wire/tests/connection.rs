@@ -889,22 +889,37 @@ fn sending_is_refused_in_words_when_it_cannot_be() {
 #[test]
 fn the_limit_that_the_accepting_side_names_holds_both_ways() {
     // Above the floor that leaves room for a Goodbye, below the cap of a Ping.
-    let limit = GREETING_CAP;
-    assert_eq!(limit, PING_CAP, "a Ping of the cap of its type is as long as the limit");
+    let limit = 20_000;
+    assert!(GREETING_CAP < limit && limit < PING_CAP);
     let mut server = client_welcome();
-    server.limits.frame_bytes = limit - 1;
-    let peer = PeerWelcome { frame_bytes: limit - 1, ..peer_welcome() };
-    for mut pair in [
-        Pair::new(Role::Client(client_hello()), Role::Server(server)),
-        Pair::new(Role::DialingPeer(peer_hello()), Role::AcceptingPeer(peer)),
+    server.limits.frame_bytes = limit;
+    let peer = PeerWelcome { frame_bytes: limit, ..peer_welcome() };
+    let (fits, over) = (ping(limit as usize - 8), ping(limit as usize - 7));
+    for make in [
+        || Pair::new(Role::Client(client_hello()), Role::Server(client_welcome())),
+        || Pair::new(Role::DialingPeer(peer_hello()), Role::AcceptingPeer(peer_welcome())),
     ] {
+        let mut unlimited = make();
+        unlimited.settle();
+        assert_eq!(unlimited.dialer.send(over.header(), &over), Ok(()), "the cap of the type is above");
+    }
+    for (dialer, acceptor) in [
+        (Role::Client(client_hello()), Role::Server(server)),
+        (Role::DialingPeer(peer_hello()), Role::AcceptingPeer(peer)),
+    ] {
+        let mut pair = Pair::new(dialer, acceptor);
         pair.settle();
         for side in [&mut pair.dialer, &mut pair.acceptor] {
-            let fits = ping(limit as usize - 8);
-            assert_eq!(side.send(fits.header(), &fits), Ok(()), "the floor is above the limit");
+            assert_eq!(side.send(fits.header(), &fits), Ok(()));
+            let refused = side.send(over.header(), &over);
+            assert!(matches!(refused, Err(SendError::Unencodable(_))), "{refused:?}");
         }
         pair.settle();
         assert_eq!((pair.dialer.state(), pair.acceptor.state()), (State::Open, State::Open));
+        for side in [&mut pair.dialer, &mut pair.acceptor] {
+            feed(side, &bytes_of(&over), 0);
+            assert_eq!(reason(side).0, Edge::BreakOff);
+        }
     }
 }
 

@@ -264,7 +264,7 @@ fn the_codec_traits_give_back_what_they_took() {
     assert_eq!(codec.decode(&mut bytes).unwrap(), Some(frame));
     let too_long = Frame { header: message.header(), body: Bytes::from(vec![0; PING_CAP as usize + 1]) };
     let error = codec.encode(too_long, &mut bytes).unwrap_err().to_string();
-    assert!(error.starts_with("byte 0: a body of 16385 bytes"), "{error}");
+    assert!(error.starts_with("byte 0: a body of 65537 bytes"), "{error}");
     assert!(!bytes.has_remaining());
 }
 
