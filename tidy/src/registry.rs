@@ -2,10 +2,9 @@
 //! one is declared and not listed here.
 
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
-use holdfast_wire::MessageType;
 use holdfast_wire::connection::{self, ConnectionMachine};
-use holdfast_wire::frame::Flag;
 use holdfast_wire::message::{CloseReason, Lane};
+use holdfast_wire::{Flag, MessageType};
 
 /// A machine, with its types erased.
 #[derive(Clone, Debug)]

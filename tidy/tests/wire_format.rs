@@ -6,11 +6,11 @@ use bytes::BytesMut;
 use holdfast_machine::{Numbered, render};
 use holdfast_tidy::layout::{self, Types};
 use holdfast_tidy::{blocks, symbols, workspace};
-use holdfast_wire::frame::{FIELDS, Flag};
+use holdfast_wire::frame::FIELDS;
 use holdfast_wire::message::{ClientHello, CloseReason, Credentials, Features, Lane};
 use holdfast_wire::{
-    ClusterEpoch, ClusterId, ClusterIdentity, Message, MessageType, Preface, VersionRange, body, connection,
-    message_type, outbox,
+    ClusterEpoch, ClusterId, ClusterIdentity, Flag, Message, MessageType, Preface, VersionRange, body,
+    connection, message_type, outbox,
 };
 
 #[test]

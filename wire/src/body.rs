@@ -23,9 +23,10 @@ use bytestring::ByteString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::frame::{HEADER_BYTES, Header, Sink};
+use crate::frame::{HEADER_BYTES, Header};
 use crate::meta;
 pub use crate::meta::METADATA_CAP;
+use crate::sink::{Section, Sink};
 use crate::{WireError, frame};
 
 /// Bytes before the lengths: two counts.
@@ -37,41 +38,6 @@ const EXTENSION_HEADER_BYTES: usize = 6;
 /// How deep bodies may stand inside the outermost: a forwarded request (1) that is a transaction whose
 /// branches nest 4 deep (5), the operation inside (6), and two for what nobody has thought of.
 pub const MAX_DEPTH: u8 = 8;
-
-/// A piece of a body on its way out.
-#[derive(Clone, Copy, Debug)]
-pub enum Section<'a> {
-    /// Bytes that are copied.
-    Copy(&'a [u8]),
-    /// Bytes that may be shared instead, if they are long enough to be worth it.
-    Share(&'a Bytes),
-}
-
-impl<'a> Section<'a> {
-    /// Text of at most `limit` bytes, which may be shared.
-    ///
-    /// # Errors
-    /// [`WireError::Unencodable`] if it is longer.
-    pub fn text(text: &'a ByteString, limit: u32) -> Result<Self, WireError> {
-        match text.len() {
-            count if count > limit as usize => Err(WireError::Unencodable {
-                what: "bytes of text",
-                count: count as u64,
-                limit: limit.into(),
-            }),
-            _ => Ok(Self::Share(text.as_bytes())),
-        }
-    }
-
-    /// What it holds.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Copy(bytes) => bytes,
-            Self::Share(bytes) => bytes,
-        }
-    }
-}
 
 /// An extension on its way out: tag and value.
 pub type Extension<'a> = (u16, &'a [u8]);

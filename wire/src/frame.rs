@@ -20,12 +20,12 @@
 //! any other. Flags of a skipped frame are not looked at: they may be as new as its type.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use holdfast_machine::{Numbered, numbered};
+use holdfast_machine::Numbered;
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::body::Section;
 use crate::message_type::{BODY_CAP, GREETING_CAP, SKIPPABLE_CAP};
-use crate::{CallId, CodecError, GroupId, Message, MessageType, WireError};
+use crate::sink::{Section, Sink};
+use crate::{CallId, CodecError, Flag, Flags, GroupId, Message, MessageType, WireError};
 
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 24;
@@ -61,53 +61,6 @@ pub const FIELDS: [Field; 6] = [
     Field { name: "group", bytes: 4, meaning: "Raft group; 0 today, and for the connection itself" },
     Field { name: "call", bytes: 8, meaning: "call id, repeated by replies and pushes; 0: no call" },
 ];
-
-numbered! {
-    /// A flag of a frame. Flag number n is bit n − 1 of the flags field.
-    pub enum Flag: u16, "F" {
-        /// Answers the call with this call id, which the receiver opened.
-        Reply = 1,
-        /// With `Reply`: the call failed, and the body says why.
-        Error = 2,
-        /// With `Reply`: not the last answer to this call.
-        More = 3,
-        /// Whoever does not know the message type may skip the frame.
-        MayIgnore = 4,
-    }
-}
-
-/// A set of [`Flag`]s, as the header holds it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Flags(u16);
-
-impl Flags {
-    /// No flag.
-    pub const NONE: Self = Self(0);
-
-    /// Just this flag.
-    #[must_use]
-    pub const fn of(flag: Flag) -> Self {
-        Self(1 << (flag as u16 - 1))
-    }
-
-    /// These flags and those.
-    #[must_use]
-    pub const fn and(self, more: Self) -> Self {
-        Self(self.0 | more.0)
-    }
-
-    /// Whether this flag is set.
-    #[must_use]
-    pub const fn has(self, flag: Flag) -> bool {
-        self.0 & Self::of(flag).0 != 0
-    }
-
-    /// The field in the header.
-    #[must_use]
-    pub const fn bits(self) -> u16 {
-        self.0
-    }
-}
 
 /// What a frame says about its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,12 +231,12 @@ fn read_header(frame: &[u8]) -> Result<Option<Header>, WireError> {
     let (number, flags) = (fields.get_u16_le(), fields.get_u16_le());
     let (group, call) = (GroupId(fields.get_u32_le()), CallId(fields.get_u64_le()));
     let Some(message_type) = MessageType::from_number(number) else {
-        if Flags(flags).has(Flag::MayIgnore) {
+        if Flags::from_bits(flags).has(Flag::MayIgnore) {
             return Ok(None);
         }
         return Err(unknown(number, MessageType::RETIRED));
     };
-    let header = Header { message_type, flags: Flags(flags), group, call };
+    let header = Header { message_type, flags: Flags::from_bits(flags), group, call };
     check(header)?;
     Ok(Some(header))
 }
@@ -311,41 +264,15 @@ fn check(header: Header) -> Result<(), WireError> {
         return Err(WireError::Addressed { message_type, group: group.0, call: call.0 });
     }
     let (required, allowed) = legal_flags(message_type);
-    if flags.0 & required.0 != required.0 || flags.0 & !allowed.0 != 0 {
+    if flags.bits() & required.bits() != required.bits() || flags.bits() & !allowed.bits() != 0 {
         return Err(WireError::BadFlags {
             message_type,
-            found: flags.0,
-            required: required.0,
-            allowed: allowed.0,
+            found: flags.bits(),
+            required: required.bits(),
+            allowed: allowed.bits(),
         });
     }
     Ok(())
-}
-
-/// Where frames are written to: a plain buffer, or an [`Outbox`](crate::Outbox) that shares large sections
-/// instead of copying them.
-pub trait Sink {
-    /// Bytes that were written and may still be changed: at least all since the last
-    /// [`put`](Self::put), and the frame under construction.
-    fn scratch(&mut self) -> &mut BytesMut;
-
-    /// The longest body taken here, if that is less than the cap of its type.
-    fn limit(&self) -> u32 {
-        BODY_CAP
-    }
-
-    /// Appends a piece that is never changed again.
-    fn put(&mut self, piece: Section<'_>);
-}
-
-impl Sink for BytesMut {
-    fn scratch(&mut self) -> &mut BytesMut {
-        self
-    }
-
-    fn put(&mut self, piece: Section<'_>) {
-        self.extend_from_slice(piece.bytes());
-    }
 }
 
 /// Appends one frame to `sink`: the header, what `head` writes, then `rest`, which may be shared.
@@ -397,7 +324,7 @@ fn seal(
     to.put_u32_le(length);
     to.put_u32_le(0); // the check, once it is known
     to.put_u16_le(number);
-    to.put_u16_le(header.flags.0);
+    to.put_u16_le(header.flags.bits());
     to.put_u32_le(header.group.0);
     to.put_u64_le(header.call.0);
     let frame = &mut out[start..];

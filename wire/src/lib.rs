@@ -43,6 +43,7 @@
 pub mod body;
 pub mod connection;
 mod error;
+mod flags;
 pub mod frame;
 mod id;
 pub mod message;
@@ -50,10 +51,12 @@ pub mod message_type;
 mod meta;
 pub mod outbox;
 pub mod preface;
+mod sink;
 
 pub use connection::Connection;
 pub use error::{CodecError, WireError};
-pub use frame::{Flag, Flags, Frame, FrameCodec, Header};
+pub use flags::{Flag, Flags};
+pub use frame::{Frame, FrameCodec, Header};
 pub use id::{
     Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, NodeId, NodeIdentity, NodeUuid,
 };
@@ -61,3 +64,4 @@ pub use message::Message;
 pub use message_type::{Direction, MessageType, Spec};
 pub use outbox::Outbox;
 pub use preface::{Preface, VersionRange};
+pub use sink::{Section, Sink};

@@ -6,8 +6,7 @@
 
 use holdfast_machine::{Numbered, numbered};
 
-use crate::WireError;
-use crate::frame::{Flag, Flags};
+use crate::{Flag, Flags, WireError};
 
 numbered! {
     /// What a frame says. The number is in bytes 8 and 9 of every frame; 0 is never valid.

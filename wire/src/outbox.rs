@@ -9,9 +9,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::body::Section;
-use crate::frame::Sink;
 use crate::message_type::BODY_CAP;
+use crate::sink::{Section, Sink};
 
 /// Shared sections of at least this many bytes are not copied. A copy of 4 KiB costs about as much as the
 /// bookkeeping of one more slice (an allocation for the frozen part before it, an entry in the vector).

@@ -5,8 +5,8 @@ mod common;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use common::{encoded, reseal, samples};
-use holdfast_wire::body::{self, MAX_DEPTH, Parts, Section};
-use holdfast_wire::{FrameCodec, Message, WireError};
+use holdfast_wire::body::{self, MAX_DEPTH, Parts};
+use holdfast_wire::{FrameCodec, Message, Section, WireError};
 
 /// The body of a frame begins here, and offsets in errors count from the start of the frame.
 const BASE: u64 = 24;

@@ -50,8 +50,8 @@ pub use limits::{
 pub use role::Role;
 pub use table::{ConnectionMachine, Edge, Event, State};
 
-use crate::frame::Sink;
 use crate::message::{ClientWelcome, CloseReason, Echo, Goodbye, PeerWelcome};
+use crate::sink::Sink;
 use crate::{Flag, FrameCodec, Header, Message, Outbox, Preface, VersionRange, WireError};
 
 /// How many steps a connection remembers for a post-mortem: more than the longest life has.

@@ -5,9 +5,9 @@ use holdfast_machine::{Numbered, numbered};
 use serde::{Deserialize, Serialize};
 
 use super::Body;
-use crate::body::{self, Parts, Section};
-use crate::frame::Sink;
+use crate::body::{self, Parts};
 use crate::message_type::GREETING_CAP;
+use crate::sink::{Section, Sink};
 use crate::{Header, WireError};
 
 numbered! {

@@ -12,9 +12,9 @@ use holdfast_machine::numbered;
 use serde::{Deserialize, Serialize};
 
 use super::Body;
-use crate::body::{self, Parts, Section};
-use crate::frame::Sink;
+use crate::body::{self, Parts};
 use crate::message_type::TEXT_CAP;
+use crate::sink::{Section, Sink};
 use crate::{ClusterIdentity, Header, NodeId, NodeIdentity, WireError};
 
 /// What a build can do beyond its protocol version, one bit each. None is defined yet. Bits that this build

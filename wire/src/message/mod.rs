@@ -13,8 +13,8 @@ pub use greeting::{
     ClientHello, ClientWelcome, Credentials, Features, Lane, LeaderHint, Limits, PeerHello, PeerWelcome,
 };
 
-use crate::body::{self, Parts, Section};
-use crate::frame::Sink;
+use crate::body::{self, Parts};
+use crate::sink::{Section, Sink};
 use crate::{Frame, Header, MessageType, WireError};
 
 /// One message of any type that exists.
