@@ -887,6 +887,28 @@ fn sending_is_refused_in_words_when_it_cannot_be() {
 }
 
 #[test]
+fn an_outbox_at_its_limit_takes_one_more_message_and_then_none() {
+    let mut side = Pair::open().dialer;
+    let largest = 24 + PING_CAP as usize;
+    loop {
+        let room = OUTBOX_BYTES_MAX - side.outbox().remaining();
+        // Frames that fill the room to the byte; each has 24 bytes of header and 8 of layout.
+        let frame = if room > 2 * largest { largest } else { room.div_ceil(1 + room / largest) };
+        let filling = ping(frame - 32);
+        side.send(filling.header(), &filling).unwrap();
+        if frame == room {
+            break;
+        }
+    }
+    assert_eq!(side.outbox().remaining(), OUTBOX_BYTES_MAX);
+    let one_more = ping(0);
+    assert_eq!(side.send(one_more.header(), &one_more), Ok(()), "any one message can be sent");
+    let waiting = OUTBOX_BYTES_MAX + 32;
+    let full = SendError::Full { waiting, limit: OUTBOX_BYTES_MAX };
+    assert_eq!(side.send(one_more.header(), &one_more), Err(full));
+}
+
+#[test]
 fn the_limit_that_the_accepting_side_names_holds_both_ways() {
     // Above the floor that leaves room for a Goodbye, below the cap of a Ping.
     let limit = 20_000;
