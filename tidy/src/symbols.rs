@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::workspace;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Arm, Attribute, Expr, ImplItem, Item, Lit, Meta, Pat, TraitItem, Visibility};
+
+use crate::workspace;
 
 /// What a source file declares, with modules inside it included.
 #[derive(Clone, Debug, Default)]
