@@ -19,6 +19,8 @@
 //! [`FrameCodec`] skips a frame of unknown type that carries [`Flag::MayIgnore`], counts it, and refuses
 //! any other. Flags of a skipped frame are not looked at: they may be as new as its type.
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use holdfast_machine::Numbered;
 use tokio_util::codec::{Decoder, Encoder};
@@ -79,7 +81,7 @@ impl Header {
     /// A header with the flags every frame of this type carries, group 0 and no call.
     #[must_use]
     pub fn of(message_type: MessageType) -> Self {
-        let flags = legal_flags(message_type).0;
+        let (flags, _) = message_type.spec().legal_flags();
         Self { message_type, flags, group: GroupId(0), call: CallId(0) }
     }
 
@@ -91,12 +93,19 @@ impl Header {
 }
 
 /// One frame: a header and the bytes of the body, which share the buffer they were read into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// What the body is.
     pub header: Header,
     /// The body, as [`crate::body`] lays it out.
     pub body: Bytes,
+}
+
+/// How long the body is and not what it says: it may be credentials.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({:?}, body of {} bytes)", self.header, self.body.len())
+    }
 }
 
 /// Cuts frames out of bytes and puts them back together, under a limit for the body.
@@ -249,21 +258,13 @@ fn unknown(number: u16, retired: &[(u16, &'static str)]) -> WireError {
     }
 }
 
-/// The flags that a frame of this type must carry, and those it may carry in all.
-fn legal_flags(message_type: MessageType) -> (Flags, Flags) {
-    let spec = message_type.spec();
-    let skip = if spec.may_skip { Flags::of(Flag::MayIgnore) } else { Flags::NONE };
-    let required = spec.required.and(skip);
-    (required, required.and(spec.optional))
-}
-
 /// That a message of this type may have this header, on its way in or out.
 fn check(header: Header) -> Result<(), WireError> {
     let Header { message_type, flags, group, call } = header;
     if message_type.is_handshake() && (group, call) != (GroupId(0), CallId(0)) {
         return Err(WireError::Addressed { message_type, group: group.0, call: call.0 });
     }
-    let (required, allowed) = legal_flags(message_type);
+    let (required, allowed) = message_type.spec().legal_flags();
     if flags.bits() & required.bits() != required.bits() || flags.bits() & !allowed.bits() != 0 {
         return Err(WireError::BadFlags {
             message_type,

@@ -134,6 +134,13 @@ impl MessageType {
 }
 
 impl Spec {
+    /// The flags that every frame of this type carries, and those it may carry in all.
+    pub(crate) fn legal_flags(self) -> (Flags, Flags) {
+        let skip = if self.may_skip { Flags::of(Flag::MayIgnore) } else { Flags::NONE };
+        let required = self.required.and(skip);
+        (required, required.and(self.optional))
+    }
+
     /// That the agreed protocol version has this message type.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! reads as one [`Buf`], so that one vectored write (`write_buf` of tokio) sends the whole turn.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,7 +18,6 @@ use crate::sink::{Section, Sink};
 pub const SHARE_BYTES: usize = 4096;
 
 /// Bytes to be written, oldest first.
-#[derive(Debug)]
 pub struct Outbox {
     /// Pieces that are complete.
     ready: VecDeque<Bytes>,
@@ -37,6 +37,13 @@ impl Default for Outbox {
     fn default() -> Self {
         let (ready, tail) = (VecDeque::new(), BytesMut::new());
         Self { ready, tail, ready_bytes: 0, tail_most: 0, written: 0, limit: BODY_CAP }
+    }
+}
+
+/// How much waits and not what: among it are values and credentials.
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outbox({} bytes)", self.remaining())
     }
 }
 

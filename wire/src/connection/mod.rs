@@ -39,6 +39,8 @@ mod limits;
 mod role;
 mod table;
 
+use std::fmt;
+
 pub use api::{Ended, Incoming, SendError};
 use bytes::{Buf, BytesMut};
 pub use greeting::{ClusterFact, Facts, IdentityFact, Row, decide};
@@ -100,7 +102,6 @@ enum Step {
 }
 
 /// One connection. See the module documentation.
-#[derive(Debug)]
 pub struct Connection {
     role: Role,
     versions: VersionRange,
@@ -114,6 +115,20 @@ pub struct Connection {
     heard: Heard,
     /// When the last Ping went out, if nothing has been heard since.
     pinged: Option<u64>,
+}
+
+/// What a post-mortem wants: who, where, the last steps, and how much waits. Not what waits: it may be credentials.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .field("inbound_bytes", &self.inbound.len())
+            .field("outbox", &self.outbox)
+            .field("heard", &self.heard)
+            .field("trace", &self.trace)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Connection {
