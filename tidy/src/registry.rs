@@ -2,6 +2,7 @@
 //! one is declared and not listed here.
 
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
+use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
 use holdfast_wire::message::{CloseReason, Lane};
 use holdfast_wire::{Flag, MessageType};
@@ -65,8 +66,12 @@ impl NumbersEntry {
 /// All machines, by number.
 #[must_use]
 pub fn machines() -> Vec<MachineEntry> {
-    vec![MachineEntry::of::<ConnectionMachine>()]
+    vec![MachineEntry::of::<SegmentMachine>(), MachineEntry::of::<ConnectionMachine>()]
 }
+
+/// Decision tables that are no life cycle, and so no machine: number, name and how many rows. Each has a page like a
+/// machine's.
+pub const TABLES: [(u8, &str, usize); 1] = [(7, "wal-recovery", RecoveryRow::ALL.len())];
 
 /// All numbered enums.
 #[must_use]
@@ -80,5 +85,10 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<connection::Event>("wire::connection::Event"),
         NumbersEntry::of::<connection::Edge>("wire::connection::Edge"),
         NumbersEntry::of::<connection::Row>("wire::connection::Row"),
+        NumbersEntry::of::<format::Kind>("wal::Kind"),
+        NumbersEntry::of::<SegmentState>("wal::segment::State"),
+        NumbersEntry::of::<SegmentEvent>("wal::segment::Event"),
+        NumbersEntry::of::<SegmentEdge>("wal::segment::Edge"),
+        NumbersEntry::of::<RecoveryRow>("wal::recovery::Row"),
     ]
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use holdfast_machine::Numbered;
 use holdfast_tidy::blocks::Wanted;
 use holdfast_tidy::registry::{self, MachineEntry};
 use holdfast_tidy::{blocks, pages, symbols, workspace};
+use holdfast_wal::{Facts, Row, Sight, Verdict};
 
 #[test]
 fn every_machine_of_the_workspace_is_registered() {
@@ -40,7 +42,9 @@ fn every_table_is_alive() {
 #[test]
 fn every_page_shows_the_table_that_runs() {
     let machines = registry::machines();
-    let pages: Vec<Wanted> = machines.iter().map(|machine| (machine.path(), page_blocks(machine))).collect();
+    let mut pages: Vec<Wanted> =
+        machines.iter().map(|machine| (machine.path(), page_blocks(machine))).collect();
+    pages.push(("docs/state-machines/07-wal-recovery.md".into(), vec![("rows", recovery_rows())]));
     blocks::check(&pages);
 }
 
@@ -52,6 +56,61 @@ fn page_blocks(machine: &MachineEntry) -> Vec<(&'static str, String)> {
             .push(("greeting rows", holdfast_machine::render::list::<holdfast_wire::connection::Row>("row")));
     }
     wanted
+}
+
+/// The table of recovery: each row with the facts that lead to it, found by going through all of them.
+fn recovery_rows() -> String {
+    const ANY: &str = "any";
+    let say = |values: &[bool], yes: &'static str, no: &'static str| match (
+        values.contains(&true),
+        values.contains(&false),
+    ) {
+        (true, false) => yes,
+        (false, true) => no,
+        _ => ANY,
+    };
+    let mut out = String::from(
+        "| row | what stands there | below S | inside an entry's fragments | everything behind it | verdict | meaning |\n|---|---|---|---|---|---|---|\n",
+    );
+    for row in Row::ALL {
+        let sights = [Sight::Unwritten, Sight::SomeZero, Sight::SomeWrong, Sight::WrongHead];
+        let combinations = sights.into_iter().flat_map(|sight| {
+            (0..8).map(move |bits| Facts {
+                sight,
+                covered: bits & 1 != 0,
+                in_run: bits & 2 != 0,
+                rest_is_zero: bits & 4 != 0,
+            })
+        });
+        let own: Vec<Facts> = combinations.filter(|facts| facts.row() == *row).collect();
+        let seen: Vec<String> = sights
+            .iter()
+            .filter(|sight| own.iter().any(|facts| facts.sight == **sight))
+            .map(|sight| match sight {
+                Sight::Unwritten => "nothing".to_owned(),
+                Sight::SomeZero => "a record, partly zero".to_owned(),
+                Sight::SomeWrong => "a record, partly wrong".to_owned(),
+                Sight::WrongHead => "neither a head nor zero".to_owned(),
+            })
+            .collect();
+        let of = |fact: fn(&Facts) -> bool| own.iter().map(fact).collect::<Vec<bool>>();
+        out += &format!(
+            "| W{} {} | {} | {} | {} | {} | {} | {} |\n",
+            row.number(),
+            row.name(),
+            seen.join(", or "),
+            say(&of(|facts| facts.covered), "yes", "no"),
+            say(&of(|facts| facts.in_run), "yes", "no"),
+            say(&of(|facts| facts.rest_is_zero), "zero", "not zero"),
+            match row.verdict() {
+                Verdict::End => "the log ends here",
+                Verdict::Cut => "**cut**",
+                Verdict::Damage => "**damage**",
+            },
+            row.caption(),
+        );
+    }
+    out
 }
 
 #[test]
@@ -71,12 +130,19 @@ fn the_list_of_machines_is_current() {
             "| {number:02} {name} | {states} | {events} | {edges} | [{number:02}-{name}.md]({number:02}-{name}.md) |\n"
         );
     }
+    for (number, name, rows) in registry::TABLES {
+        list += &format!(
+            "| {number:02} {name} | a table of {rows} rows | | | [{number:02}-{name}.md]({number:02}-{name}.md) |\n"
+        );
+    }
     blocks::check(&[("docs/state-machines/README.md".into(), vec![("machines", list)])]);
 }
 
 #[test]
 fn no_page_describes_a_machine_that_does_not_exist() {
-    let known: BTreeSet<String> = registry::machines().iter().map(MachineEntry::path).collect();
+    let tables = registry::TABLES.iter();
+    let tables = tables.map(|(number, name, _)| format!("docs/state-machines/{number:02}-{name}.md"));
+    let known: BTreeSet<String> = registry::machines().iter().map(MachineEntry::path).chain(tables).collect();
     for page in workspace::files(".md") {
         if page.starts_with("docs/state-machines/") && !page.ends_with("README.md") {
             assert!(known.contains(&page), "{page} is the page of no machine");
