@@ -60,6 +60,8 @@
 
 pub mod disk;
 pub mod format;
+pub mod stats;
+pub mod thread;
 pub mod tools;
 
 mod error;
@@ -72,7 +74,7 @@ mod types;
 mod variant;
 
 pub use error::{AppendError, Fatal, OpenError, ReadError, Refusal};
-pub use log::{Counts, Ending, GroupDamage, Log, Reader, Recovery, Room, Scrubbed};
+pub use log::{Counts, Ending, GroupDamage, Log, Reader, Recovery, Room, Scrubbed, Tariff};
 pub use recovery::{Facts, Region, Row, Sight, Verdict};
 pub use segment::{
     Edge as SegmentEdge, Event as SegmentEvent, Preparation, Prepared, SegmentMachine, State as SegmentState,

@@ -16,6 +16,7 @@
 mod find;
 mod open;
 mod read;
+mod tariff;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -38,7 +39,7 @@ use crate::variant::{AsDesigned, Break, Variant};
 pub use find::{Ending, GroupDamage, Recovery};
 pub(crate) use find::{find, list};
 pub use read::{Reader, Scrubbed};
-pub use write::Room;
+pub use tariff::{Room, Tariff};
 
 /// The log of a node. See the module documentation.
 pub struct Log<D: Disk, V: Variant = AsDesigned> {

@@ -215,6 +215,8 @@ impl<D: Disk, V: Variant> Log<D, V> {
         let base = log.active.header.base();
         let behind = end.row == Row::A && log.regions.iter().all(|region| region.to <= base);
         let keep = behind || (ending == Ending::Torn && V::breaks(Break::AppendAfterCut));
+        // First, because a full disk has no room for a new segment beside an unfinished one.
+        log.sweep(&dead, listing).map_err(open_error)?;
         log.tidy(later, newest.as_ref()).map_err(open_error)?;
         if keep {
             log.shift(log.active.header.number, Event::Needed);
@@ -239,7 +241,6 @@ impl<D: Disk, V: Variant> Log<D, V> {
         if copies_differ {
             log.write_meta(log.active.header.number).map_err(open_error)?;
         }
-        log.sweep(&dead, listing).map_err(open_error)?;
         Ok((log, recovery))
     }
 
@@ -297,10 +298,16 @@ impl<D: Disk, V: Variant> Log<D, V> {
 
     /// Removes what no open needs any more.
     fn sweep(&mut self, dead: &[u64], listing: &Listing) -> Result<(), Fatal> {
-        for name in dead.iter().map(|number| segment_name(*number)).chain(listing.unfinished.iter().cloned())
-        {
-            // An unfinished one may have been made anew meanwhile.
-            remove(&self.disk, &name).map_err(|error| self.fatal(format!("removing {name}"), error))?;
+        let names: Vec<String> = dead
+            .iter()
+            .map(|number| segment_name(*number))
+            .chain(listing.unfinished.iter().cloned())
+            .collect();
+        for name in &names {
+            remove(&self.disk, name).map_err(|error| self.fatal(format!("removing {name}"), error))?;
+        }
+        if !names.is_empty() {
+            self.sync_file(&SyncOf::Directory)?;
         }
         self.retire()
     }

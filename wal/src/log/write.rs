@@ -3,30 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::tariff::{RANGES_AT_ONCE, Room, Tariff, fragment_bytes};
 use super::{Log, SyncOf};
-use crate::disk::{Disk, SECTOR, is_full};
+use crate::disk::{Disk, is_full};
 use crate::error::{AppendError, Fatal, Refusal};
 use crate::format::{
-    ALIGN, BOUNDS_FIELDS, Bounds, GROUP_FIELDS, HARD_STATE_FIELDS, HEAD_BYTES, HardStateBody, Head, Kind,
-    MAX_FRAGMENT, MAX_GROUPS, Placement, RANGE_FIELDS, SEGMENT_HEADER_BYTES, place, width, write_record,
+    Bounds, HardStateBody, Head, Kind, MAX_GROUPS, Placement, SEGMENT_HEADER_BYTES, place, write_record,
     write_skip,
 };
 use crate::groups::{Fit, GroupLog, INDEX_LIMIT};
 use crate::segment::{Event, Segment};
-use crate::types::{Group, HardState, Op};
+use crate::types::{Group, HardState, Op, Options};
 use crate::variant::{Break, Variant};
-
-/// Ranges in one healed record: it has to fit into the smallest segment behind the largest checkpoint.
-const RANGES_AT_ONCE: usize = 128;
-
-/// How much can be written without preparing another segment, in bytes of records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// For entries.
-    pub entries: u64,
-    /// For control records: the reserve too.
-    pub control: u64,
-}
 
 impl<D: Disk, V: Variant> Log<D, V> {
     /// Writes a batch, in order, and says where it ends. It is durable once [`Log::sync`] returns that position or a later
@@ -96,51 +84,22 @@ impl<D: Disk, V: Variant> Log<D, V> {
     /// How much can be written without preparing another segment.
     #[must_use]
     pub fn room(&self) -> Room {
-        let fresh = self.fresh_room();
+        let fresh = self.tariff().fresh();
         let control = self.options.segment_bytes - self.at + self.prepared.len() as u64 * fresh;
         Room { entries: control.saturating_sub(fresh), control }
     }
 
-    /// The bytes of a fresh segment that are left behind its checkpoint, however many groups there will be.
-    fn fresh_room(&self) -> u64 {
-        let at = place(SEGMENT_HEADER_BYTES as u64, self.bounds_bytes(0) as usize).end;
-        self.options.segment_bytes - at
-    }
-
-    /// What a batch takes at most, in bytes of [`Log::room`]. Batches that are written one after the other take off the room
-    /// at most the sum of their costs. (The cost of all of them as one batch may be larger than that sum.)
-    ///
-    /// A record takes its body, a head with its table, and before it the rest of a sector that these do not fit into. Where a
-    /// segment ends, an entry leaves as much unused as it takes itself: that is once for the batch, and once for each third of
-    /// a segment that it fills; and never more than once for each entry.
+    /// What a batch takes at most, in bytes of [`Log::room`]. See [`Tariff::cost`].
     #[must_use]
     pub fn cost(&self, ops: &[Op]) -> u64 {
-        let size = self.options.segment_bytes;
-        let record = |body: u64| body + 2 * (HEAD_BYTES as u64 + 4 * (body / SECTOR as u64 + 2)) + ALIGN;
-        let fragments = |body: u64| body / self.fragment_bytes() + 1;
-        let (mut sum, mut largest) = (record(0), 0);
-        for op in ops {
-            let bytes = match op {
-                Op::Entry { body, .. } | Op::Fill { body, .. } => {
-                    record(body.len() as u64) + (fragments(body.len() as u64) - 1) * record(0)
-                }
-                Op::HardState { .. } => record(width(&HARD_STATE_FIELDS) as u64),
-                Op::Trim { .. } | Op::Reset { .. } => record(self.bounds_bytes(0)),
-                Op::Heal { .. } => {
-                    let records = self.regions.len().div_ceil(RANGES_AT_ONCE).max(1) as u64;
-                    records * record(self.bounds_bytes(RANGES_AT_ONCE))
-                }
-                Op::Confirm { .. } => 0,
-            };
-            sum += bytes;
-            largest = bytes.max(largest);
-        }
-        sum + if largest <= size / 4 { (largest * (1 + 3 * sum / size)).min(sum) } else { sum }
+        self.tariff().cost(ops)
     }
 
-    /// The body of a record with the bounds of as many groups as there may be.
-    fn bounds_bytes(&self, ranges: usize) -> u64 {
-        (width(&BOUNDS_FIELDS) + MAX_GROUPS * width(&GROUP_FIELDS) + ranges * width(&RANGE_FIELDS)) as u64
+    /// What batches cost, for those who do not have the log. Holds until it is closed.
+    #[must_use]
+    pub fn tariff(&self) -> Tariff {
+        let Options { segment_bytes, prepared, .. } = self.options;
+        Tariff { segment_bytes, prepared: prepared as u64, regions: self.regions.len() }
     }
 
     fn make_room(&mut self, ops: &[Op]) -> Result<(), AppendError> {
@@ -175,7 +134,7 @@ impl<D: Disk, V: Variant> Log<D, V> {
 
     /// The body of a record at most.
     pub(crate) fn fragment_bytes(&self) -> u64 {
-        MAX_FRAGMENT.min(self.options.segment_bytes / 8)
+        fragment_bytes(self.options.segment_bytes)
     }
 
     fn one(&mut self, op: &Op) -> Result<(), Stop> {

@@ -99,6 +99,14 @@ impl<D: Disk> Preparation<D> {
         self.header.size
     }
 
+    /// How many bytes could still be allocated on its disk.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn free(&self) -> io::Result<u64> {
+        self.disk.free()
+    }
+
     /// Makes the file: allocates it, writes every byte of it, syncs it, and only then gives it its name, so that
     /// whatever has the name of a segment is one. What a failure leaves is removed by the next attempt.
     ///
