@@ -26,7 +26,7 @@ use crate::variant::{Break, Variant};
 /// Set in `cut_from` when not a conflict but a snapshot ended what was before: the log begins anew at the rest.
 const ANEW: u64 = 1 << 63;
 
-/// Indices are below this.
+/// Indices, and whatever else is counted, are below this: no addition of one ever overflows.
 pub(crate) const INDEX_LIMIT: u64 = 1 << 62;
 
 /// Where an entry's record stands. Positions are multiples of 8: the lowest bit says that the entry is doubtful.
@@ -116,7 +116,7 @@ impl GroupLog {
 
     /// The term of the entry at `index`; of the one before the first too. `None` if it is not there, or not known.
     pub(crate) fn term(&self, index: u64) -> Option<u64> {
-        if index + 1 == self.first {
+        if index.checked_add(1) == Some(self.first) {
             return Some(self.prev_term);
         }
         self.slot(index).map(|slot| slot.term).filter(|term| *term != 0)
@@ -153,7 +153,14 @@ impl GroupLog {
     }
 
     /// Weighs what was before an unreadable part, now that a record says that the next index is `next`.
-    fn settle<V: Variant>(&mut self, next: u64, before: u64, cuts: u64, cut_from: u64, most: u64) -> Fit {
+    fn settle<V: Variant>(
+        &mut self,
+        next: u64,
+        before: u64,
+        cuts: u64,
+        cut_from: u64,
+        most: &mut u64,
+    ) -> Fit {
         if !V::breaks(Break::DeadSuffixRevived) {
             let anew = cut_from & ANEW != 0;
             match cuts.checked_sub(self.cuts) {
@@ -173,9 +180,10 @@ impl GroupLog {
         }
         self.truncate(next);
         let missing = next.saturating_sub(self.last() + 1);
-        if missing > most {
+        let Some(left) = most.checked_sub(missing) else {
             return Fit::Impossible;
-        }
+        };
+        *most = left;
         self.slots.extend((0..missing).map(|_| MISSING));
         match self.slots.back_mut() {
             Some(slot) if slot.term == 0 => slot.term = before,
@@ -190,9 +198,9 @@ impl GroupLog {
     }
 
     /// Takes an entry whose head is readable; `at` is 0 if its body is not.
-    pub(crate) fn entry<V: Variant>(&mut self, head: &Head, at: u64, most: u64) -> Fit {
+    pub(crate) fn entry<V: Variant>(&mut self, head: &Head, at: u64, most: &mut u64) -> Fit {
         let Head { index, term, prev_term, cuts, cut_from, .. } = *head;
-        if index == 0 || index >= INDEX_LIMIT || (index < self.first && !self.trimmed_later) {
+        if index == 0 || index.max(cuts) >= INDEX_LIMIT || (index < self.first && !self.trimmed_later) {
             return Fit::Impossible;
         }
         if index < self.first {
@@ -246,13 +254,13 @@ impl GroupLog {
     }
 
     /// Takes what a checkpoint or a bounds record says.
-    fn apply_bounds<V: Variant>(&mut self, bounds: &GroupBounds, most: u64) -> Fit {
+    fn apply_bounds<V: Variant>(&mut self, bounds: &GroupBounds, most: &mut u64) -> Fit {
         let GroupBounds { first, prev_term, last, last_term, cuts, cut_from, hard, group: _ } = *bounds;
+        if last.max(cuts).max(hard.sequence) >= INDEX_LIMIT {
+            return Fit::Impossible;
+        }
         if hard.sequence > self.hard.sequence {
             self.hard = hard;
-        }
-        if last >= INDEX_LIMIT {
-            return Fit::Impossible;
         }
         if last + 1 < self.first && self.trimmed_later {
             self.restart(last + 1, last_term, cuts, cut_from);
@@ -330,7 +338,7 @@ impl GroupLog {
 
     /// The doubtful entries up to `index` are the leader's too.
     pub(crate) fn confirm(&mut self, index: u64) {
-        let count = usize::try_from((index + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let count = usize::try_from(index.saturating_add(1).saturating_sub(self.first)).unwrap_or(usize::MAX);
         for slot in self.slots.iter_mut().take(count) {
             slot.at &= !DOUBT;
         }
@@ -376,16 +384,18 @@ impl Groups {
 
     /// The checkpoint of the first live segment. What it counts and is not trimmed stood in segments that are gone: it is
     /// trimmed by a later record, or superseded. `floor` says from which index on the meta file keeps entries.
-    pub(crate) fn adopt(&mut self, bounds: &GroupBounds, floor: Option<(u64, u64)>, most: u64) -> Fit {
+    pub(crate) fn adopt(&mut self, bounds: &GroupBounds, floor: Option<(u64, u64)>, most: &mut u64) -> Fit {
         let GroupBounds { group, hard, first, prev_term, last, last_term, cuts, cut_from } = *bounds;
         let (first, prev_term, trimmed_later) = match floor {
             Some((floor, before)) if floor > first && floor <= last + 1 => (floor, before, true),
             Some(_) | None => (first, prev_term, false),
         };
         let gone = last + 1 - first;
-        if gone > most || last >= INDEX_LIMIT {
+        let left = most.checked_sub(gone).filter(|_| last.max(cuts).max(hard.sequence) < INDEX_LIMIT);
+        let Some(left) = left else {
             return Fit::Impossible;
-        }
+        };
+        *most = left;
         let mut slots = VecDeque::from(vec![MISSING; gone as usize]);
         if let Some(slot) = slots.back_mut() {
             slot.term = last_term;
@@ -403,7 +413,12 @@ impl Groups {
         if hard.sequence > log.hard.sequence {
             log.hard = hard;
         }
-        if first > log.first && first <= log.last() + 1 && log.precedes(first, prev_term) {
+        if first > log.last() + 1 {
+            // A snapshot took the place of all that is known.
+            let (cuts, gap) = (log.cuts + 1, log.gap);
+            log.restart(first, prev_term, cuts, ANEW | first);
+            log.gap = gap;
+        } else if first > log.first && log.precedes(first, prev_term) {
             log.begin_at(first, prev_term);
         }
     }
@@ -450,7 +465,7 @@ impl Groups {
         self.unsure
     }
 
-    pub(crate) fn apply_bounds<V: Variant>(&mut self, bounds: &Bounds, most: u64) -> Fit {
+    pub(crate) fn apply_bounds<V: Variant>(&mut self, bounds: &Bounds, most: &mut u64) -> Fit {
         let mut fit = Fit::Follows;
         self.unsure |= bounds.unsure;
         self.untrusted |= bounds.untrusted;

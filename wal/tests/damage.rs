@@ -264,6 +264,25 @@ fn a_trim_does_not_make_older_records_impossible() {
 }
 
 #[test]
+fn the_meta_file_knows_of_a_snapshot_whose_record_is_damaged() {
+    let disk = disk();
+    let mut log = create(&disk);
+    put(&mut log, &entries(1..=60, 1, 300));
+    let at = log.end();
+    put(&mut log, &[Op::Reset { group: G, index: 1000, term: 7 }]);
+    drop(log);
+    let disk = power_cut(&disk);
+    let file = holdfast_wal::segment_name(at / 16384);
+    disk.flip_bit(&file, (at % 16384 + HEAD) * 8);
+    for _ in 0..2 {
+        let (log, recovery) = open(&disk);
+        assert_eq!(recovery.ending, Ending::Damaged);
+        let bounds = log.bounds(G).expect("known");
+        assert_eq!((bounds.first, bounds.prev_term, bounds.last), (1001, 7, 1000));
+    }
+}
+
+#[test]
 fn a_damaged_mark_at_the_end_may_have_been_a_batch_and_is_not_healed() {
     let disk = disk();
     let mut log = create(&disk);

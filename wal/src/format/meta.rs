@@ -15,6 +15,7 @@ pub const SLOT_AT: [u64; 2] = [0, 2 * SLOT_BYTES as u64];
 
 const MAGIC: [u8; 8] = *b"HFWALMTA";
 const LOST: u32 = 1;
+const COUNT_LIMIT: u64 = 1 << 62;
 
 /// A slot, field by field; the groups follow, then zero up to the end of the slot.
 pub const META_FIELDS: [Field; 12] = [
@@ -134,7 +135,7 @@ impl MetaSlot {
         if count > MAX_GROUPS || !is_segment_size(segment_bytes) {
             return SlotFound::Wrong;
         }
-        let groups = (0..count)
+        let groups: Vec<(Group, HardState, u64, u64)> = (0..count)
             .map(|_| {
                 let group = Group(get.u32());
                 get.u32();
@@ -142,6 +143,12 @@ impl MetaSlot {
                 (group, hard, get.u64(), get.u64())
             })
             .collect();
+        // Counters that a slot of this log never reaches; adding one to them must not overflow.
+        if epoch >= COUNT_LIMIT
+            || groups.iter().any(|(_, hard, first, _)| hard.sequence.max(*first) >= COUNT_LIMIT)
+        {
+            return SlotFound::Wrong;
+        }
         SlotFound::Valid(Self {
             identity,
             epoch,

@@ -5,8 +5,8 @@ use std::io;
 use crate::disk::{Access, Disk};
 use crate::error::OpenError;
 use crate::format::{
-    Head, META_FILE, MetaSlot, SEGMENT_HEADER_BYTES, SLOT_AT, SLOT_BYTES, SegmentFound, SegmentHeader,
-    SlotFound, VERSION, is_zero,
+    Head, MAX_GROUPS, META_FILE, MetaSlot, SEGMENT_HEADER_BYTES, SLOT_AT, SLOT_BYTES, SegmentFound,
+    SegmentHeader, SlotFound, VERSION, is_zero,
 };
 use crate::groups::GroupLog;
 use crate::recovery::{Region, Row, Scanned, SegmentFile, cache_is_zero, open_segment, scan};
@@ -227,6 +227,16 @@ pub(crate) fn find<D: Disk, V: Variant>(
     if scanned.first_live < live[0] {
         return Err(missing(live[0] - 1));
     }
+    let end = &files[scanned.end.file];
+    // Damage is reported, and holes are where it was. Whatever else has holes was not made by a disk.
+    let groups = &scanned.groups;
+    let unexplained = scanned.regions.is_empty() && groups.has_holes();
+    if scanned.first_live > end.number || groups.len() > MAX_GROUPS || unexplained {
+        return Err(OpenError::Contradiction { place, file: end.name.clone(), offset: scanned.end.at });
+    }
+    // Never beyond an entry that is kept, whatever a damaged record may have said about it.
+    let oldest = groups.iter().filter_map(|(_, log)| log.oldest()).min();
+    scanned.first_live = scanned.first_live.min(oldest.map_or(u64::MAX, |at| at / size));
     Ok(Found { slots, size, files, dead: dead.to_vec(), scanned })
 }
 

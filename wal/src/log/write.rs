@@ -192,7 +192,7 @@ impl<D: Disk, V: Variant> Log<D, V> {
             ..Head::control(Kind::Entry, self.durable)
         };
         let at = self.put_entry(head, body)?;
-        let fit = self.shared.groups_mut().get_mut(group).entry::<V>(&head, at, 0);
+        let fit = self.shared.groups_mut().get_mut(group).entry::<V>(&head, at, &mut 0);
         debug_assert_eq!(fit, Fit::Follows, "what is written follows");
         Ok(())
     }
@@ -219,7 +219,7 @@ impl<D: Disk, V: Variant> Log<D, V> {
         if kind == Kind::Entry {
             let head = Head { cuts: cuts + 1, cut_from: index, ..head };
             let at = self.put_entry(head, body)?;
-            self.shared.groups_mut().get_mut(group).entry::<V>(&head, at, 0);
+            self.shared.groups_mut().get_mut(group).entry::<V>(&head, at, &mut 0);
             return Ok(());
         }
         let at = self.put_entry(head, body)?;
@@ -258,7 +258,7 @@ impl<D: Disk, V: Variant> Log<D, V> {
 
     fn reset(&mut self, group: Group, index: u64, term: u64) -> Result<(), Stop> {
         self.known(group)?;
-        if index == 0 || index + 1 >= INDEX_LIMIT {
+        if index == 0 || index >= INDEX_LIMIT - 1 {
             return Err(Refusal::IndexOutOfRange(index).into());
         }
         let first = self.with(group, GroupLog::bounds).first;
@@ -329,8 +329,9 @@ impl<D: Disk, V: Variant> Log<D, V> {
             first_live = log.oldest().map_or(first_live, |at| first_live.min(at / size));
         }
         for region in &self.regions {
-            // The damage has to be found again by the next open.
-            first_live = first_live.min(region.from / size);
+            // The damage has to be found again by the next open: with what stood before it, if that is what it contradicts.
+            let at_front = region.from % size <= SEGMENT_HEADER_BYTES as u64;
+            first_live = first_live.min(region.from / size - u64::from(at_front));
         }
         self.first_live = self.first_live.max(first_live);
         let body = self.bounds_record(0, Vec::new()).encode();

@@ -12,7 +12,7 @@ use crate::format::{
     ALIGN, Bounds, Found, HEAD_BYTES, HardStateBody, Head, Kind, Look, MetaSlot, Pieces,
     SEGMENT_HEADER_BYTES, SegmentFound, head_place, is_zero, look,
 };
-use crate::groups::{Fit, Groups};
+use crate::groups::{Fit, Groups, INDEX_LIMIT};
 use crate::types::{Group, HardState};
 use crate::variant::{Break, Variant};
 
@@ -85,7 +85,7 @@ struct Scan<'a, D: Disk, V> {
     synced_upto: u64,
     records: u64,
     size: u64,
-    /// More missing entries than this are a contradiction: the files have no room for their records.
+    /// How many more entries may be missing before that is a contradiction: the files have no room for their records.
     most: u64,
     run: Option<Run>,
     /// The heads behind the first stop in a segment, in order, and which segment that is.
@@ -243,7 +243,8 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
 
     /// Where a segment ends, by the checkpoint of the next one.
     fn limit(&self, file: usize) -> Option<u64> {
-        self.files.get(file + 1).and_then(|next| next.previous_end)
+        let end = self.files.get(file + 1).and_then(|next| next.previous_end)?;
+        Some(end.min(self.base(file + 1, self.size as usize)))
     }
 
     fn base(&self, file: usize, size: usize) -> u64 {
@@ -494,12 +495,12 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
     }
 
     fn put_entry(&mut self, head: &Head, at: u64) -> Fit {
-        let (group, most) = (head.group, self.most);
+        let group = head.group;
         if head.kind == Kind::Fill && !V::breaks(Break::RepairTruncates) {
             self.groups.get_mut(group).fill(head.index, head.term, at);
             return Fit::Follows;
         }
-        self.groups.get_mut(group).entry::<V>(head, at, most)
+        self.groups.get_mut(group).entry::<V>(head, at, &mut self.most)
     }
 
     /// A whole record.
@@ -543,13 +544,20 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
                 let Some(HardStateBody { vote, sequence }) = HardStateBody::read(body) else {
                     return Err(self.contradiction(file, look.at));
                 };
-                self.groups.set_hard(head.group, HardState { term: head.term, vote, sequence });
-                Fit::Follows
+                if sequence < INDEX_LIMIT {
+                    self.groups.set_hard(head.group, HardState { term: head.term, vote, sequence });
+                    Fit::Follows
+                } else {
+                    Fit::Impossible
+                }
             }
             Kind::Checkpoint | Kind::Bounds | Kind::Healed => {
                 let Some(bounds) = Bounds::read(body) else {
                     return Err(self.contradiction(file, look.at));
                 };
+                if bounds.first_live > self.files[file].number {
+                    return Err(self.contradiction(file, look.at));
+                }
                 self.take_bounds(&bounds, head.kind, file == 0 && look.at == SEGMENT_HEADER_BYTES as u64)
             }
             Kind::Mark | Kind::Skip => Fit::Follows,
@@ -568,11 +576,12 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
     }
 
     fn adopt(&mut self, bounds: &Bounds) -> Fit {
+        let mut gone = MOST_GONE;
         for group in &bounds.groups {
             let known =
                 self.meta.iter().flat_map(|meta| &meta.groups).find(|(named, ..)| *named == group.group);
             let floor = known.map(|(_, _, first, prev_term)| (*first, *prev_term));
-            if self.groups.adopt(group, floor, MOST_GONE) == Fit::Impossible {
+            if self.groups.adopt(group, floor, &mut gone) == Fit::Impossible {
                 return Fit::Impossible;
             }
         }
@@ -583,7 +592,7 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
         let fit = if begins_the_log {
             self.adopt(bounds)
         } else {
-            self.groups.apply_bounds::<V>(bounds, self.most)
+            self.groups.apply_bounds::<V>(bounds, &mut self.most)
         };
         self.first_live = self.first_live.max(bounds.first_live);
         self.hard_state_lost |= bounds.hard_state_lost;

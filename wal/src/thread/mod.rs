@@ -197,8 +197,8 @@ impl<D: Disk, V: Variant> Running<D, V> {
 /// Gives the log to a thread of its own. Submissions go in through the handle; the waiter waits for tickets,
 /// through `waker`, which is also used when what was refused for want of room would be accepted.
 ///
-/// Entries are refused with [`Why::Preparing`] until a first segment is prepared. Who cannot wait for that
-/// calls [`Log::prepare`] before.
+/// Entries that take more than a few KiB are refused with [`Why::Preparing`] until a first segment is
+/// prepared. Who cannot wait for that calls [`Log::prepare`] before.
 ///
 /// # Errors
 /// Those of the operating system, which may refuse a thread. The log is closed then.

@@ -225,9 +225,7 @@ impl<D: Disk, V: Variant> Writer<D, V> {
     /// Says how much may be accepted. See the module documentation for why this never falls.
     fn allow(&mut self) {
         self.room = self.log.room();
-        // When none is prepared, the reserve is what is being written to.
         let Room { entries, control } = self.room;
-        let entries = if entries == control { 0 } else { entries };
         let mark = if self.mark_at.is_some() { self.log.cost(&[]) } else { 0 };
         for (limit, room) in [(&mut self.entries, entries), (&mut self.control, control)] {
             let upto = (self.done + room).saturating_sub(mark);
