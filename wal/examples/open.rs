@@ -50,8 +50,8 @@ fn main() {
     let segment = options.segment_bytes;
     let slots = ENTRIES * 24;
     println!(
-        "peak resident memory: {} MiB, {} MiB of them before the first open; one segment and 24 bytes for each entry \
-         are {} MiB",
+        "peak resident memory: {} MiB, {} MiB of them before the first open; \
+         one segment and 24 bytes for each entry are {} MiB",
         after >> 20,
         before >> 20,
         (segment + slots) >> 20

@@ -4,7 +4,8 @@ use std::io;
 
 use crate::types::{Group, Identity};
 
-/// Why a directory was not opened or made. The directory is as it was.
+/// Why a directory was not opened or made. The directory is as it was; only a disk that is full or fails while the log is
+/// brought into a state to go on can leave it changed, and then another open goes on from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -249,7 +250,7 @@ pub enum Refusal {
         /// The index.
         index: u64,
     },
-    /// The entry at that index has another term, or is missing.
+    /// The entry at that index has another term here, or is missing.
     #[error("index {index} of group {} is not of term {term} here", .group.0)]
     NotConfirmed {
         /// The group.

@@ -18,6 +18,7 @@
 //! A group of which no later record exists is doubtful too.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use crate::format::{Bounds, GroupBounds, Head};
 use crate::types::{Group, HardState, Hole, LogBounds};
@@ -117,7 +118,8 @@ impl GroupLog {
     /// The term of the entry at `index`; of the one before the first too. `None` if it is not there, or not known.
     pub(crate) fn term(&self, index: u64) -> Option<u64> {
         if index.checked_add(1) == Some(self.first) {
-            return Some(self.prev_term);
+            // Behind a hole of unknown term, a trim does not know it either. Terms begin with 1.
+            return Some(self.prev_term).filter(|term| *term != 0 || self.first == 1);
         }
         self.slot(index).map(|slot| slot.term).filter(|term| *term != 0)
     }
@@ -161,6 +163,9 @@ impl GroupLog {
         cut_from: u64,
         most: &mut u64,
     ) -> Fit {
+        if cut_from & ANEW != 0 && cut_from & !ANEW > next {
+            return Fit::Impossible;
+        }
         if !V::breaks(Break::DeadSuffixRevived) {
             let anew = cut_from & ANEW != 0;
             match cuts.checked_sub(self.cuts) {
@@ -200,7 +205,11 @@ impl GroupLog {
     /// Takes an entry whose head is readable; `at` is 0 if its body is not.
     pub(crate) fn entry<V: Variant>(&mut self, head: &Head, at: u64, most: &mut u64) -> Fit {
         let Head { index, term, prev_term, cuts, cut_from, .. } = *head;
-        if index == 0 || index.max(cuts) >= INDEX_LIMIT || (index < self.first && !self.trimmed_later) {
+        if index == 0
+            || term == 0
+            || index.max(cuts) >= INDEX_LIMIT
+            || (index < self.first && !self.trimmed_later)
+        {
             return Fit::Impossible;
         }
         if index < self.first {
@@ -208,7 +217,7 @@ impl GroupLog {
             self.restart(index, prev_term, cuts, cut_from);
         }
         let follows = if index == self.last() + 1 {
-            cuts == self.cuts && prev_term == self.last_term()
+            cuts == self.cuts && self.precedes(index, prev_term)
         } else {
             index <= self.last()
                 && cuts == self.cuts + 1
@@ -230,6 +239,13 @@ impl GroupLog {
         }
         self.slots.push_back(Slot { at, term });
         fit
+    }
+
+    /// What a lost record would have told.
+    fn learn_prev_term(&mut self, first: u64, prev_term: u64) {
+        if self.first == first && self.prev_term == 0 {
+            self.prev_term = prev_term;
+        }
     }
 
     fn restart(&mut self, first: u64, prev_term: u64, cuts: u64, cut_from: u64) {
@@ -266,7 +282,7 @@ impl GroupLog {
             self.restart(last + 1, last_term, cuts, cut_from);
             return Fit::Follows;
         }
-        let same = cuts == self.cuts && last == self.last() && last_term == self.last_term();
+        let same = cuts == self.cuts && last == self.last() && self.precedes(last + 1, last_term);
         let anew = cuts == self.cuts + 1 && cut_from == ANEW | first && last + 1 == first;
         let cut = cuts == self.cuts + 1
             && cut_from == last + 1
@@ -294,6 +310,7 @@ impl GroupLog {
             }
         }
         self.begin_at(first, prev_term);
+        self.learn_prev_term(first, prev_term);
         fit
     }
 
@@ -336,11 +353,17 @@ impl GroupLog {
         holes
     }
 
-    /// The doubtful entries up to `index` are the leader's too.
-    pub(crate) fn confirm(&mut self, index: u64) {
-        let count = usize::try_from(index.saturating_add(1).saturating_sub(self.first)).unwrap_or(usize::MAX);
-        for slot in self.slots.iter_mut().take(count) {
-            slot.at &= !DOUBT;
+    /// The first of these indices at which there is no entry of this term.
+    pub(crate) fn first_other(&self, mut indices: RangeInclusive<u64>, term: u64) -> Option<u64> {
+        indices.find(|index| self.slot(*index).is_none_or(|slot| slot.at == 0 || slot.term != term))
+    }
+
+    /// The entries at these indices are a leader's too.
+    pub(crate) fn confirm(&mut self, indices: RangeInclusive<u64>) {
+        for (index, slot) in (self.first..).zip(&mut self.slots) {
+            if indices.contains(&index) {
+                slot.at &= !DOUBT;
+            }
         }
     }
 }
@@ -375,19 +398,21 @@ impl Groups {
     }
 
     /// Before the first record of a log whose beginning is unreadable: what the meta file knows.
-    pub(crate) fn begin_from(&mut self, group: Group, hard: HardState, first: u64, prev_term: u64) {
+    pub(crate) fn begin_from(&mut self, group: Group, hard: HardState, first: u64) {
         let log = self.get_mut(group);
-        log.begin_at(first, prev_term);
+        log.begin_at(first, 0);
         log.hard = hard;
         log.trimmed_later = true;
     }
 
     /// The checkpoint of the first live segment. What it counts and is not trimmed stood in segments that are gone: it is
     /// trimmed by a later record, or superseded. `floor` says from which index on the meta file keeps entries.
-    pub(crate) fn adopt(&mut self, bounds: &GroupBounds, floor: Option<(u64, u64)>, most: &mut u64) -> Fit {
+    pub(crate) fn adopt(&mut self, bounds: &GroupBounds, floor: Option<u64>, most: &mut u64) -> Fit {
         let GroupBounds { group, hard, first, prev_term, last, last_term, cuts, cut_from } = *bounds;
         let (first, prev_term, trimmed_later) = match floor {
-            Some((floor, before)) if floor > first && floor <= last + 1 => (floor, before, true),
+            // The term that the meta file names is that of the entry before it by then: not yet by these records.
+            Some(floor) if floor == last + 1 => (floor, last_term, true),
+            Some(floor) if floor > first && floor <= last => (floor, 0, true),
             Some(_) | None => (first, prev_term, false),
         };
         let gone = last + 1 - first;
@@ -420,6 +445,8 @@ impl Groups {
             log.gap = gap;
         } else if first > log.first && log.precedes(first, prev_term) {
             log.begin_at(first, prev_term);
+        } else {
+            log.learn_prev_term(first, prev_term);
         }
     }
 
@@ -483,7 +510,7 @@ impl Groups {
     pub(crate) fn heal(&mut self) {
         (self.unsure, self.untrusted) = (false, false);
         for log in self.map.values_mut() {
-            log.confirm(INDEX_LIMIT);
+            log.confirm(0..=INDEX_LIMIT);
         }
     }
 

@@ -21,7 +21,7 @@
 //!
 //! # Torn, damaged, unsupported
 //! What a power cut can have made, and nobody was told of, is *torn*: it is cut. What a power cut cannot have made, or was
-//! reported durable, is *damaged*: nothing is cut, holes are reported, and a leader fills them. What a later build wrote is
+//! reported durable, is *damaged*: it is not cut, holes are reported, and a leader fills them. What a later build wrote is
 //! *unsupported*. `docs/state-machines/07-wal-recovery.md` has the table.
 //!
 //! # Shape

@@ -7,9 +7,9 @@
 //!
 //! # Shape
 //! ```text
-//!   WAL thread ── batch ──► │ live: the histograms of an interval, and the counters │   under a short lock
+//!   WAL thread ── batch ──► │ live: the histograms of an interval, and the counters │  a short lock
 //!                                   │ swapped for empty ones
-//!   a reader ── snapshot ─────────► │ total: what all intervals add up to │           under a lock among readers
+//!   a reader ── snapshot ─────────► │ total: what all intervals add up to │        a lock among readers
 //! ```
 //! The lock that the WAL thread takes is held for five recordings or for one swap of a pointer. The adding
 //! and the copying (hundreds of microseconds: a histogram is some 200 KiB) are done by the reader, under a

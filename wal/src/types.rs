@@ -113,14 +113,17 @@ pub enum Op {
         /// What it carries.
         body: Bytes,
     },
-    /// A leader has this entry: so the doubtful entries up to it are those of the leader too. Nothing is written; a
-    /// crash before the damage is healed forgets it.
+    /// A leader has entries of this term at these indices: what is doubtful among them is not any more, because index and
+    /// term name one entry wherever it stands. It says nothing of the entries before them: these may be of a branch that
+    /// was superseded in the unreadable part. Nothing is written; a crash before the damage is healed forgets it.
     Confirm {
         /// The group.
         group: Group,
-        /// The index.
-        index: u64,
-        /// The term that the leader has at that index.
+        /// The first index.
+        first: u64,
+        /// The last index.
+        last: u64,
+        /// The term that the leader has at each of them.
         term: u64,
     },
     /// The damage is repaired as far as it matters: the log is whole up to what a leader says is committed. Whatever is

@@ -159,9 +159,9 @@ fn a_leader_confirms_what_is_doubtful_and_healing_cuts_what_it_did_not() {
     let disk = closed();
     flip(&disk, 20, HEAD);
     let (mut log, _) = open(&disk);
-    let wrong = log.append(&[Op::Confirm { group: G, index: 15, term: 9 }]);
+    let wrong = log.append(&[Op::Confirm { group: G, first: 1, last: 15, term: 9 }]);
     assert!(matches!(wrong, Err(AppendError::Refused { why: Refusal::NotConfirmed { .. }, .. })));
-    put(&mut log, &[Op::Confirm { group: G, index: 15, term: 1 }]);
+    put(&mut log, &[Op::Confirm { group: G, first: 1, last: 15, term: 1 }]);
     assert_eq!(log.holes(G), [doubtful(16, 19)]);
     let early = log.append(&[Op::Heal { whole: vec![(G, 16)] }]);
     assert!(matches!(early, Err(AppendError::Refused { why: Refusal::NotWhole { index: 16, .. }, .. })));
@@ -174,11 +174,60 @@ fn a_leader_confirms_what_is_doubtful_and_healing_cuts_what_it_did_not() {
 }
 
 #[test]
+fn a_confirmation_says_nothing_of_the_entries_before_it() {
+    let disk = disk();
+    let mut log = create(&disk);
+    put(&mut log, &entries(1..=10, 1, 100));
+    let mut unreadable = Vec::new();
+    for (index, term) in [(2, 2), (3, 2), (4, 2), (4, 3)] {
+        put(&mut log, &[entry(index, term, 100)]);
+        unreadable.push(place_of(&disk, index));
+    }
+    put(&mut log, &entries(5..=7, 3, 100));
+    drop(log);
+    let disk = power_cut(&disk);
+    for (file, offset) in unreadable {
+        disk.flip_bit(&file, (offset + HEAD) * 8);
+    }
+    // Entries 2 and 3 of term 1 are dead, and nothing that is readable says so.
+    let (mut log, recovery) = open(&disk);
+    assert_eq!(holes(&recovery), [doubtful(1, 3), missing(4, 4)]);
+    put(&mut log, &[Op::Confirm { group: G, first: 5, last: 7, term: 3 }]);
+    assert_eq!(log.holes(G), [doubtful(1, 3), missing(4, 4)]);
+    for (first, last) in [(2, 3), (4, 4), (7, 8)] {
+        let wrong = log.append(&[Op::Confirm { group: G, first, last, term: 2 }]);
+        assert!(matches!(wrong, Err(AppendError::Refused { why: Refusal::NotConfirmed { .. }, .. })));
+    }
+    put(&mut log, &[Op::Confirm { group: G, first: 1, last: 1, term: 1 }]);
+    assert_eq!(log.holes(G), [doubtful(2, 3), missing(4, 4)]);
+}
+
+#[test]
+fn a_trim_behind_a_hole_of_unknown_term_does_not_make_one_up() {
+    let disk = closed();
+    flip(&disk, 7, HEAD);
+    flip(&disk, 8, HEAD);
+    let (mut log, _) = open(&disk);
+    put(&mut log, &[Op::Trim { group: G, first: 8 }]);
+    assert_eq!(log.reader().term(G, 7), None);
+}
+
+#[test]
+fn damage_to_an_entry_alone_costs_no_vote() {
+    let disk = closed();
+    flip(&disk, 7, BODY);
+    disk.flip_bit("meta", 100 * 8);
+    let (log, recovery) = open(&disk);
+    assert_eq!(recovery.ending, Ending::Damaged);
+    assert!(!log.hard_state_lost(), "every head is readable, and none was of a hard state");
+}
+
+#[test]
 fn a_confirmation_that_was_not_healed_is_forgotten_by_a_crash() {
     let disk = closed();
     flip(&disk, 20, HEAD);
     let (mut log, _) = open(&disk);
-    put(&mut log, &[Op::Confirm { group: G, index: 19, term: 1 }, entry(20, 1, 100)]);
+    put(&mut log, &[Op::Confirm { group: G, first: 1, last: 19, term: 1 }, entry(20, 1, 100)]);
     drop(log);
     let (_, recovery) = open(&power_cut(&disk));
     assert_eq!(holes(&recovery), [doubtful(1, 19)]);
@@ -283,6 +332,24 @@ fn the_meta_file_knows_of_a_snapshot_whose_record_is_damaged() {
 }
 
 #[test]
+fn a_trim_right_behind_an_entry_that_superseded_one_of_an_earlier_segment_is_no_damage() {
+    let disk = disk();
+    let mut log = create(&disk);
+    let mut last = 0;
+    while log.counts().rotations == 0 {
+        last += 1;
+        put(&mut log, &[entry(last, 1, 500)]);
+    }
+    // The last one is the first of its segment. Another leader supersedes it and the one before it.
+    put(&mut log, &[entry(last - 1, 2, 500), entry(last, 2, 500), entry(last + 1, 2, 500)]);
+    put(&mut log, &[Op::Trim { group: G, first: last }]);
+    drop(log);
+    let (log, recovery) = open(&power_cut(&disk));
+    assert_eq!(recovery.ending, Ending::Clean, "{recovery:?}");
+    assert_eq!(log.bounds(G).map(|bounds| (bounds.first, bounds.prev_term)), Some((last, 2)));
+}
+
+#[test]
 fn a_damaged_mark_at_the_end_may_have_been_a_batch_and_is_not_healed() {
     let disk = disk();
     let mut log = create(&disk);
@@ -343,6 +410,16 @@ fn a_vote_is_lost_for_good_when_log_and_meta_are_damaged() {
         let (log, recovery) = open(&power_cut(&disk));
         assert!(recovery.hard_state_lost && log.hard_state_lost(), "a restart does not find it again");
     }
+}
+
+#[test]
+fn a_log_of_which_everything_is_gone_is_damaged_and_not_new() {
+    let disk = closed();
+    disk.overwrite("meta", 0, &[0; 12288]);
+    disk.overwrite("0000000000000001.seg", 512, &[0; 16384 - 512]);
+    let (_, recovery) = open(&disk);
+    assert_eq!(recovery.ending, Ending::Damaged);
+    assert!(recovery.hard_state_lost && !recovery.trustworthy);
 }
 
 #[test]

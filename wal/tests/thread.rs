@@ -1,130 +1,22 @@
 //! The thread: what it promises to those who submit, on a disk that can be held and broken.
 
+#[path = "thread/fixture.rs"]
+mod fixture;
+#[path = "thread/full_disk.rs"]
+mod full_disk;
 #[path = "thread/gate.rs"]
 mod gate;
 
 use std::io::ErrorKind;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use bytes::Bytes;
+use fixture::{Fixture, META, SEGMENT, entry, last_after_power_cut, options, patient};
 use gate::Gate;
 use holdfast_handoff::batch::Limits;
-use holdfast_handoff::park::{Parker, parker};
-use holdfast_handoff::watermark::{Wait, Waiter};
+use holdfast_handoff::watermark::Wait;
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
-use holdfast_wal::thread::{Failure, Handle, Running, Settings, Ticket, Why, start};
-use holdfast_wal::{AsDesigned, Group, Identity, Log, Op, Options, Refusal};
-
-const SEGMENT: u64 = 64 * 1024;
-/// What the meta file takes.
-const META: u64 = 12 * 1024;
-/// Longer than any test.
-const NEVER: Duration = Duration::from_secs(3600);
-
-type WalLog = Log<Gate, AsDesigned>;
-
-fn options(segment_bytes: u64) -> Options {
-    let identity = Identity { cluster: [1; 16], node: [2; 16] };
-    Options { segment_bytes, ..Options::new(identity, 3) }
-}
-
-fn patient() -> Settings {
-    Settings { idle: NEVER, retry: NEVER, ..Settings::default() }
-}
-
-/// A log behind its thread, and whoever submits to it.
-struct Fixture {
-    gate: Gate,
-    handle: Handle,
-    waiter: Waiter,
-    parker: Parker,
-    running: Running<Gate, AsDesigned>,
-    failures: Receiver<Failure>,
-    /// The last index that was accepted.
-    index: u64,
-}
-
-impl Fixture {
-    /// On a disk without end, with segments prepared.
-    fn new(settings: Settings) -> Self {
-        Self::on(Gate::new(FakeDisk::new(u64::MAX)), settings)
-    }
-
-    fn on(gate: Gate, settings: Settings) -> Self {
-        let mut log: WalLog = Log::create(gate.clone(), options(SEGMENT)).unwrap();
-        log.prepare().unwrap();
-        Self::with(log, gate, settings)
-    }
-
-    fn with(log: WalLog, gate: Gate, mut settings: Settings) -> Self {
-        let (report, failures) = channel();
-        settings.on_fatal = Box::new(move |failure| report.send(failure).unwrap());
-        let (parker, waker) = parker();
-        let (handle, waiter, running) = start(log, settings, waker).unwrap();
-        Self { gate, handle, waiter, parker, running, failures, index: 0 }
-    }
-
-    fn entry(&self, bytes: usize) -> Op {
-        entry(self.index + 1, bytes)
-    }
-
-    /// Submits an entry that is the next one.
-    fn submit(&mut self, bytes: usize) -> Result<Ticket, Why> {
-        let ops = vec![self.entry(bytes)];
-        let ticket = self.handle.submit(ops).map_err(|refused| refused.why)?;
-        self.index += 1;
-        Ok(ticket)
-    }
-
-    /// Submits until the disk is full, and says what the refusal says of it.
-    fn fill(&mut self) -> (u64, u64) {
-        loop {
-            match self.submit(1000) {
-                Ok(ticket) => assert_eq!(self.wait_for(ticket), Wait::Reached(ticket.0)),
-                Err(Why::NoSpace { free, needed }) => return (free, needed),
-                Err(Why::Preparing) => self.parker.park(),
-                Err(why) => panic!("{why}"),
-            }
-        }
-    }
-
-    /// Sleeps until the ticket is durable, or never will be.
-    fn wait_for(&mut self, ticket: Ticket) -> Wait {
-        loop {
-            match self.waiter.wait_for(ticket.0) {
-                Wait::Pending => self.parker.park(),
-                found => return found,
-            }
-        }
-    }
-
-    /// Sleeps until the ticket is durable.
-    fn finish(&mut self, ticket: Ticket) {
-        let found = self.wait_for(ticket);
-        assert!(matches!(found, Wait::Reached(_)), "{found:?}");
-    }
-
-    fn stop(self) -> WalLog {
-        drop(self.handle);
-        self.running.join()
-    }
-}
-
-fn entry(index: u64, bytes: usize) -> Op {
-    Op::Entry { group: Group(0), index, term: 1, body: Bytes::from(vec![index as u8; bytes]) }
-}
-
-fn last(log: &WalLog) -> u64 {
-    log.bounds(Group(0)).map_or(0, |bounds| bounds.last)
-}
-
-/// What the log holds after a power cut that kept nothing but what was synced.
-fn last_after_power_cut(gate: &Gate) -> u64 {
-    let durable = gate.disk.after_power_cut(&vec![0; gate.disk.unsynced().len()]);
-    let (log, _) = Log::open(Gate::new(durable), options(SEGMENT)).unwrap();
-    last(&log)
-}
+use holdfast_wal::thread::{Failure, Settings, Ticket, Why};
+use holdfast_wal::{AsDesigned, Group, Log, Refusal};
 
 #[test]
 fn tickets_count_up_by_one_from_1() {
@@ -361,135 +253,6 @@ fn a_segment_that_cannot_be_prepared_ends_the_thread_if_the_disk_is_not_full() {
     gate.disk.inject(Injection { call: Call::Create, skip: 0, fault: Fault::Fail(ErrorKind::Other) });
     let wal = Fixture::with(log, gate, patient());
     assert!(matches!(wal.failures.recv().unwrap(), Failure::Preparing(_)));
-}
-
-/// A disk on which just one segment and the two prepared ones fit.
-fn small_disk() -> Gate {
-    Gate::new(FakeDisk::new(META + 3 * SEGMENT + 1000))
-}
-
-#[test]
-fn a_full_disk_refuses_entries_and_says_what_is_free_and_needed() {
-    let mut wal = Fixture::on(small_disk(), patient());
-    assert_eq!(wal.fill(), (1000, SEGMENT));
-}
-
-#[test]
-fn a_full_disk_leaves_the_reserve_alone() {
-    let mut wal = Fixture::on(small_disk(), patient());
-    wal.fill();
-    assert_eq!(wal.running.stats().counters().log.rotations, 1);
-}
-
-#[test]
-fn what_was_accepted_before_the_disk_was_full_is_durable() {
-    let mut wal = Fixture::on(small_disk(), patient());
-    wal.fill();
-    assert_eq!(last_after_power_cut(&wal.gate), wal.index);
-}
-
-#[test]
-fn a_vote_passes_when_entries_are_refused() {
-    let mut wal = Fixture::on(small_disk(), patient());
-    wal.fill();
-    let vote = Op::HardState { group: Group(0), term: 2, vote: 7 };
-    let ticket = wal.handle.submit(vec![vote]).unwrap();
-    assert_eq!(wal.wait_for(ticket), Wait::Reached(ticket.0));
-}
-
-#[test]
-fn a_trim_fits_also_when_votes_have_begun_the_reserve_and_entries_were_tried_behind_them() {
-    let mut wal = Fixture::on(small_disk(), patient());
-    wal.fill();
-    let mut term = 2;
-    while wal.running.stats().counters().log.rotations < 2 {
-        let vote = Op::HardState { group: Group(0), term, vote: 7 };
-        let ticket = wal.handle.submit(vec![vote]).unwrap();
-        wal.finish(ticket);
-        term += 1;
-    }
-    wal.fill();
-    let ticket = wal.handle.submit(vec![Op::Trim { group: Group(0), first: wal.index }]).unwrap();
-    wal.finish(ticket);
-}
-
-#[test]
-fn a_trim_makes_a_full_disk_accept_entries_again() {
-    let mut wal = Fixture::on(small_disk(), patient());
-    wal.fill();
-    let first = wal.index + 1;
-    wal.handle.submit(vec![Op::Trim { group: Group(0), first }]).unwrap();
-    while let Err(why) = wal.submit(1000) {
-        assert!(matches!(why, Why::NoSpace { .. } | Why::Preparing), "{why}");
-        wal.parker.park();
-    }
-    assert_eq!(last(&wal.stop()), first);
-}
-
-#[test]
-fn a_full_disk_is_tried_again_without_anything_being_submitted() {
-    let mut wal = Fixture::on(small_disk(), Settings { retry: Duration::from_millis(1), ..patient() });
-    wal.fill();
-    wal.gate.disk.set_capacity(u64::MAX);
-    while let Err(why) = wal.submit(1000) {
-        assert!(matches!(why, Why::NoSpace { .. } | Why::Preparing), "{why}");
-        wal.parker.park();
-    }
-    assert!(wal.running.stats().counters().shortages > 0);
-}
-
-/// The next of a sequence of numbers without pattern, below `limit`.
-fn draw(state: &mut u64, limit: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) % limit
-}
-
-#[test]
-fn what_is_accepted_never_runs_out_of_room() {
-    for seed in 0..60 {
-        let mut state = seed;
-        let size = [16, 32, 64][draw(&mut state, 3) as usize] * 1024;
-        let gate = Gate::new(FakeDisk::new(META + size * (3 + draw(&mut state, 3))));
-        let mut log: WalLog = Log::create(gate.clone(), options(size)).unwrap();
-        log.prepare().unwrap();
-        // Half of them with a mark whenever the queue is empty.
-        let idle = if seed % 2 == 0 { NEVER } else { Duration::ZERO };
-        let mut wal = Fixture::with(log, gate, Settings { idle, ..patient() });
-        let mut term = 1;
-        for _ in 0..300 {
-            if draw(&mut state, 20) == 0 {
-                wal.gate.hold(Call::Sync);
-            } else if draw(&mut state, 10) == 0 {
-                wal.gate.release();
-            }
-            let op = match draw(&mut state, 12) {
-                0 => {
-                    term += 1;
-                    Op::HardState { group: Group(0), term, vote: 1 }
-                }
-                1 if wal.index > 0 => {
-                    let first = wal.index + 1 - draw(&mut state, wal.index.min(4));
-                    Op::Trim { group: Group(0), first }
-                }
-                kind => {
-                    let most = if kind == 2 { size / 4 } else { 700 };
-                    wal.entry(draw(&mut state, most) as usize)
-                }
-            };
-            let grows = matches!(op, Op::Entry { .. });
-            if wal.handle.submit(vec![op]).is_ok() && grows {
-                wal.index += 1;
-            }
-        }
-        wal.gate.release();
-        let ticket = wal.handle.last();
-        assert_eq!(
-            wal.wait_for(ticket),
-            Wait::Reached(ticket.0),
-            "seed {seed}: {:?}",
-            wal.failures.try_recv()
-        );
-    }
 }
 
 #[test]

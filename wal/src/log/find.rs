@@ -5,7 +5,7 @@ use std::io;
 use crate::disk::{Access, Disk};
 use crate::error::OpenError;
 use crate::format::{
-    Head, MAX_GROUPS, META_FILE, MetaSlot, SEGMENT_HEADER_BYTES, SLOT_AT, SLOT_BYTES, SegmentFound,
+    Head, Kind, MAX_GROUPS, META_FILE, MetaSlot, SEGMENT_HEADER_BYTES, SLOT_AT, SLOT_BYTES, SegmentFound,
     SegmentHeader, SlotFound, VERSION, is_zero,
 };
 use crate::groups::GroupLog;
@@ -234,8 +234,9 @@ pub(crate) fn find<D: Disk, V: Variant>(
     if scanned.first_live > end.number || groups.len() > MAX_GROUPS || unexplained {
         return Err(OpenError::Contradiction { place, file: end.name.clone(), offset: scanned.end.at });
     }
-    // Never beyond an entry that is kept, whatever a damaged record may have said about it.
-    let oldest = groups.iter().filter_map(|(_, log)| log.oldest()).min();
+    // Never beyond an entry that is kept, whatever a damaged record may have said about it, nor beyond damage that is open.
+    let oldest = groups.iter().filter_map(|(_, log)| log.oldest());
+    let oldest = oldest.chain(scanned.regions.iter().map(|region| region.from)).min();
     scanned.first_live = scanned.first_live.min(oldest.map_or(u64::MAX, |at| at / size));
     Ok(Found { slots, size, files, dead: dead.to_vec(), scanned })
 }
@@ -316,7 +317,12 @@ impl<D: Disk> Found<D> {
         } else {
             Ending::Torn
         };
-        let hard_state_lost = *hard_state_lost || (ending == Ending::Damaged && self.slots.unreadable > 0);
+        let may_hide_a_vote = |region: &Region| match region.kind {
+            None | Some(Kind::HardState | Kind::Checkpoint | Kind::Bounds | Kind::Healed) => true,
+            Some(Kind::Entry | Kind::Fill | Kind::Mark | Kind::Skip) => false,
+        };
+        let may_hide_a_vote = regions.iter().any(may_hide_a_vote);
+        let hard_state_lost = *hard_state_lost || (may_hide_a_vote && self.slots.unreadable > 0);
         let healable =
             ending == Ending::Damaged && !groups.has_holes() && !groups.unsure() && !hard_state_lost;
         let damage = |(group, log): (Group, &GroupLog)| GroupDamage {

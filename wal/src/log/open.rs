@@ -229,6 +229,7 @@ impl<D: Disk, V: Variant> Log<D, V> {
             log.put_healed().and_then(|()| log.flush()).and_then(|()| log.sync()).map_err(open_error)?;
             recovery.healed = true;
         }
+        // Judged by what was found: what was written since may stand in one slot only, and then both become alike.
         let copies_differ = slots.unreadable > 0
             || newest.as_ref().is_none_or(|slot| slot.epoch == 1)
             || newest.is_some_and(|slot| {

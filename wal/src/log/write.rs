@@ -1,5 +1,6 @@
 //! Appending, syncing, and what goes with it: rotation, trims, marks.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -144,7 +145,7 @@ impl<D: Disk, V: Variant> Log<D, V> {
             Op::Trim { group, first } => self.trim(*group, *first),
             Op::Reset { group, index, term } => self.reset(*group, *index, *term),
             Op::Fill { group, index, term, body } => self.fill(*group, *index, *term, body),
-            Op::Confirm { group, index, term } => self.confirm(*group, *index, *term),
+            Op::Confirm { group, first, last, term } => self.confirm(*group, *first..=*last, *term),
             Op::Heal { whole } => self.heal(whole),
         }
     }
@@ -272,12 +273,13 @@ impl<D: Disk, V: Variant> Log<D, V> {
         Ok(())
     }
 
-    fn confirm(&mut self, group: Group, index: u64, term: u64) -> Result<(), Stop> {
+    fn confirm(&mut self, group: Group, indices: RangeInclusive<u64>, term: u64) -> Result<(), Stop> {
         self.known(group)?;
-        if self.with(group, |log| log.term(index)) != Some(term) {
+        let differs = self.with(group, |log| log.first_other(indices.clone(), term));
+        if let Some(index) = differs {
             return Err(Refusal::NotConfirmed { group, index, term }.into());
         }
-        self.shared.groups_mut().get_mut(group).confirm(index);
+        self.shared.groups_mut().get_mut(group).confirm(indices);
         Ok(())
     }
 

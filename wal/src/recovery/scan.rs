@@ -119,6 +119,8 @@ pub(crate) fn scan<D: Disk, V: Variant>(
     meta: Option<&MetaSlot>,
     visit: Visit<'_>,
 ) -> Result<Scanned, OpenError> {
+    // A log that was made has a durable checkpoint in front, also if no slot of the meta file is readable to say so.
+    let first_checkpoint = files[0].number * size + SEGMENT_HEADER_BYTES as u64;
     let mut scan = Scan::<D, V> {
         disk,
         files,
@@ -130,7 +132,7 @@ pub(crate) fn scan<D: Disk, V: Variant>(
         hard_state_lost: meta.is_some_and(|meta| meta.hard_state_lost),
         claims: BTreeMap::new(),
         heads_whole: true,
-        synced_upto: meta.map_or(0, |meta| meta.synced_upto),
+        synced_upto: meta.map_or(0, |meta| meta.synced_upto).max(first_checkpoint + 1),
         records: 0,
         size,
         most: size / HEAD_BYTES as u64 * files.len() as u64,
@@ -171,8 +173,8 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
         let size = self.size;
         let mut bytes = vec![0; size as usize];
         if self.files[0].previous_end.is_none() {
-            for (group, hard, first, prev_term) in self.meta.iter().flat_map(|meta| &meta.groups) {
-                self.groups.begin_from(*group, *hard, *first, *prev_term);
+            for (group, hard, first, _) in self.meta.iter().flat_map(|meta| &meta.groups) {
+                self.groups.begin_from(*group, *hard, *first);
             }
         }
         for file in 0..self.files.len() {
@@ -517,6 +519,10 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
         if !continues && head.kind != Kind::Skip {
             self.leave(head.position);
         }
+        let opens_the_segment = look.at == SEGMENT_HEADER_BYTES as u64;
+        if opens_the_segment != (head.kind == Kind::Checkpoint) || (head.is_entry() && head.term == 0) {
+            return Err(self.contradiction(file, look.at));
+        }
         let body = &bytes[look.body_at as usize..][..head.length as usize];
         let fit = match head.kind {
             Kind::Entry | Kind::Fill => match (self.run, head.last) {
@@ -558,7 +564,7 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
                 if bounds.first_live > self.files[file].number {
                     return Err(self.contradiction(file, look.at));
                 }
-                self.take_bounds(&bounds, head.kind, file == 0 && look.at == SEGMENT_HEADER_BYTES as u64)
+                self.take_bounds(&bounds, head.kind, file == 0 && opens_the_segment)
             }
             Kind::Mark | Kind::Skip => Fit::Follows,
         };
@@ -580,7 +586,7 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
         for group in &bounds.groups {
             let known =
                 self.meta.iter().flat_map(|meta| &meta.groups).find(|(named, ..)| *named == group.group);
-            let floor = known.map(|(_, _, first, prev_term)| (*first, *prev_term));
+            let floor = known.map(|(_, _, first, _)| *first);
             if self.groups.adopt(group, floor, &mut gone) == Fit::Impossible {
                 return Fit::Impossible;
             }

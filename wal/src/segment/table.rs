@@ -13,7 +13,7 @@ numbered! {
         Active = 3,
         /// Complete: it ends where the checkpoint of the next one says.
         Sealed = 4,
-        /// No group needs anything in it, and that is durable; or it never was used and cannot be trusted.
+        /// No group needs anything in it, and that is durable; or it was not used and cannot be trusted.
         Dead = 5,
         /// Its name is gone.
         Gone = 6,
@@ -35,7 +35,7 @@ numbered! {
         DamageFound = 5,
         /// Every group begins in a later segment, and the record that says so is durable.
         Outlived = 6,
-        /// Its file could not be made, or holds bytes that nothing accounts for.
+        /// It holds bytes that nothing accounts for.
         Distrusted = 7,
         /// Its name is removed.
         Removed = 8,
@@ -105,7 +105,8 @@ impl Machine for SegmentMachine {
             (S::Preparing | S::Prepared | S::Active, E::Outlived) => Never("the log still goes on behind it"),
             (S::Dead, E::Outlived) => Stay("its name is still to be removed"),
 
-            (S::Preparing | S::Prepared, E::Distrusted) => Take(T::Discard),
+            (S::Preparing, E::Distrusted) => Never("a preparation that failed is begun anew"),
+            (S::Prepared, E::Distrusted) => Take(T::Discard),
             (S::Active | S::Sealed, E::Distrusted) => {
                 Never("records are never thrown away for being damaged")
             }

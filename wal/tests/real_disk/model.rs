@@ -136,8 +136,8 @@ impl Model {
             }
         }
         panic!(
-            "of {} steps {reported} were reported, and then the log holds {} to {}, term {} vote {}; it should at the \
-             end hold {} to {}, term {} vote {}; the last steps: {:?}",
+            "of {} steps {reported} were reported, and then the log holds {} to {}, term {} vote {}; \
+             it should at the end hold {} to {}, term {} vote {}; the last steps: {:?}",
             steps.len(),
             found.trimmed + 1,
             found.last(),
