@@ -6,7 +6,7 @@ use holdfast_wal::disk::Cell;
 pub const FULL: usize = 4096 * 4;
 
 /// Calls `visit` with a version number for each cell: for every combination if there are at most `full`, else for a
-/// systematic part of them (see [`some`]). Says whether it was every one. `visit` may stop it by returning `false`.
+/// systematic part of them (see `some`). Says whether it was every one. `visit` may stop it by returning `false`.
 pub fn each(cells: &[Cell], full: usize, visit: &mut dyn FnMut(&[usize]) -> bool) -> bool {
     let product = cells.iter().try_fold(1_usize, |product, cell| product.checked_mul(cell.versions));
     if product.is_none_or(|product| product > full) {
