@@ -4,9 +4,10 @@ use super::judge::SEGMENT;
 use super::script::{Again, Fill as Body, Harm, Script, Step};
 
 /// The names of the large workloads.
-const STORMS: [&str; 16] = [
+const STORMS: [&str; 20] = [
     "storm-1", "storm-2", "storm-3", "storm-4", "storm-5", "storm-6", "storm-7", "storm-8", "storm-9",
-    "storm-10", "storm-11", "storm-12", "storm-13", "storm-14", "storm-15", "storm-16",
+    "storm-10", "storm-11", "storm-12", "storm-13", "storm-14", "storm-15", "storm-16", "storm-17",
+    "storm-18", "storm-19", "storm-20",
 ];
 
 /// All workloads, the small ones first.
