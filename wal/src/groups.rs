@@ -21,14 +21,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 
 use crate::format::{Bounds, GroupBounds, Head};
-use crate::types::{Group, HardState, Hole, LogBounds};
+use crate::types::{Group, HardState, Hole, INDEX_LIMIT, LogBounds};
 use crate::variant::{Break, Variant};
 
 /// Set in `cut_from` when not a conflict but a snapshot ended what was before: the log begins anew at the rest.
 const ANEW: u64 = 1 << 63;
-
-/// Indices, and whatever else is counted, are below this: no addition of one ever overflows.
-pub(crate) const INDEX_LIMIT: u64 = 1 << 62;
 
 /// Where an entry's record stands. Positions are multiples of 8: the lowest bit says that the entry is doubtful.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

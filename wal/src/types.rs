@@ -4,6 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
+/// Indices, and whatever else is counted, are below this: no addition of one ever overflows.
+pub(crate) const INDEX_LIMIT: u64 = 1 << 62;
+
 /// A Raft group. All groups of a node share its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group(pub u32);

@@ -2,7 +2,7 @@
 
 use super::segment::check;
 use super::{Field, Get, MAX_GROUPS, Put, VERSION, field, is_segment_size};
-use crate::{Group, HardState, Identity};
+use crate::types::{Group, HardState, INDEX_LIMIT, Identity};
 
 /// The name of the file.
 pub const META_FILE: &str = "meta";
@@ -15,7 +15,6 @@ pub const SLOT_AT: [u64; 2] = [0, 2 * SLOT_BYTES as u64];
 
 const MAGIC: [u8; 8] = *b"HFWALMTA";
 const LOST: u32 = 1;
-const COUNT_LIMIT: u64 = 1 << 62;
 
 /// A slot, field by field; the groups follow, then zero up to the end of the slot.
 pub const META_FIELDS: [Field; 12] = [
@@ -144,8 +143,8 @@ impl MetaSlot {
             })
             .collect();
         // Counters that a slot of this log never reaches; adding one to them must not overflow.
-        if epoch >= COUNT_LIMIT
-            || groups.iter().any(|(_, hard, first, _)| hard.sequence.max(*first) >= COUNT_LIMIT)
+        if epoch >= INDEX_LIMIT
+            || groups.iter().any(|(_, hard, first, _)| hard.sequence.max(*first) >= INDEX_LIMIT)
         {
             return SlotFound::Wrong;
         }

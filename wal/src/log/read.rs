@@ -109,8 +109,9 @@ impl<D: Disk, V: Variant> Reader<D, V> {
             return Err(ReadError::Hole { index });
         }
         let segments = self.shared.segments();
-        let holding = segments.range(..).rev().find(|(_, segment)| segment.header.base() <= at);
-        let (_, segment) = holding.ok_or(ReadError::Trimmed { index, first })?;
+        // All segments have one size, and positions count through all of them.
+        let size = segments.values().next().map_or(1, |segment| segment.header.size);
+        let segment = segments.get(&(at / size)).ok_or(ReadError::Trimmed { index, first })?;
         Ok((at, Arc::clone(segment)))
     }
 

@@ -12,9 +12,9 @@ use crate::format::{
     Bounds, HardStateBody, Head, Kind, MAX_GROUPS, Placement, SEGMENT_HEADER_BYTES, place, write_record,
     write_skip,
 };
-use crate::groups::{Fit, GroupLog, INDEX_LIMIT};
+use crate::groups::{Fit, GroupLog};
 use crate::segment::{Event, Segment};
-use crate::types::{Group, HardState, Op, Options};
+use crate::types::{Group, HardState, INDEX_LIMIT, Op, Options};
 use crate::variant::{Break, Variant};
 
 impl<D: Disk, V: Variant> Log<D, V> {

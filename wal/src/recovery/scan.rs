@@ -12,8 +12,8 @@ use crate::format::{
     ALIGN, Bounds, Found, HEAD_BYTES, HardStateBody, Head, Kind, Look, MetaSlot, Pieces,
     SEGMENT_HEADER_BYTES, SegmentFound, head_place, is_zero, look,
 };
-use crate::groups::{Fit, Groups, INDEX_LIMIT};
-use crate::types::{Group, HardState};
+use crate::groups::{Fit, Groups};
+use crate::types::{Group, HardState, INDEX_LIMIT};
 use crate::variant::{Break, Variant};
 
 /// A part of the log that is damaged.
