@@ -73,6 +73,21 @@ impl<M: Machine, const N: usize> Trace<M, N> {
     }
 }
 
+// By hand, since a derive would ask the same of the machine itself.
+impl<M: Machine> Clone for Step<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Machine> Copy for Step<M> {}
+
+impl<M: Machine, const N: usize> Clone for Trace<M, N> {
+    fn clone(&self) -> Self {
+        Self { ring: self.ring, counts: self.counts.clone(), total: self.total }
+    }
+}
+
 impl<M: Machine, const N: usize> Default for Trace<M, N> {
     fn default() -> Self {
         Self::new()

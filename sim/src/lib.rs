@@ -1,5 +1,5 @@
-//! Simulators of holdfast: they drive the real code over disks that lie, and compare what comes back with models that
-//! share no code with it.
+//! Simulators of holdfast: they drive the real code over disks that lie and networks that lose, and compare what comes of
+//! it with models that share no code with it.
 //!
 //! # Why a crate of its own
 //! A test inside a crate is written by whoever wrote the code, with the same beliefs. What is here knows the promises
@@ -7,4 +7,6 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod model;
+pub mod raft;
 pub mod wal;

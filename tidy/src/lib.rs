@@ -12,6 +12,7 @@
 //! - [`pages`]: the headings, `Code:` and `Test:` lines of a page; links and paths in any page.
 //! - [`symbols`]: functions, tests, constants and structs, read from the sources.
 //! - [`layout`]: the bytes of message bodies, read from the structs that are encoded.
+//! - [`transcript`]: what real cores of the Raft core say to each other, for its pages.
 //! - [`workspace`]: files and manifests.
 //!
 //! The tests in `tidy/tests/` run these over the repository; the tests beside each module run them over small
@@ -26,4 +27,5 @@ pub mod layout;
 pub mod pages;
 pub mod registry;
 pub mod symbols;
+pub mod transcript;
 pub mod workspace;

@@ -2,6 +2,12 @@
 //! one is declared and not listed here.
 
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
+use holdfast_raft::formation::{self, FormationMachine};
+use holdfast_raft::{
+    Alarm, Bug, DropCause, MembershipEdge, MembershipEvent, MembershipMachine, MembershipState, ProgressEdge,
+    ProgressEvent, ProgressMachine, ProgressState, Refusal, RoleEdge, RoleEvent, RoleMachine, RoleState,
+    TransferEdge, TransferEvent, TransferMachine, TransferState,
+};
 use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
 use holdfast_wire::message::{CloseReason, Lane};
@@ -66,7 +72,15 @@ impl NumbersEntry {
 /// All machines, by number.
 #[must_use]
 pub fn machines() -> Vec<MachineEntry> {
-    vec![MachineEntry::of::<SegmentMachine>(), MachineEntry::of::<ConnectionMachine>()]
+    vec![
+        MachineEntry::of::<RoleMachine>(),
+        MachineEntry::of::<ProgressMachine>(),
+        MachineEntry::of::<MembershipMachine>(),
+        MachineEntry::of::<TransferMachine>(),
+        MachineEntry::of::<SegmentMachine>(),
+        MachineEntry::of::<ConnectionMachine>(),
+        MachineEntry::of::<FormationMachine>(),
+    ]
 }
 
 /// Decision tables that are no life cycle, and so no machine: number, name and how many rows. Each has a page like a
@@ -90,5 +104,25 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<SegmentEvent>("wal::segment::Event"),
         NumbersEntry::of::<SegmentEdge>("wal::segment::Edge"),
         NumbersEntry::of::<RecoveryRow>("wal::recovery::Row"),
+        NumbersEntry::of::<RoleState>("raft::role::RoleState"),
+        NumbersEntry::of::<RoleEvent>("raft::role::RoleEvent"),
+        NumbersEntry::of::<RoleEdge>("raft::role::RoleEdge"),
+        NumbersEntry::of::<ProgressState>("raft::progress::ProgressState"),
+        NumbersEntry::of::<ProgressEvent>("raft::progress::ProgressEvent"),
+        NumbersEntry::of::<ProgressEdge>("raft::progress::ProgressEdge"),
+        NumbersEntry::of::<MembershipState>("raft::membership::MembershipState"),
+        NumbersEntry::of::<MembershipEvent>("raft::membership::MembershipEvent"),
+        NumbersEntry::of::<MembershipEdge>("raft::membership::MembershipEdge"),
+        NumbersEntry::of::<TransferState>("raft::transfer::TransferState"),
+        NumbersEntry::of::<TransferEvent>("raft::transfer::TransferEvent"),
+        NumbersEntry::of::<TransferEdge>("raft::transfer::TransferEdge"),
+        NumbersEntry::of::<DropCause>("raft::DropCause"),
+        NumbersEntry::of::<Alarm>("raft::Alarm"),
+        NumbersEntry::of::<Refusal>("raft::Refusal"),
+        NumbersEntry::of::<Bug>("raft::Bug"),
+        NumbersEntry::of::<formation::State>("raft::formation::State"),
+        NumbersEntry::of::<formation::Event>("raft::formation::Event"),
+        NumbersEntry::of::<formation::Edge>("raft::formation::Edge"),
+        NumbersEntry::of::<formation::DropCause>("raft::formation::DropCause"),
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use holdfast_machine::Numbered;
 use holdfast_tidy::blocks::Wanted;
 use holdfast_tidy::registry::{self, MachineEntry};
-use holdfast_tidy::{blocks, pages, symbols, workspace};
+use holdfast_tidy::{blocks, pages, symbols, transcript, workspace};
 use holdfast_wal::{Facts, Row, Sight, Verdict};
 
 #[test]
@@ -51,9 +51,18 @@ fn every_page_shows_the_table_that_runs() {
 /// The blocks of a machine's page: its table, and those of the decision tables that belong to it.
 fn page_blocks(machine: &MachineEntry) -> Vec<(&'static str, String)> {
     let mut wanted = vec![("machine", machine.page.clone())];
-    if machine.name == "connection" {
-        wanted
-            .push(("greeting rows", holdfast_machine::render::list::<holdfast_wire::connection::Row>("row")));
+    match machine.name {
+        "connection" => {
+            let rows = holdfast_machine::render::list::<holdfast_wire::connection::Row>("row");
+            wanted.push(("greeting rows", rows));
+        }
+        "raft-role" => wanted.push(("election", transcript::election())),
+        "follower-progress" => wanted.push(("round", transcript::round())),
+        "formation" => {
+            let causes = holdfast_machine::render::list::<holdfast_raft::formation::DropCause>("cause");
+            wanted.push(("drop causes", causes));
+        }
+        _ => {}
     }
     wanted
 }

@@ -1,0 +1,122 @@
+//! Holes in the log, and when the node may vote again.
+//!
+//! What a disk lost in the middle may have been acknowledged, so that somebody counted it. Two things follow. The node
+//! must not lead, for it could not say what it lacks. And it must not vote as if its log ended at the hole, for it may then
+//! elect somebody who lacks the entry too; it votes with the end that its damaged log *claims*, if nothing can have stood
+//! behind that, and otherwise not at all (protocol-aware recovery, FAST 2018).
+//!
+//! It is whole again when its log has no gap up to a commit index that an established leader told *this boot* of it:
+//! whatever was committed with the help of the lost copies is committed at or below that index, since such a leader has
+//! all of it, and has an entry of its own term committed behind it.
+
+use std::collections::BTreeMap;
+
+use super::Core;
+use crate::{Damage, Entry, EntryId, Event, Hole, Index, LogOp, Plant};
+
+/// What is damaged, until the log is whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    /// Not filled yet; sorted. The first begins right behind the log.
+    holes: Vec<Hole>,
+    /// Readable behind the first hole.
+    behind: BTreeMap<Index, Entry>,
+    claimed_end: EntryId,
+    trustworthy: bool,
+    /// The disk has no holes any more: what is missing is appended.
+    cut: bool,
+}
+
+impl Broken {
+    /// # Errors
+    /// What contradicts itself.
+    pub(super) fn new(damage: Damage, last: EntryId) -> Result<Self, String> {
+        let Damage { holes, behind, claimed_end, trustworthy } = damage;
+        let begins = holes.first().is_none_or(|hole| hole.first == last.index.next());
+        let apart = holes.windows(2).all(|pair| pair[0].last.next() < pair[1].first);
+        let runs = holes.iter().all(|hole| hole.first <= hole.last);
+        let placed = behind.iter().all(|(index, _)| *index > last.index && *index <= claimed_end.index);
+        let ends = holes.last().is_none_or(|hole| hole.last <= claimed_end.index);
+        if begins && apart && runs && placed && ends {
+            let behind = behind.into_iter().collect();
+            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false })
+        } else {
+            Err(format!("the log ends at {last}, and its holes are {holes:?} up to {claimed_end}"))
+        }
+    }
+
+    pub(super) fn may_vote(&self) -> bool {
+        self.trustworthy
+    }
+
+    pub(super) fn claimed_end(&self) -> EntryId {
+        self.claimed_end
+    }
+
+    /// A snapshot took the place of the log, or an append that of its end: what was behind went with it, on the disk as well.
+    /// What was claimed beyond is missing now, and is appended when it comes.
+    pub(super) fn cut_behind(&mut self, last: Index) {
+        self.behind.clear();
+        self.cut = true;
+        let missing = Hole { first: last.next(), last: self.claimed_end.index };
+        self.holes = if missing.first <= missing.last { vec![missing] } else { Vec::new() };
+    }
+
+    /// An index is not missing any more.
+    fn filled(&mut self, index: Index) {
+        if let Some(hole) = self.holes.first_mut().filter(|hole| hole.first == index) {
+            hole.first = index.next();
+        }
+        self.holes.retain(|hole| hole.first <= hole.last);
+    }
+
+    /// The parts that a canonical hash sees.
+    pub(super) fn canonical(&self) -> (EntryId, bool, usize) {
+        (self.claimed_end, self.trustworthy, self.holes.len())
+    }
+}
+
+impl<P: Plant> Core<P> {
+    /// Takes an entry of the leader for an index behind the contiguous log, which has holes.
+    pub(super) fn append_behind_hole(&mut self, index: Index, entry: Entry) {
+        let Some(broken) = &mut self.broken else { return };
+        let readable = broken.behind.remove(&index).map(|readable| readable.term);
+        let hole = broken.holes.first().is_some_and(|hole| hole.first <= index && index <= hole.last);
+        let op = match (hole, readable) {
+            // Readable and doubtful: the leader says that it stands.
+            (true, Some(term)) if term == entry.term => Some(LogOp::Confirm { index, term }),
+            (true, _) if !broken.cut => Some(LogOp::Fill { index, entry: entry.clone() }),
+            // Readable and certain: it is on the disk already.
+            (false, Some(term)) if term == entry.term => None,
+            // Another leader replaced it, and with it all that stood behind: on the disk it goes with the append.
+            (false, Some(_)) => {
+                broken.cut_behind(index.previous());
+                broken.filled(index);
+                self.append_entry(entry);
+                return;
+            }
+            (true, _) | (false, None) => {
+                broken.filled(index);
+                self.append_entry(entry);
+                return;
+            }
+        };
+        broken.filled(index);
+        if let Some(op) = op {
+            self.durability.op(op);
+        }
+        self.hold_entry(index, entry);
+    }
+
+    /// An established leader told this boot how far it has committed, and up to `verified` the log equals the leader's: if
+    /// that is as far, the log is whole as far as it matters. What is still missing behind was never committed.
+    pub(super) fn whole_up_to(&mut self, commit: Index, verified: Index) {
+        if self.broken.is_none() || verified < commit {
+            return;
+        }
+        let whole = self.log.last().index;
+        self.broken = None;
+        self.durability.op(LogOp::Heal { whole });
+        self.turn.events.push(Event::Healed(whole));
+    }
+}
