@@ -20,6 +20,10 @@ pub const DISK_STALL_TICKS: u32 = 2 * ELECTION_TICKS;
 /// frame stays far below the body cap of the wire (16 MiB), and that a heartbeat never waits long behind one.
 pub const APPEND_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of one command. It travels alone in an append, and a frame of the wire has at most 16 MiB: what could never be sent
+/// must never be appended, for it would stand in the way of all that follows.
+pub const ENTRY_DATA_BYTES_MAX: usize = 12 * 1024 * 1024;
+
 /// Appends on their way to one peer. One leaves per turn, and a turn is seldom shorter than a sync of 150 µs: enough for a
 /// round trip of 10 ms.
 pub const INFLIGHT_APPENDS_MAX: usize = 64;

@@ -101,10 +101,16 @@ fn majority(count: usize) -> usize {
 
 impl Configuration {
     /// The first configuration of a cluster: these members, all of them voters.
+    ///
+    /// # Panics
+    /// If that is none: an id of 0, more than [`VOTERS_MAX`] members, a context that is too long. Who formed the cluster has
+    /// checked it ([`MemberList`](crate::formation::MemberList)).
     #[must_use]
     pub fn initial(members: impl IntoIterator<Item = (NodeId, Member)>) -> Self {
         let members: BTreeMap<NodeId, Member> = members.into_iter().collect();
-        Self { voters: members.keys().copied().collect(), members, ..Self::default() }
+        let voters = members.keys().copied().collect();
+        let initial = Self::from_parts(voters, Vec::new(), members, BTreeSet::new());
+        initial.unwrap_or_else(|rule| panic!("no first configuration: {rule}"))
     }
 
     /// Puts a configuration together again that was taken apart for a disk or a wire.
@@ -119,11 +125,13 @@ impl Configuration {
     ) -> Result<Self, &'static str> {
         let sorted = |half: &[NodeId]| half.windows(2).all(|pair| pair[0] < pair[1]);
         let listed = |half: &[NodeId]| half.iter().all(|id| members.contains_key(id));
+        let leaves = |id: NodeId| outgoing.contains(&id) && !voters.contains(&id);
         let rules = [
             (sorted(&voters) && sorted(&outgoing), "voters are sorted, each once"),
             (listed(&voters) && listed(&outgoing), "every voter is a member"),
             (!voters.is_empty() || members.is_empty(), "somebody votes"),
-            (!members.keys().any(|id| removed.contains(id)), "no member was removed before"),
+            // A voter that is being removed stays a member while joint, in the old half.
+            (members.keys().all(|id| !removed.contains(id) || leaves(*id)), "no member was removed before"),
             (members.keys().all(|id| id.0 != 0), "no member has the id 0"),
             (members.len() <= MEMBERS_MAX, "there are at most 64 members"),
             (members.values().all(Member::fits), "a member's context is at most 1024 bytes"),

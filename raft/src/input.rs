@@ -76,7 +76,9 @@ pub struct Hole {
     pub last: Index,
 }
 
-/// What is damaged in a log that was read back.
+/// What is damaged in a log that was read back. It stays damaged until a [`LogOp::Heal`](crate::LogOp::Heal) is durable: whatever
+/// was filled, appended, reset or trimmed meanwhile, the owner reports the same claimed end and the same trust again at the
+/// next start, also when nothing unreadable is left. (It keeps them beside the log from the first start that found them.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The first hole begins behind the contiguous entries of [`Recovered`]. Sorted, and not touching. Indices that are
@@ -153,5 +155,7 @@ numbered! {
         LeadershipLost = 20,
         /// What is to be kept of the member is longer than allowed.
         ContextTooLong = 21,
+        /// A command is longer than one message can carry.
+        EntryTooLong = 22,
     }
 }

@@ -107,7 +107,7 @@ pub enum LogOp {
         /// The term of the entry there.
         term: Term,
     },
-    /// The log is whole up to here, as far as it matters; what is behind is cut, holes and all.
+    /// The log is whole up to here, and nothing stands behind: the damage is over.
     Heal {
         /// The last index that is kept.
         whole: Index,
@@ -156,7 +156,8 @@ pub enum SnapshotWork {
         /// How long it may be.
         bytes_max: usize,
     },
-    /// Write a piece of a snapshot that is being received to its temporary place. A piece at offset 0 begins anew.
+    /// Write a piece of a snapshot that is being received to its temporary place. A piece at offset 0 begins anew. The
+    /// acknowledgement asks for the next piece: sent when this one is stored, it makes the sender wait for the disk.
     Store {
         /// Which snapshot.
         meta: SnapshotMeta,
@@ -164,6 +165,8 @@ pub enum SnapshotWork {
         offset: u64,
         /// The piece.
         data: Bytes,
+        /// To be sent when it is stored.
+        ack: Envelope,
     },
     /// All pieces are there: verify, make durable, put in place and swap the state machine, and say so with
     /// [`Input::SnapshotInstalled`](crate::Input::SnapshotInstalled).

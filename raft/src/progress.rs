@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use holdfast_machine::{Machine, Verdict, decide, numbered};
 
-use crate::{Boot, EntryId, Index, Round, Stretch};
+use crate::{Boot, Index, Round, SnapshotMeta, Stretch};
 
 numbered! {
     /// How a leader sends to a peer.
@@ -117,14 +117,13 @@ impl Machine for ProgressMachine {
 }
 
 /// A snapshot on its way to a peer: one piece at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
-    /// The last entry that it covers.
-    pub last: EntryId,
+    /// Which snapshot: the newest when it was offered. It is sent to its end also when a newer one is taken meanwhile, or a
+    /// slow peer would never get a whole one.
+    pub meta: SnapshotMeta,
     /// Where the next piece begins, as acknowledged.
     pub offset: u64,
-    /// Its size in bytes.
-    pub bytes: u64,
     /// What the next piece waits for.
     pub(crate) wait: SendingWait,
 }
@@ -171,7 +170,7 @@ pub struct Progress {
     pub(crate) round: Round,
     /// The commit index that it was told last.
     pub(crate) told_commit: Index,
-    /// Whether what it says counts towards a quorum: not when its term and vote are lost.
+    /// Whether what it says counts towards a quorum: once its present boot said so; not when its term and vote are lost.
     pub(crate) counting: bool,
     /// What it had acknowledged in this term before it came back with less: it is not counted below that.
     pub(crate) floor: Index,
@@ -198,7 +197,7 @@ impl Progress {
             heard_lately: false,
             round: Round(0),
             told_commit: Index(0),
-            counting: true,
+            counting: false,
             floor: Index(0),
             leaving_ticks: None,
         }

@@ -103,6 +103,7 @@ fn limits() -> String {
         ("raft/src/config.rs", "HEARTBEAT_TICKS", ticks(config::HEARTBEAT_TICKS)),
         ("raft/src/config.rs", "DISK_STALL_TICKS", ticks(config::DISK_STALL_TICKS)),
         ("raft/src/config.rs", "APPEND_BYTES_MAX", bytes(config::APPEND_BYTES_MAX)),
+        ("raft/src/config.rs", "ENTRY_DATA_BYTES_MAX", bytes(config::ENTRY_DATA_BYTES_MAX)),
         ("raft/src/config.rs", "INFLIGHT_APPENDS_MAX", config::INFLIGHT_APPENDS_MAX.to_string()),
         ("raft/src/config.rs", "INFLIGHT_BYTES_MAX", bytes(config::INFLIGHT_BYTES_MAX)),
         ("raft/src/config.rs", "UNCOMMITTED_BYTES_MAX", bytes(config::UNCOMMITTED_BYTES_MAX)),
@@ -122,7 +123,7 @@ fn limits() -> String {
         ("raft/src/formation/identity.rs", "ADDRESS_BYTES_MAX", bytes(formation::ADDRESS_BYTES_MAX)),
         ("raft/src/ids.rs", "COUNT_MAX", format!("2^{}", COUNT_MAX.ilog2())),
         // These two are the core's own; their values are read as they stand.
-        ("raft/src/core/guard.rs", "TERM_JUMP_MAX", as_written("raft/src/core/guard.rs", "TERM_JUMP_MAX")),
+        ("raft/src/core/guard.rs", "JUMP_MAX", as_written("raft/src/core/guard.rs", "JUMP_MAX")),
         ("raft/src/core/guard.rs", "BOOTS_MAX", as_written("raft/src/core/guard.rs", "BOOTS_MAX")),
     ];
     let mut out = String::from("| limit | value | what it limits, and why |\n|---|---|---|\n");

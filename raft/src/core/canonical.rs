@@ -130,6 +130,7 @@ fn configuration(canon: &mut impl Canon, configuration: &Configuration) {
     canon.value(configuration.members().len() as u64);
     for (id, member) in configuration.members() {
         canon.value(id.0);
+        bytes(canon, &member.uuid.0);
         canon.value(u64::from(member.promote));
         bytes(canon, &member.context);
     }
@@ -244,6 +245,7 @@ impl<P: Plant> Core<P> {
         id(canon, self.log.prev());
         canon.value(self.log.last().index.0);
         self.log.iter_from(self.log.prev().index.next()).for_each(|(_, one)| entry(canon, one));
+        canon.value(self.configurations.all().count() as u64);
         for (index, of) in self.configurations.all() {
             canon.value(index.0);
             configuration(canon, of);
@@ -252,13 +254,12 @@ impl<P: Plant> Core<P> {
             canon.value(index.0);
         }
         option(canon, self.snapshot.as_ref().map(|meta| meta.last.index.0));
+        canon.value(u64::from(self.broken.is_some()));
         if let Some(broken) = &self.broken {
-            let (claimed, trustworthy, holes) = broken.canonical();
-            id(canon, claimed);
-            canon.value(u64::from(trustworthy));
-            canon.value(holes as u64);
+            broken.tell(canon);
         }
         self.durability.tell(own, canon);
+        canon.value(self.boots.len() as u64);
         for (peer, boot) in &self.boots {
             canon.value(peer.0);
             canon.name(Namespace::Boot(*peer), boot.0);
@@ -272,6 +273,7 @@ impl<P: Plant> Core<P> {
                 canon.value(1);
                 meta(canon, &receiving.meta);
                 canon.value(receiving.from.0.0);
+                canon.name(Namespace::Boot(receiving.from.0), receiving.from.1.0);
                 canon.value(receiving.offset);
             }
             Transfer::Installing(of) => {
@@ -279,6 +281,7 @@ impl<P: Plant> Core<P> {
                 meta(canon, of);
             }
         }
+        canon.value(self.forwarded.batches.len() as u64);
         for (batch, (ids, _)) in &self.forwarded.batches {
             canon.name(Namespace::Batch(own), *batch);
             canon.value(ids.len() as u64);
@@ -295,10 +298,12 @@ impl<P: Plant> Core<P> {
             }
             Role::PreCandidate(ballot) => {
                 canon.value(11);
+                canon.value(ballot.votes.len() as u64);
                 ballot.votes.iter().for_each(|(id, yes)| canon.value(id.0 * 2 + u64::from(*yes)));
             }
             Role::Candidate(ballot) => {
                 canon.value(12);
+                canon.value(ballot.votes.len() as u64);
                 ballot.votes.iter().for_each(|(id, yes)| canon.value(id.0 * 2 + u64::from(*yes)));
             }
             Role::Leader(leader) => {
@@ -312,8 +317,10 @@ impl<P: Plant> Core<P> {
         let own = self.config.id;
         canon.value(leader.first.0);
         option(canon, leader.handing.map(|handing| handing.to.0 * 2 + u64::from(handing.told)));
+        canon.value(leader.peers.len() as u64);
         for (peer, progress) in &leader.peers {
             canon.value(peer.0);
+            canon.value(u64::from(progress.pause_ticks > 0));
             canon.value(u64::from(holdfast_machine::Numbered::number(progress.state())));
             for index in [progress.matched, progress.next, progress.floor, progress.told_commit] {
                 canon.value(index.0);
@@ -330,8 +337,8 @@ impl<P: Plant> Core<P> {
             }
             canon.value(progress.inflight.len() as u64);
             progress.inflight.iter().for_each(|(last, _)| canon.value(last.0));
-            if let Some(sending) = progress.sending {
-                id(canon, sending.last);
+            if let Some(sending) = &progress.sending {
+                id(canon, sending.meta.last);
                 canon.value(sending.offset);
                 canon.value(sending.wait as u64);
             }
@@ -339,6 +346,7 @@ impl<P: Plant> Core<P> {
         let mut tell_reader = |reader: &Reader| match reader {
             Reader::Own(_) => canon.value(1),
             Reader::Peer { from, boot, batch } => {
+                canon.value(2);
                 canon.value(from.0);
                 canon.name(Namespace::Boot(*from), boot.0);
                 canon.name(Namespace::Batch(*from), *batch);
@@ -348,9 +356,11 @@ impl<P: Plant> Core<P> {
         for (_, _, readers) in &leader.reads.begun {
             readers.iter().for_each(&mut tell_reader);
         }
-        for (round, index, _) in &leader.reads.begun {
+        canon.value(leader.reads.queued.len() as u64);
+        for (round, index, readers) in &leader.reads.begun {
             canon.name(Namespace::Round(own), round.0);
             canon.value(index.0);
+            canon.value(readers.len() as u64);
         }
     }
 }
@@ -360,6 +370,7 @@ impl Durability {
     fn tell(&self, own: NodeId, canon: &mut impl Canon) {
         canon.value(self.hard().term.0);
         option(canon, self.hard().vote.map(|id| id.0));
+        canon.value(self.on_their_way().count() as u64);
         for (persist, last, hard) in self.on_their_way() {
             canon.name(Namespace::Persist(own), persist.0);
             canon.value(last.0);

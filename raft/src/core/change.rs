@@ -86,7 +86,7 @@ impl<P: Plant> Core<P> {
         if leader.handing.is_some() {
             return Err(Refusal::Transferring);
         }
-        let known = leader.peers.contains_key(&to);
+        let known = leader.peers.get(&to).is_some_and(Progress::counts);
         if !known || self.configuration().1.voters().binary_search(&to).is_err() {
             return Err(Refusal::NoTransferTarget);
         }

@@ -5,13 +5,17 @@
 //! elect somebody who lacks the entry too; it votes with the end that its damaged log *claims*, if nothing can have stood
 //! behind that, and otherwise not at all (protocol-aware recovery, FAST 2018).
 //!
+//! Nor is the readable part what it seems: what stands behind a hole may belong to another branch of the log than what a leader
+//! sends for the hole. So nothing readable counts before it was compared with a leader's log, entry by entry.
+//!
 //! It is whole again when its log has no gap up to a commit index that an established leader told *this boot* of it:
 //! whatever was committed with the help of the lost copies is committed at or below that index, since such a leader has
 //! all of it, and has an entry of its own term committed behind it.
 
 use std::collections::BTreeMap;
 
-use super::Core;
+use super::{Canon, Core};
+use crate::role::Role;
 use crate::{Damage, Entry, EntryId, Event, Hole, Index, LogOp, Plant};
 
 /// What is damaged, until the log is whole.
@@ -70,9 +74,17 @@ impl Broken {
         self.holes.retain(|hole| hole.first <= hole.last);
     }
 
-    /// The parts that a canonical hash sees.
-    pub(super) fn canonical(&self) -> (EntryId, bool, usize) {
-        (self.claimed_end, self.trustworthy, self.holes.len())
+    /// Tells what behaviour depends on.
+    pub(super) fn tell(&self, canon: &mut impl Canon) {
+        let ids = self.behind.iter().map(|(index, entry)| (entry.term.0, index.0));
+        let holes = self.holes.iter().map(|hole| (hole.first.0, hole.last.0));
+        let claimed = (self.claimed_end.term.0, self.claimed_end.index.0);
+        let flags = (u64::from(self.trustworthy), u64::from(self.cut));
+        canon.value(holes.len() as u64);
+        for (one, other) in holes.chain(ids).chain([claimed, flags]) {
+            canon.value(one);
+            canon.value(other);
+        }
     }
 }
 
@@ -82,6 +94,13 @@ impl<P: Plant> Core<P> {
         let Some(broken) = &mut self.broken else { return };
         let readable = broken.behind.remove(&index).map(|readable| readable.term);
         let hole = broken.holes.first().is_some_and(|hole| hole.first <= index && index <= hole.last);
+        // Terms never fall along a log: what stands behind is of a branch that was given up, and must not outlive this.
+        if broken.behind.first_key_value().is_some_and(|(_, next)| next.term < entry.term) {
+            broken.cut_behind(index.previous());
+            broken.filled(index);
+            self.append_entry(entry);
+            return;
+        }
         let op = match (hole, readable) {
             // Readable and doubtful: the leader says that it stands.
             (true, Some(term)) if term == entry.term => Some(LogOp::Confirm { index, term }),
@@ -108,6 +127,31 @@ impl<P: Plant> Core<P> {
         self.hold_entry(index, entry);
     }
 
+    /// Nothing that stands on the disk behind the log may be read again as if it belonged there: the last entry is written once
+    /// more, which supersedes it together with all behind it.
+    fn cut_on_disk(&mut self, whole: Index) {
+        match self.log.entry(whole).cloned() {
+            Some(entry) => {
+                self.durability.truncated(whole);
+                self.durability.append(whole, &entry);
+            }
+            None => self.durability.op(LogOp::Reset { last: self.log.prev() }),
+        }
+    }
+
+    /// A damaged log may be a mixture of branches, so one entry that equals the leader's proves nothing of those before it: the
+    /// log is compared entry by entry from what is proven on. Returns where that is, if `prev` lies behind it.
+    pub(super) fn proven_before(&self, prev: Index) -> Option<EntryId> {
+        self.broken.as_ref()?;
+        let verified = match &self.role {
+            Role::Follower(follower) => follower.verified,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => Index(0),
+        };
+        let index = verified.max(self.commit).min(self.log.last().index);
+        let term = self.log.term_at(index)?;
+        (prev > index).then_some(EntryId { term, index })
+    }
+
     /// An established leader told this boot how far it has committed, and up to `verified` the log equals the leader's: if
     /// that is as far, the log is whole as far as it matters. What is still missing behind was never committed.
     pub(super) fn whole_up_to(&mut self, commit: Index, verified: Index) {
@@ -115,7 +159,11 @@ impl<P: Plant> Core<P> {
             return;
         }
         let whole = self.log.last().index;
-        self.broken = None;
+        let leftover =
+            self.broken.take().is_some_and(|broken| !broken.cut && broken.claimed_end.index > whole);
+        if leftover {
+            self.cut_on_disk(whole);
+        }
         self.durability.op(LogOp::Heal { whole });
         self.turn.events.push(Event::Healed(whole));
     }

@@ -68,7 +68,8 @@ impl<P: Plant> Core<P> {
                     (Err(_), false) => '-',
                 };
                 let held = held(id);
-                let filled = (held.0 * BAR).checked_div(last.index.0).unwrap_or(0).min(BAR) as usize;
+                let filled =
+                    held.0.saturating_mul(BAR).checked_div(last.index.0).unwrap_or(0).min(BAR) as usize;
                 let bar = format!("{:<width$}", "█".repeat(filled), width = BAR as usize);
                 let arrow =
                     if held == quorum { format!("  ◄ a quorum holds {quorum}") } else { String::new() };
@@ -84,13 +85,14 @@ impl<P: Plant> Core<P> {
         if !progress.inflight.is_empty() {
             let _ = write!(text, ", {} on their way", progress.inflight.len());
         }
-        if let Some(sending) = progress.sending {
-            let _ = write!(text, " {}: {} of {} bytes", sending.last, sending.offset, sending.bytes);
+        if let Some(sending) = &progress.sending {
+            let (last, bytes) = (sending.meta.last, sending.meta.bytes);
+            let _ = write!(text, " {last}: {} of {bytes} bytes", sending.offset);
         }
         if !progress.heard_lately() {
             text += ", silent";
         }
-        if !progress.counts() {
+        if progress.heard_lately() && !progress.counts() {
             text += ", not counted";
         }
         text

@@ -100,7 +100,8 @@ impl Durability {
             return None;
         }
         let enough = |pending: &&Pending| pending.last >= last && pending.hard == hard;
-        Some(self.pending.iter().find(enough).map_or(self.newest, |pending| pending.id))
+        // Nothing on its way: then everything is there.
+        self.pending.iter().find(enough).or(self.pending.back()).map(|pending| pending.id)
     }
 }
 
@@ -135,6 +136,10 @@ impl<P: Plant> Core<P> {
     pub(super) fn flush_persist(&mut self) {
         let durability = &mut self.durability;
         if durability.ops.is_empty() && !durability.hard_changed {
+            if durability.pending.is_empty() {
+                // Also what was readable behind a hole, and joined the log without being written again.
+                durability.index = self.log.last().index;
+            }
             return;
         }
         durability.newest = durability.newest.next();

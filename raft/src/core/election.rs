@@ -200,6 +200,9 @@ impl<P: Plant> Core<P> {
     /// own term or a higher one come here, so that term is new to this node as well.
     pub(super) fn receive_pre_vote(&mut self, from: NodeId, asked: Term, last: EntryId) {
         let newer = last >= self.vote_end() || P::plants(Bug::VoteIgnoresLog);
+        if !self.may_vote() {
+            self.drop_message(DropCause::MayNotVote);
+        }
         let granted = !self.sticks_to_leader(false) && self.may_vote() && newer;
         self.send(from, Message::PreVoteReply { asked, granted });
     }

@@ -49,6 +49,14 @@ impl<P: Plant> Core<P> {
             self.owe_ack(self.commit, stretch);
             return;
         }
+        if covered > 0 && entries[covered as usize - 1].term != prev.term {
+            self.alarm(Alarm::CommittedConflict, from);
+            return;
+        }
+        if let Some(hint) = self.proven_before(prev.index) {
+            self.send(from, Message::AppendReject { prev, hint, stretch });
+            return;
+        }
         if self.log.term_at(prev.index) != Some(prev.term) {
             if prev.index <= self.commit {
                 self.alarm(Alarm::CommittedConflict, from);
@@ -58,22 +66,24 @@ impl<P: Plant> Core<P> {
             self.send(from, Message::AppendReject { prev, hint, stretch });
             return;
         }
+        let verified = match &self.role {
+            Role::Follower(follower) => follower.verified,
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => return,
+        };
         let mut index = prev.index;
         for entry in entries.into_iter().skip(covered as usize) {
             index = index.next();
             match self.log.term_at(index) {
                 Some(term) if term == entry.term => {}
-                Some(_) if index <= self.commit => {
+                // Nor does a leader replace what it has itself sent.
+                Some(_) if index <= self.commit.max(verified) => {
                     self.alarm(Alarm::CommittedConflict, from);
                     return;
                 }
-                Some(_) => {
-                    self.truncate_log(index);
-                    if !self.take_entry(from, index, entry) {
-                        return;
+                held => {
+                    if held.is_some() {
+                        self.truncate_log(index);
                     }
-                }
-                None => {
                     if !self.take_entry(from, index, entry) {
                         return;
                     }
@@ -88,11 +98,6 @@ impl<P: Plant> Core<P> {
 
     /// Appends an entry of a leader, unless it contradicts what it would stand behind: no correct leader sends that.
     fn take_entry(&mut self, from: NodeId, index: Index, entry: Entry) -> bool {
-        // Entries that the own snapshot covers were skipped, so what stands before this one may be the snapshot's end.
-        if entry.term < self.log.last().term {
-            self.alarm(Alarm::CommittedConflict, from);
-            return false;
-        }
         if let Payload::Configuration(next) = &entry.payload
             && self.configuration().1.is_joint()
             && next.is_joint()
@@ -119,7 +124,7 @@ impl<P: Plant> Core<P> {
     pub(super) fn flush_ack(&mut self) {
         let Role::Follower(follower) = &mut self.role else { return };
         let (Some(leader), Some(stretch)) = (follower.leader, follower.owes_ack.take()) else { return };
-        let mut matched = follower.verified;
+        let mut matched = follower.verified.min(self.log.last().index);
         if P::plants(Bug::HolePassedByAck) {
             matched = self.broken.as_ref().map_or(matched, |broken| matched.max(broken.claimed_end().index));
         }
@@ -131,7 +136,7 @@ impl<P: Plant> Core<P> {
     /// and knows this boot, a damaged log may be whole by it.
     pub(super) fn follow_commit(&mut self, commit: Index, complete: bool) {
         let Role::Follower(follower) = &self.role else { return };
-        let verified = follower.verified;
+        let verified = follower.verified.min(self.log.last().index);
         let known = if P::plants(Bug::CommitBeyondVerified) { self.log.last().index } else { verified };
         self.advance_commit(commit.min(known));
         if complete {

@@ -11,9 +11,9 @@ use crate::{
     NodeId, Payload, Plant, Term,
 };
 
-/// A term that is this far above the own is malformed: at one election every 300 ms it takes forty years to get there, and
-/// one flipped bit must not use the numbers up.
-pub(crate) const TERM_JUMP_MAX: u64 = 1 << 32;
+/// A term that is this far above the own is malformed, and so is a boot this far above the last heard: at one election every
+/// 300 ms it takes forty years to get there, and one flipped bit must not use the numbers up.
+pub(crate) const JUMP_MAX: u64 = 1 << 32;
 
 /// Boots of nodes that are remembered: of members, and of as many strangers.
 const BOOTS_MAX: usize = 2 * MEMBERS_MAX;
@@ -51,8 +51,12 @@ impl<P: Plant> Core<P> {
             return Err(DropCause::WrongAddressee);
         }
         let jump = term.0.saturating_sub(self.hard.term.0);
-        let in_range = from.0 >= 1 && from_boot.0 >= 1 && from_boot.0 < COUNT_MAX && term.0 < COUNT_MAX;
-        if !in_range || jump > TERM_JUMP_MAX || !is_well_formed(*term, message) {
+        // A process that is started once a second gets there in a hundred and thirty years; one flipped bit at once.
+        let boot_jump =
+            self.boots.get(from).is_some_and(|known| from_boot.0.saturating_sub(known.0) > JUMP_MAX);
+        let in_range =
+            !boot_jump && from.0 >= 1 && from_boot.0 >= 1 && from_boot.0 < COUNT_MAX && term.0 < COUNT_MAX;
+        if !in_range || jump > JUMP_MAX || !is_well_formed(*term, message) {
             return Err(DropCause::Malformed);
         }
         self.learn_boot(*from, *from_boot)?;
@@ -258,7 +262,7 @@ fn is_well_formed(term: Term, message: &Message) -> bool {
     // What stands before the first entry has neither term nor index; everything else has both.
     let id = |id: EntryId| index(id.index) && id.term <= term && (id.index.0 == 0) == (id.term.0 == 0);
     match message {
-        // A candidate's log never has a later term than its own; but a damaged one may claim an end.
+        // A candidate's log never has a later term than its own.
         Message::PreVote { last } | Message::Vote { last, .. } | Message::TimeoutNow { last } => id(*last),
         Message::PreVoteReply { asked, .. } => asked.0 < COUNT_MAX,
         Message::VoteReply { .. } | Message::Notice => true,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Core;
 use super::reads::{Reader, Rounds};
-use crate::config::{LEAVING_ELECTIONS, PROBE_HEARTBEATS};
+use crate::config::{ENTRY_DATA_BYTES_MAX, LEAVING_ELECTIONS, PROBE_HEARTBEATS};
 use crate::membership::MembershipState;
 use crate::progress::{Progress, ProgressEvent, ProgressState, Sending, SendingWait};
 use crate::role::{Role, RoleEvent};
@@ -129,6 +129,9 @@ impl<P: Plant> Core<P> {
     }
 
     pub(super) fn propose(&mut self, batch: Vec<bytes::Bytes>) -> Result<EntryId, Refusal> {
+        if batch.iter().any(|data| data.len() > ENTRY_DATA_BYTES_MAX) {
+            return Err(Refusal::EntryTooLong);
+        }
         let limit = self.config.uncommitted_bytes_max;
         let leader = self.leading().ok_or(Refusal::NotLeader)?;
         if leader.handing.is_some() {
@@ -219,10 +222,12 @@ impl<P: Plant> Core<P> {
     fn peer_silent(&mut self, id: NodeId) {
         let Some(progress) = self.progress_mut(id) else { return };
         progress.silent_ticks = 0;
-        match &mut progress.sending {
+        match (progress.state(), &mut progress.sending) {
             // The piece, or its acknowledgement, is lost; the peer knows how far it has come.
-            Some(sending) => sending.wait = SendingWait::Nothing,
-            None => self.peer_lost(id),
+            (_, Some(sending)) => sending.wait = SendingWait::Nothing,
+            // The same question again: an answer to either counts, so that a link slower than this is no obstacle.
+            (ProgressState::Probe, None) => progress.probing = false,
+            (ProgressState::Replicate | ProgressState::Snapshot, None) => self.peer_lost(id),
         }
     }
 
@@ -240,6 +245,7 @@ impl<P: Plant> Core<P> {
             progress.next = progress.matched.next();
             progress.matched = Index(0);
             progress.round = Round(0);
+            progress.counting = false;
             let next = progress.next;
             self.peer_lost(from);
             if let Some(progress) = self.progress_mut(from) {
@@ -271,7 +277,8 @@ impl<P: Plant> Core<P> {
         let first_held = self.log.prev().index;
         let Some(progress) = self.progress_mut(id) else { return };
         let gone = progress.state() != ProgressState::Snapshot && progress.next <= first_held;
-        if gone && progress.pause_ticks == 0 {
+        // A snapshot is offered to who is there to take it.
+        if gone && progress.pause_ticks == 0 && progress.heard_lately() {
             self.offer_snapshot(id);
         }
         self.flush_snapshot(id);
@@ -344,7 +351,8 @@ impl<P: Plant> Core<P> {
         if current {
             progress.probing = false;
         }
-        let installed = progress.sending.is_some_and(|sending| progress.matched >= sending.last.index);
+        let installed =
+            progress.sending.as_ref().is_some_and(|sending| progress.matched >= sending.meta.last.index);
         if installed {
             progress.forget_inflight();
             progress.sending = None;
@@ -456,13 +464,12 @@ impl<P: Plant> Core<P> {
 
     /// The next entry of this peer is gone: it is sent the newest snapshot.
     fn offer_snapshot(&mut self, id: NodeId) {
-        let Some(meta) = &self.snapshot else { return };
-        let (last, bytes) = (meta.last, meta.bytes);
+        let Some(meta) = self.snapshot.clone() else { return };
         let stretch = self.next_stretch();
         let Some(progress) = self.progress_mut(id) else { return };
         progress.forget_inflight();
         progress.stretch = stretch;
-        progress.sending = Some(Sending { last, offset: 0, bytes, wait: SendingWait::Nothing });
+        progress.sending = Some(Sending { meta, offset: 0, wait: SendingWait::Nothing });
         self.progress_fact(id, ProgressEvent::Gone);
     }
 

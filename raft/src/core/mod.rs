@@ -47,9 +47,9 @@ use crate::progress::Progress;
 use crate::role::{Follower, Role, RoleEdge, RoleEvent, RoleMachine, RoleState};
 use crate::transfer::{Transfer, TransferEvent, TransferMachine};
 use crate::{
-    Alarm, BadConfig, Boot, COUNT_MAX, Config, Configuration, DropCause, Entry, EntryId, Envelope, Event,
-    HardState, Index, Input, Message, NoPlant, NodeId, Output, Payload, Plant, Recovered, Refusal, Round,
-    SnapshotMeta, Stretch, Term,
+    Alarm, BadConfig, Boot, COUNT_MAX, Config, Configuration, Damage, DropCause, Entry, EntryId, Envelope,
+    Event, HardState, Index, Input, LogOp, Message, NoPlant, NodeId, Output, Payload, Plant, Recovered,
+    Refusal, Round, SnapshotMeta, Stretch, Term,
 };
 
 /// Edges of a machine that are remembered for a post-mortem.
@@ -172,6 +172,13 @@ impl<P: Plant> Core<P> {
             log.append(entry);
         }
         let base = snapshot.as_ref().map(|meta| meta.configuration.clone()).unwrap_or_default();
+        let mut damage = damage;
+        let ends_before = log.last().index < covered.index;
+        let readable_behind = |damage: &Damage| damage.behind.iter().any(|(index, _)| *index > covered.index);
+        if let Some(damage) = damage.as_mut().filter(|damage| ends_before && readable_behind(damage)) {
+            // What the snapshot covers is not missed: the log goes on behind it with what is readable there.
+            log = go_on_behind(covered, damage);
+        }
         // Whatever stands in the log was written with a hard state of its term or a later one: an older one is not the last
         // that was written. A snapshot of a later term proves nothing, for others made it; but its term is known now.
         let claimed = damage.as_ref().map_or(Term(0), |damage| {
@@ -226,6 +233,8 @@ impl<P: Plant> Core<P> {
         if core.log.term_at(covered.index) != Some(covered.term) {
             // A crash between the installation of a snapshot and the reset of the log.
             core.reset_log(covered);
+        } else if core.log.prev().index > prev.index {
+            core.durability.op(LogOp::Trim { through: core.log.prev().index });
         }
         core.read_configurations();
         core.reset_election_clock();
@@ -403,6 +412,27 @@ impl<P: Plant> Core<P> {
         self.random = self.random.wrapping_add(1);
         spread(self.random)
     }
+}
+
+/// The log behind a snapshot, as far as it is readable there; what is damaged before the snapshot's end is not any more.
+fn go_on_behind(covered: EntryId, damage: &mut Damage) -> Log {
+    let mut log = Log::new(covered);
+    damage.holes.retain(|hole| hole.last > covered.index);
+    if let Some(hole) = damage.holes.first_mut() {
+        hole.first = hole.first.max(covered.index.next());
+    }
+    let mut behind: BTreeMap<Index, Entry> = std::mem::take(&mut damage.behind).into_iter().collect();
+    behind.retain(|index, _| *index > covered.index);
+    let hole = damage.holes.first().map(|hole| hole.first);
+    while let Some(entry) = behind.remove(&log.last().index.next()) {
+        if hole == Some(log.last().index.next()) || entry.term < log.last().term {
+            behind.insert(log.last().index.next(), entry);
+            break;
+        }
+        log.append(entry);
+    }
+    damage.behind = behind.into_iter().collect();
+    log
 }
 
 /// One step of splitmix64: neighbouring numbers in, unrelated numbers out.

@@ -78,6 +78,8 @@ impl<P: Plant> Core<P> {
         let (commit, next) = (self.commit, self.round.next());
         let Some(leader) = self.leader_mut() else { return };
         if !may || leader.reads.queued.is_empty() {
+            // A change of members may have made a quorum of those that have answered.
+            self.confirm_rounds();
             return;
         }
         let readers = std::mem::take(&mut leader.reads.queued);

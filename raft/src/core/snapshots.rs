@@ -80,18 +80,12 @@ impl<P: Plant> Core<P> {
     /// What this peer's snapshot needs next.
     pub(super) fn flush_snapshot(&mut self, id: NodeId) {
         let bytes_max = self.config.chunk_bytes_max;
-        let newest = self.snapshot.clone();
-        let Some(sending) = self.progress(id).and_then(|progress| progress.sending) else { return };
+        let Some(sending) = self.progress(id).and_then(|progress| progress.sending.as_ref()) else { return };
         if sending.wait != SendingWait::Nothing {
             return;
         }
-        let Some(meta) = newest.filter(|meta| meta.last == sending.last) else {
-            // A newer one took its place.
-            self.abandon_snapshot(id, 0);
-            return;
-        };
-        let (last, offset) = (sending.last, sending.offset);
-        let whole = offset >= sending.bytes;
+        let (meta, last, offset) = (sending.meta.clone(), sending.meta.last, sending.offset);
+        let whole = offset >= meta.bytes;
         if whole {
             // Nothing is left to read: asks whether it is installed.
             self.send(id, Message::SnapshotChunk { meta, offset, data: Bytes::new() });
@@ -104,40 +98,46 @@ impl<P: Plant> Core<P> {
     }
 
     pub(super) fn snapshot_read(&mut self, to: NodeId, last: EntryId, offset: u64, data: Option<Bytes>) {
-        let meta = self.snapshot.clone().filter(|meta| meta.last == last);
+        let newest = self.snapshot.as_ref().map(|meta| meta.last);
         let Some(sending) = self.sending_mut(to) else { return };
-        if sending.last != last || sending.offset != offset || sending.wait != SendingWait::Read {
+        if sending.meta.last != last || sending.offset != offset || sending.wait != SendingWait::Read {
             return;
         }
-        let fits = |data: &Bytes| !data.is_empty() && offset + data.len() as u64 <= sending.bytes;
-        match (meta, data.filter(fits)) {
-            (Some(meta), Some(data)) => {
+        let bytes = sending.meta.bytes;
+        let fits = |data: &Bytes| !data.is_empty() && offset + data.len() as u64 <= bytes;
+        match data.filter(fits) {
+            Some(data) => {
                 sending.wait = SendingWait::Ack;
+                let meta = sending.meta.clone();
                 self.send(to, Message::SnapshotChunk { meta, offset, data });
             }
-            (None, _) => self.abandon_snapshot(to, 0),
+            // The owner removed it, for there is a newer one.
+            None if newest != Some(last) => self.abandon_snapshot(to, 0),
             // A disk that cannot be read will not be readable in the next turn.
-            (Some(_), None) => self.abandon_snapshot(to, self.config.election_ticks),
+            None => self.abandon_snapshot(to, self.config.election_ticks),
         }
     }
 
     pub(super) fn receive_snapshot_ack(&mut self, from: NodeId, last: EntryId, offset: u64) {
-        let Some(sending) = self.sending_mut(from).filter(|sending| sending.last == last) else {
+        let Some(sending) = self.sending_mut(from).filter(|sending| sending.meta.last == last) else {
             self.drop_message(DropCause::NotAsked);
             return;
         };
-        if offset > sending.bytes {
+        if offset > sending.meta.bytes {
             self.drop_message(DropCause::Malformed);
             return;
         }
+        if offset == sending.offset && sending.wait != SendingWait::Nothing {
+            return; // Said before: the next piece is on its way, and one chain of pieces is enough.
+        }
         // All there: what comes next is the acknowledgement of the log. Anything else: go on from where the peer is.
-        let installing = offset == sending.bytes;
+        let installing = offset == sending.meta.bytes;
         sending.offset = offset;
         sending.wait = if installing { SendingWait::Ack } else { SendingWait::Nothing };
     }
 
     pub(super) fn receive_snapshot_reject(&mut self, from: NodeId, last: EntryId) {
-        if self.sending_mut(from).is_some_and(|sending| sending.last == last) {
+        if self.sending_mut(from).is_some_and(|sending| sending.meta.last == last) {
             // Nor does a full disk have room at once.
             self.abandon_snapshot(from, self.config.election_ticks);
         } else {
@@ -162,7 +162,8 @@ impl<P: Plant> Core<P> {
             Transfer::Receiving(receiving) if receiving.meta == meta && receiving.from == from => {
                 Some(receiving.offset)
             }
-            Transfer::Installing(installing) if installing.last == last => Some(installing.bytes),
+            // The same state, whoever sends it and however many bytes it has there.
+            Transfer::Installing(installing) if installing.last == last => Some(bytes),
             Transfer::Installing(_) => {
                 self.drop_message(DropCause::NotAsked);
                 return;
@@ -191,7 +192,8 @@ impl<P: Plant> Core<P> {
             (true, _) => self.transfer_fact(TransferEvent::Replaced, Transfer::Receiving(receiving)),
             (false, _) => self.transfer = Transfer::Receiving(receiving),
         }
-        self.turn.snapshots.push(SnapshotWork::Store { meta: meta.clone(), offset, data: data.clone() });
+        let ack = self.envelope(from.0, Message::SnapshotAck { last, offset: got });
+        self.turn.snapshots.push(SnapshotWork::Store { meta: meta.clone(), offset, data: data.clone(), ack });
         if got == meta.bytes {
             self.turn.snapshots.push(SnapshotWork::Install { meta: meta.clone() });
             self.transfer_fact(TransferEvent::Completed, Transfer::Installing(meta));
@@ -200,7 +202,6 @@ impl<P: Plant> Core<P> {
             let same = self.transfer.clone();
             self.transfer_fact(TransferEvent::Extended, same);
         }
-        self.send(from.0, Message::SnapshotAck { last, offset: got });
     }
 
     fn owe_snapshot_ack(&mut self) {

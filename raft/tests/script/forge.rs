@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use holdfast_raft::{
-    Boot, ClusterEpoch, ClusterId, Configuration, Core, Entry, EntryId, Envelope, Index, Message, NodeId,
-    Payload, Plant, Round, SnapshotMeta, Stretch, Term,
+    Boot, ClusterEpoch, ClusterId, Configuration, Entry, EntryId, Envelope, Index, Message, NodeId, Payload,
+    Plant, Round, SnapshotMeta, Stretch, Term,
 };
 
 use crate::script::command::{Done, data, entry_id, member, node_id, number};
@@ -109,7 +109,7 @@ impl<P: Plant> World<P> {
         let fields = Fields(rest.iter().filter_map(|word| word.split_once('=')).collect());
         let pretended = self.nodes.get(&from);
         let boot = pretended.map_or(Boot(1), |node| node.config.boot);
-        let term = pretended.and_then(|node| node.core.as_ref()).map_or(Term(0), Core::term);
+        let term = pretended.and_then(|node| node.core.as_ref()).map_or(Term(0), holdfast_raft::Core::term);
         let has = |key: &str| fields.0.contains_key(key);
         let envelope = Envelope {
             cluster: ClusterId([if has("cluster") { fields.number("cluster")? as u8 } else { 7 }; 16]),

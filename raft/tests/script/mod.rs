@@ -19,7 +19,10 @@ mod command;
 mod disk;
 mod expect;
 mod forge;
+mod network;
+mod nodes;
 mod oracle;
+mod owner;
 mod show;
 mod world;
 

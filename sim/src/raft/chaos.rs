@@ -3,6 +3,7 @@
 use holdfast_raft::{Boot, Event, Input, MembershipEdge, NodeId, ProgressEdge, RoleEdge};
 
 use super::clients::Wish;
+use super::forged::spoil;
 use super::ghost::{Verdict, place};
 use super::network::{SHAPES, Shape, cuts};
 use super::probes::Probe;
@@ -158,9 +159,13 @@ impl World {
             }
             Fault::Replay => {
                 let packet = self.network.replay(&mut self.rng);
-                if let Some(packet) = packet {
-                    self.after(0, Happening::Arrive(packet));
+                let Some(mut packet) = packet else { return Ok(()) };
+                let at = place(packet.envelope.to);
+                if self.rng.chance(200) && self.nodes[at].is_up() && self.nodes[at].paused_until <= self.now {
+                    spoil(&mut packet.envelope, &mut self.rng);
+                    return self.forge(at, packet.envelope);
                 }
+                self.after(0, Happening::Arrive(packet));
                 Ok(())
             }
             Fault::FlapOuter => Ok(()),

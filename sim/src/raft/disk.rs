@@ -12,13 +12,10 @@
 
 use std::collections::VecDeque;
 
-use holdfast_raft::{
-    Damage, Entry, EntryId, HardState, Hole, Index, LogOp, Persist, PersistId, Recovered, Term,
-};
+use holdfast_raft::{Entry, EntryId, HardState, Index, LogOp, Persist, PersistId, Term};
 
 use super::machine::Snapshot;
 use super::queue::Micros;
-use super::rng::Rng;
 
 /// What stands at one index of the durable log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +24,22 @@ pub enum Slot {
     Whole(Entry),
     /// An entry that may have been superseded in the damaged part.
     Doubtful(Entry),
+    /// One that a leader has confirmed: to be trusted by this process, and doubtful again for the next one, until the log
+    /// is healed.
+    Confirmed(Entry),
     /// Nothing readable.
     Hole,
+}
+
+impl Slot {
+    /// The entry, if it can be trusted.
+    #[must_use]
+    pub fn trusted(&self) -> Option<&Entry> {
+        match self {
+            Self::Whole(entry) | Self::Confirmed(entry) => Some(entry),
+            Self::Doubtful(_) | Self::Hole => None,
+        }
+    }
 }
 
 /// What a damaged log says about its end.
@@ -68,6 +79,9 @@ pub struct Disk {
     pub snapshot: Option<Snapshot>,
     /// What waits, oldest first.
     pub pending: VecDeque<Pending>,
+    /// What stood in the log when the last processes ended, newest last: the index before the first, and the terms of the
+    /// whole entries. A leader that has not heard of a later process may count that.
+    pub(super) had: VecDeque<(Index, Vec<Term>)>,
 }
 
 impl Disk {
@@ -82,6 +96,7 @@ impl Disk {
             mark: None,
             snapshot: None,
             pending: VecDeque::new(),
+            had: VecDeque::new(),
         }
     }
 
@@ -94,25 +109,44 @@ impl Disk {
     }
 
     /// How many slots are whole before the first that is not.
-    fn whole_slots(&self) -> usize {
+    pub(super) fn whole_slots(&self) -> usize {
         match self.mark {
             None => self.slots.len(),
             Some(_) => {
-                let broken = self.slots.iter().position(|slot| !matches!(slot, Slot::Whole(_)));
+                let broken = self.slots.iter().position(|slot| slot.trusted().is_none());
                 broken.unwrap_or(self.slots.len())
             }
         }
     }
 
+    /// What stands before the entries that can be trusted: mostly what stands before the first slot; but what a snapshot
+    /// covers is not missed, so that holes before its end are none.
+    #[must_use]
+    pub fn start(&self) -> EntryId {
+        let snapshot = self.snapshot.as_ref().filter(|_| self.mark.is_some());
+        let end = self.base.index.0 + self.whole_slots() as u64;
+        snapshot.map(|snapshot| snapshot.meta.last).filter(|last| last.index.0 > end).unwrap_or(self.base)
+    }
+
+    /// The entries behind that, up to the first hole or the first fall of the term.
+    pub fn trusted(&self) -> impl Iterator<Item = (Index, &Entry)> {
+        let start = self.start();
+        let mut term = start.term;
+        let slots =
+            self.slots.iter().zip(self.base.index.0 + 1..).skip((start.index.0 - self.base.index.0) as usize);
+        let trusted = slots.map_while(|(slot, index)| slot.trusted().map(|entry| (Index(index), entry)));
+        trusted.take_while(move |(_, entry)| entry.term >= std::mem::replace(&mut term, entry.term))
+    }
+
     /// The last entry before the first hole.
     #[must_use]
     pub fn whole_end(&self) -> EntryId {
-        let count = self.whole_slots();
-        let index = Index(self.base.index.0 + count as u64);
-        match count.checked_sub(1).and_then(|at| self.slots.get(at)) {
-            Some(Slot::Whole(entry) | Slot::Doubtful(entry)) => EntryId { term: entry.term, index },
-            Some(Slot::Hole) | None => self.base,
+        if self.mark.is_none() {
+            let last = self.slots.last().and_then(Slot::trusted);
+            let index = Index(self.base.index.0 + self.slots.len() as u64);
+            return last.map_or(self.base, |entry| EntryId { term: entry.term, index });
         }
+        self.trusted().last().map_or(self.start(), |(index, entry)| EntryId { term: entry.term, index })
     }
 
     /// The last index that a durable snapshot covers.
@@ -124,16 +158,19 @@ impl Disk {
     /// The term of the entry at this index, if it stands before the first hole.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {
+        if self.mark.is_some() {
+            let start = self.start();
+            let mut trusted = self.trusted();
+            return if index == start.index {
+                Some(start.term)
+            } else {
+                trusted.find(|(at, _)| *at == index).map(|(_, entry)| entry.term)
+            };
+        }
         if index == self.base.index {
             return Some(self.base.term);
         }
-        if self.mark.is_some() && self.position(index)? >= self.whole_slots() {
-            return None;
-        }
-        match self.slot(index)? {
-            Slot::Whole(entry) => Some(entry.term),
-            Slot::Doubtful(_) | Slot::Hole => None,
-        }
+        self.slot(index)?.trusted().map(|entry| entry.term)
     }
 
     /// Whether the durable log holds this entry and all before it, or a durable snapshot does.
@@ -147,7 +184,22 @@ impl Disk {
     pub fn voting_end(&self) -> EntryId {
         let end = self.snapshot.as_ref().map_or(EntryId::ZERO, |snapshot| snapshot.meta.last);
         let end = end.max(self.whole_end());
-        self.mark.map_or(end, |mark| end.max(mark.claimed_end))
+        self.mark.map_or(end, |mark| end.max(self.claimed_end(mark)))
+    }
+
+    /// What a damaged log says of its end: no less than what can be read of it now.
+    pub(super) fn claimed_end(&self, mark: Mark) -> EntryId {
+        let readable =
+            self.slots.iter().zip(self.base.index.0 + 1..).filter_map(|(slot, index)| match slot {
+                Slot::Whole(entry) | Slot::Doubtful(entry) | Slot::Confirmed(entry) => {
+                    Some((entry.term, Index(index)))
+                }
+                Slot::Hole => None,
+            });
+        readable.fold(mark.claimed_end, |end, (term, index)| EntryId {
+            term: end.term.max(term),
+            index: end.index.max(index),
+        })
     }
 
     /// Whether this node may vote when it starts from here.
@@ -174,7 +226,7 @@ impl Disk {
                 let at = self.position(*index).ok_or("a fill reaches before the log")?;
                 match self.slots.get_mut(at) {
                     Some(slot @ (Slot::Hole | Slot::Doubtful(_))) => *slot = Slot::Whole(entry.clone()),
-                    Some(Slot::Whole(_)) => return Err("a fill of what is no hole"),
+                    Some(Slot::Whole(_) | Slot::Confirmed(_)) => return Err("a fill of what is no hole"),
                     None => return Err("a fill beyond the log"),
                 }
             }
@@ -182,9 +234,13 @@ impl Disk {
                 let at = self.position(*index).ok_or("a confirmation reaches before the log")?;
                 match self.slots.get_mut(at) {
                     Some(slot) => match slot {
-                        Slot::Doubtful(entry) if entry.term == *term => *slot = Slot::Whole(entry.clone()),
+                        Slot::Doubtful(entry) if entry.term == *term => {
+                            *slot = Slot::Confirmed(entry.clone());
+                        }
                         Slot::Doubtful(_) => return Err("a confirmation of another term"),
-                        Slot::Whole(_) => return Err("a confirmation of what is not doubtful"),
+                        Slot::Whole(_) | Slot::Confirmed(_) => {
+                            return Err("a confirmation of what is not doubtful");
+                        }
                         Slot::Hole => return Err("a confirmation of a hole"),
                     },
                     None => return Err("a confirmation beyond the log"),
@@ -194,8 +250,13 @@ impl Disk {
                 if self.whole_end().index < *whole {
                     return Err("a log with a hole is called whole");
                 }
-                let keep = self.whole_slots();
+                let keep = self.position(self.whole_end().index).map_or(0, |at| at + 1);
                 self.slots.truncate(keep);
+                for slot in &mut self.slots {
+                    if let Slot::Confirmed(entry) = slot {
+                        *slot = Slot::Whole(entry.clone());
+                    }
+                }
                 self.mark = None;
             }
             LogOp::Reset { last } => {
@@ -210,9 +271,12 @@ impl Disk {
                 if self.covered() < *through {
                     return Err("a trim of what no durable snapshot covers");
                 }
-                let term = self.term_at(*through).ok_or("a trim beyond the log, or over a hole")?;
+                let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.meta.last);
+                let covers = snapshot.filter(|last| last.index == *through).map(|last| last.term);
+                let term =
+                    self.term_at(*through).or(covers).ok_or("a trim beyond the log, or over a hole")?;
                 let count = self.position(*through).map_or(0, |at| at + 1);
-                self.slots.drain(..count);
+                self.slots.drain(..count.min(self.slots.len()));
                 self.base = EntryId { term, index: *through };
             }
         }
@@ -227,88 +291,6 @@ impl Disk {
         self.pending.pop_front().map(|pending| pending.persist)
     }
 
-    /// What a crash leaves of what waits: a random prefix of it, as persists that may be cut. Says also whether an append
-    /// was cut between two of its entries.
-    pub fn crash(&mut self, rng: &mut Rng) -> (Vec<Persist>, bool) {
-        let pending: Vec<Persist> = self.pending.drain(..).map(|pending| pending.persist).collect();
-        let total: u64 = pending.iter().map(units).sum();
-        // Nothing and all of it are the cases that matter most.
-        let mut kept = match rng.below(4) {
-            0 => 0,
-            1 => total,
-            _ => rng.between(0, total),
-        };
-        let mut survivors = Vec::new();
-        let mut torn = false;
-        for persist in pending {
-            if kept == 0 {
-                break;
-            }
-            let mut part = Persist { id: persist.id, hard_state: None, log: Vec::new() };
-            if persist.hard_state.is_some() {
-                part.hard_state = persist.hard_state;
-                kept -= 1;
-            }
-            for op in persist.log {
-                if kept == 0 {
-                    break;
-                }
-                match op {
-                    LogOp::Append { first, mut entries } => {
-                        torn |= kept < entries.len() as u64;
-                        entries.truncate(kept as usize);
-                        kept -= entries.len() as u64;
-                        part.log.push(LogOp::Append { first, entries });
-                    }
-                    LogOp::Fill { .. }
-                    | LogOp::Confirm { .. }
-                    | LogOp::Heal { .. }
-                    | LogOp::Reset { .. }
-                    | LogOp::Trim { .. } => {
-                        kept -= 1;
-                        part.log.push(op);
-                    }
-                }
-            }
-            survivors.push(part);
-        }
-        (survivors, torn)
-    }
-
-    /// What the node finds when it starts.
-    #[must_use]
-    pub fn recover(&self) -> Recovered {
-        let whole = self.whole_slots();
-        let readable = |slot: &Slot| match slot {
-            Slot::Whole(entry) | Slot::Doubtful(entry) => Some(entry.clone()),
-            Slot::Hole => None,
-        };
-        let index = |at: usize| Index(self.base.index.0 + 1 + at as u64);
-        let damage = self.mark.map(|mark| {
-            let mut holes: Vec<Hole> = Vec::new();
-            let mut behind = Vec::new();
-            for (at, slot) in self.slots.iter().enumerate().skip(whole) {
-                behind.extend(readable(slot).map(|entry| (index(at), entry)));
-                if matches!(slot, Slot::Whole(_)) {
-                    continue;
-                }
-                match holes.last_mut() {
-                    Some(hole) if hole.last.next() == index(at) => hole.last = index(at),
-                    Some(_) | None => holes.push(Hole { first: index(at), last: index(at) }),
-                }
-            }
-            Damage { holes, behind, claimed_end: mark.claimed_end, trustworthy: mark.trustworthy }
-        });
-        Recovered {
-            hard_state: self.hard_state,
-            hard_state_lost: self.hard_state_lost,
-            snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.meta.clone()),
-            prev: self.base,
-            entries: self.slots[..whole].iter().filter_map(readable).collect(),
-            damage,
-        }
-    }
-
     /// The persist that waits longest, with the tick at which it was handed over.
     #[must_use]
     pub fn oldest(&self) -> Option<(PersistId, u64)> {
@@ -316,23 +298,10 @@ impl Disk {
     }
 }
 
-/// In how many steps a persist is written.
-fn units(persist: &Persist) -> u64 {
-    let op = |op: &LogOp| match op {
-        LogOp::Append { entries, .. } => entries.len() as u64,
-        LogOp::Fill { .. }
-        | LogOp::Confirm { .. }
-        | LogOp::Heal { .. }
-        | LogOp::Reset { .. }
-        | LogOp::Trim { .. } => 1,
-    };
-    u64::from(persist.hard_state.is_some()) + persist.log.iter().map(op).sum::<u64>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holdfast_raft::Payload;
+    use holdfast_raft::{Hole, Payload};
 
     fn entry(term: u64) -> Entry {
         Entry { term: Term(term), payload: Payload::Empty }
@@ -368,23 +337,5 @@ mod tests {
         disk.write(&LogOp::Fill { index: Index(2), entry: entry(1) }).unwrap();
         disk.write(&LogOp::Heal { whole: Index(3) }).unwrap();
         assert_eq!((disk.whole_end(), disk.mark), (EntryId::new(2, 3), None));
-    }
-
-    #[test]
-    fn a_crash_keeps_a_prefix() {
-        let hard_state = Some(HardState { term: Term(3), vote: None });
-        let persist = Persist { id: PersistId(1), hard_state, log: vec![append(1, &[3, 3, 3])] };
-        let mut lengths = std::collections::BTreeSet::new();
-        for seed in 0..100 {
-            let mut disk = Disk::new(HardState::default(), Vec::new());
-            disk.pending.push_back(Pending { due: 5, issued_at_tick: 0, persist: persist.clone() });
-            let (kept, torn) = disk.crash(&mut Rng::new(seed));
-            assert!(disk.pending.is_empty());
-            let count = kept.iter().map(units).sum::<u64>();
-            assert_eq!(torn, count == 2 || count == 3, "{kept:?}");
-            assert!(count == 0 || kept[0].hard_state == hard_state, "the first to be written");
-            lengths.insert(count);
-        }
-        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
     }
 }

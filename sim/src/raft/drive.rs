@@ -21,6 +21,9 @@ const VIOLATIONS_MAX: usize = 5;
 /// A run of so many seeds has to reach every probe and every edge.
 pub const SEEDS_TO_REACH_ALL: u64 = 5_000;
 
+/// At most one core in so many may be one that could not go on: such a run shows nothing of liveness.
+const CORES_PER_IMPOSSIBLE: u64 = 20;
+
 /// Lines of a trace that are shown of a failing seed; `--trace` shows all.
 const LINES_SHOWN: usize = 60;
 
@@ -103,7 +106,8 @@ impl Report {
     #[must_use]
     pub fn is_good(&self) -> bool {
         let reached = self.tally.seeds < SEEDS_TO_REACH_ALL || self.tally.missing().is_empty();
-        self.failed.is_empty() && self.nondeterministic.is_empty() && reached
+        let void = self.tally.impossible * CORES_PER_IMPOSSIBLE > self.tally.cores.max(CORES_PER_IMPOSSIBLE);
+        self.failed.is_empty() && self.nondeterministic.is_empty() && reached && !void
     }
 
     /// The last line.

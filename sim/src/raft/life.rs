@@ -38,6 +38,7 @@ impl World {
             self.write(at, &persist)?;
         }
         self.nodes[at].forget();
+        self.nodes[at].disk.process_ended();
         self.ghost.shadows[at].forget();
         self.ghost.read_disk(&self.nodes[at]);
         self.ghost.judge_all_electable(&self.nodes)?;
@@ -175,7 +176,9 @@ impl World {
         for slot in &mut disk.slots[first + length..] {
             if rng.chance(300) {
                 *slot = match std::mem::replace(slot, Slot::Hole) {
-                    Slot::Whole(entry) | Slot::Doubtful(entry) => Slot::Doubtful(entry),
+                    Slot::Whole(entry) | Slot::Doubtful(entry) | Slot::Confirmed(entry) => {
+                        Slot::Doubtful(entry)
+                    }
                     Slot::Hole => Slot::Hole,
                 };
             }

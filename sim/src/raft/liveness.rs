@@ -96,8 +96,8 @@ impl World {
         });
         self.soften();
         self.draw_outer(&core);
-        for (at, healed) in core.into_iter().enumerate().take(self.nodes.len()) {
-            if healed {
+        for (at, inside) in core.iter().enumerate().take(self.nodes.len()) {
+            if *inside {
                 self.heal(at);
             } else if self.rng.chance(400) {
                 self.crash(at)?;
@@ -269,6 +269,13 @@ impl World {
             let applied = node.machine.applied.index;
             // One that is far behind gets one entry in a round trip, if the limits are so small: then it is on its way.
             let on_its_way = applied.0 >= healing.applied[place(node.id)].0 + CATCHING_UP;
+            holds!(
+                !member || node.disk.mark.is_none() || applied < commit,
+                "Q2 Repair",
+                "node {} has applied {applied}, and its log is still damaged\n{}",
+                node.id,
+                all()
+            );
             if member && applied < commit && !on_its_way {
                 let what = format!("node {} has applied {applied}, and not {commit}\n{}", node.id, all());
                 return Err(Violation { property: "D1 Durability", what });

@@ -7,9 +7,10 @@
 //!              ▼
 //!   world ◄── queue: ticks, messages, disks, clients, faults, by simulated time
 //!     │
-//!     ├─ turn      steps of a core, and what it wants done: disk, network, state machine, snapshots
+//!     ├─ turn      steps of a core, and what it wants done: disk, network, state machine     (snapshots)
 //!     ├─ life      starts, crashes, damage            ├─ chaos     faults, by the clock and upon conditions
-//!     ├─ clients   commands, reads, members           └─ liveness  only a core is healed: does it go on?
+//!     ├─ clients   commands, reads, members           ├─ forged    messages that nobody may believe
+//!     ├─ watch     deep states that events show       └─ liveness  only a core is healed: does it go on?
 //!     │
 //!     └─► ghost: what is true of the whole cluster and its history, compared after every event
 //!              │
@@ -24,6 +25,7 @@ mod chaos;
 mod clients;
 pub mod disk;
 pub mod drive;
+mod forged;
 pub mod ghost;
 mod heard;
 mod life;
@@ -35,6 +37,8 @@ mod node;
 pub mod probes;
 pub mod queue;
 pub mod rng;
+mod snapshots;
+mod survival;
 pub mod swarm;
 pub mod tally;
 mod trace;

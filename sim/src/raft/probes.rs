@@ -100,6 +100,8 @@ numbered! {
         CoreWentOn = 46,
         /// No core could have gone on, and the predicate said so.
         CoreImpossible = 47,
+        /// A message for another cluster or node, or with impossible numbers, was dropped.
+        ForgeryDropped = 48,
     }
 }
 

@@ -1,18 +1,13 @@
 //! What the owner of a core does: tells it things, ends its turn, and does what it wants done, in the order that its laws
 //! demand.
 
-use holdfast_raft::{
-    EntryId, Envelope, Input, Message, NodeId, Output, Persist, PersistId, Refusal, SnapshotMeta,
-    SnapshotWork,
-};
+use holdfast_raft::{EntryId, Envelope, Input, Message, Output, Persist, PersistId, Refusal};
 
 use super::disk::Pending;
 use super::ghost::{Ghost, Step, Verdict, Violation, fingerprint, place};
 use super::heard::Heard;
-use super::machine::{Machine, Snapshot};
 use super::network::Packet;
-use super::node::{Incoming, Waiting};
-use super::probes::Probe;
+use super::node::Waiting;
 use super::rng::mix;
 use super::trace::{event, say};
 use super::world::{Happening, World};
@@ -33,9 +28,6 @@ fn recorded(message: &Message) -> u64 {
         Message::TimeoutNow { .. } => 800,
     }
 }
-
-/// Of a thousand snapshots, so many cannot be put in place; and of pieces, so many cannot be read.
-const SNAPSHOT_FAILS: u64 = 30;
 
 impl World {
     /// Tells a core something, and judges what follows.
@@ -124,12 +116,14 @@ impl World {
             self.ghost.judge_refused(&self.nodes[at], id, why)?;
         }
         for envelope in output.send_now.drain(..) {
+            self.ghost.judge_making(&self.nodes[at], &envelope)?;
             self.ghost.judge_read_reply(&self.nodes[at], &envelope)?;
             let promised = self.ghost.promised(&self.nodes[at], &envelope.message);
             self.ghost.judge_sending(&self.nodes[at], &envelope, promised)?;
             self.send(Packet { made: self.now, replayed: false, envelope });
         }
         for held in output.send_after_persist.drain(..) {
+            self.ghost.judge_making(&self.nodes[at], &held.envelope)?;
             let promised = self.ghost.promised(&self.nodes[at], &held.envelope.message);
             let waiting = Waiting { after: held.after, made: self.now, promised, envelope: held.envelope };
             self.nodes[at].waiting.push(waiting);
@@ -293,132 +287,12 @@ impl World {
     }
 
     /// Serves the reads whose index is applied.
-    fn serve(&mut self, at: usize) -> Verdict {
+    pub(super) fn serve(&mut self, at: usize) -> Verdict {
         let applied = self.nodes[at].machine.applied.index;
         while let Some(ready) = self.nodes[at].reads.iter().position(|ready| ready.index <= applied) {
             let ready = self.nodes[at].reads.swap_remove(ready);
             self.ghost.judge_served(&self.nodes[at], ready.index)?;
         }
         Ok(())
-    }
-
-    /// Work on snapshots.
-    fn work(&mut self, at: usize, work: SnapshotWork) -> Verdict {
-        let boot = self.nodes[at].boot;
-        match work {
-            SnapshotWork::Read { to, last, offset, bytes_max } => {
-                let wait = self.rng.between(0, self.swarm.disk);
-                self.after(wait, Happening::Piece { at, boot, to, last, offset, bytes_max });
-                Ok(())
-            }
-            SnapshotWork::Store { meta, offset, data } => {
-                let node = &self.nodes[at];
-                self.ghost.judge_piece(node, node.incoming.as_ref(), &meta, offset)?;
-                let incoming = &mut self.nodes[at].incoming;
-                match incoming {
-                    Some(incoming) if offset > 0 => incoming.bytes.extend_from_slice(&data),
-                    Some(_) | None => {
-                        *incoming = Some(Incoming { meta, bytes: data.to_vec(), installing: false });
-                    }
-                }
-                Ok(())
-            }
-            SnapshotWork::Install { meta } => {
-                let node = &mut self.nodes[at];
-                self.ghost.judge_install(node, node.incoming.as_ref(), &meta)?;
-                if let Some(incoming) = &mut node.incoming {
-                    incoming.installing = true;
-                }
-                let longest = if self.rng.chance(self.swarm.stall) {
-                    self.swarm.stall_long
-                } else {
-                    4 * self.swarm.disk
-                };
-                let wait = self.rng.between(1, longest);
-                let fails = self.healing.is_none() && self.rng.chance(SNAPSHOT_FAILS);
-                self.after(wait, Happening::Installed(at, boot, meta, !fails));
-                self.snapshot_arrives(at);
-                Ok(())
-            }
-        }
-    }
-
-    /// A piece of a snapshot was read; or not, when a newer one took its place, or the disk fails.
-    ///
-    /// # Errors
-    /// The property that does not hold any more.
-    pub fn piece_read(
-        &mut self,
-        at: usize,
-        to: NodeId,
-        last: EntryId,
-        offset: u64,
-        bytes_max: usize,
-    ) -> Verdict {
-        let fails = self.healing.is_none() && self.rng.chance(SNAPSHOT_FAILS);
-        let data = self.nodes[at].read_snapshot(last, offset, bytes_max).filter(|_| !fails);
-        self.tell(at, Input::SnapshotRead { to, last, offset, data }, Heard::Other).map(|_| ())
-    }
-
-    /// A received snapshot is durable and in place; or it could not be.
-    ///
-    /// # Errors
-    /// The property that does not hold any more.
-    pub fn installed(&mut self, at: usize, meta: &SnapshotMeta, done: bool) -> Verdict {
-        let last = meta.last;
-        let Some(incoming) = self.nodes[at].incoming.take() else { return Ok(()) };
-        say!(
-            self,
-            "n{} {} the snapshot to {last}",
-            at + 1,
-            if done { "has installed" } else { "cannot install" }
-        );
-        if done {
-            self.ghost.judge_snapshot(&self.nodes[at], last.index)?;
-            let digest = self.ghost.fact(last.index).map_or(0, |fact| fact.digest);
-            let snapshot = Snapshot { meta: meta.clone(), digest, bytes: incoming.bytes.into() };
-            let node = &mut self.nodes[at];
-            node.machine = Machine::new(Some(&snapshot));
-            node.disk.snapshot = Some(snapshot);
-            self.tally.snapshots += 1;
-            let acting = &self.ghost.shadows[at].acting().1;
-            let learner = acting.voters().is_empty() || acting.is_learner(NodeId(at as u64 + 1));
-            self.ghost.probes.hit_if(learner, Probe::LearnerInstalled);
-            // The process may die between making the snapshot durable and saying so.
-            if self.healing.is_none() && self.swarm.crash.is_some() && self.rng.chance(100) {
-                return self.crash(at);
-            }
-            self.serve(at)?;
-        } else {
-            self.ghost.probes.hit(Probe::InstallFailed);
-        }
-        self.tell(at, Input::SnapshotInstalled { last, done }, Heard::Other).map(|_| ())
-    }
-
-    /// A node's own snapshot is durable.
-    ///
-    /// # Errors
-    /// The property that does not hold any more.
-    pub fn taken(&mut self, at: usize, snapshot: Snapshot) -> Verdict {
-        let (index, bytes) = (snapshot.meta.last.index, snapshot.meta.bytes);
-        let node = &mut self.nodes[at];
-        // What is not durable in the log yet may not be in a snapshot either; and an old one is none.
-        if index > node.view.durable || index <= node.disk.covered() {
-            return Ok(());
-        }
-        node.disk.snapshot = Some(snapshot);
-        self.ghost.judge_snapshot(&self.nodes[at], index)?;
-        if self.healing.is_none() && self.swarm.crash.is_some() && self.rng.chance(30) {
-            return self.crash(at);
-        }
-        say!(self, "n{} has taken a snapshot to {index}", at + 1);
-        let taken = self.tell(at, Input::SnapshotReady { index, bytes }, Heard::Other)?;
-        match taken {
-            Ok(_) => Ok(()),
-            Err(why) => Err(Violation {
-                property: "S10 Monotone",
-                what: format!("node {} refuses its own snapshot to {index}: {why:?}", at + 1),
-            }),
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use holdfast_raft::{
-    Boot, Bug, Configuration, Entry, EntryId, HardState, Input, NodeId, Payload, SnapshotMeta, Term,
+    Boot, Bug, Configuration, Entry, EntryId, Envelope, HardState, Input, NodeId, Payload, SnapshotMeta, Term,
 };
 
 use super::chaos::Fault;
@@ -52,6 +52,8 @@ pub enum Happening {
         /// How long it may be.
         bytes_max: usize,
     },
+    /// A piece of a snapshot that is being received is stored.
+    Stored(usize, Boot, Envelope),
     /// A received snapshot is durable; or could not be made so.
     Installed(usize, Boot, SnapshotMeta, bool),
     /// A node's own snapshot is durable.
@@ -210,6 +212,7 @@ impl World {
             | Happening::EndTurn(at, boot)
             | Happening::Apply(at, boot)
             | Happening::Piece { at, boot, .. }
+            | Happening::Stored(at, boot, _)
             | Happening::Installed(at, boot, ..)
             | Happening::Taken(at, boot, _) => Some((*at, *boot)),
             Happening::Arrive(packet) => {
@@ -261,6 +264,7 @@ impl World {
             Happening::Piece { at, to, last, offset, bytes_max, .. } => {
                 self.piece_read(at, to, last, offset, bytes_max)
             }
+            Happening::Stored(at, _, ack) => self.stored(at, ack),
             Happening::Installed(at, _, meta, done) => self.installed(at, &meta, done),
             Happening::Taken(at, _, snapshot) => self.taken(at, *snapshot),
             Happening::Start(at) => self.start(at),

@@ -9,16 +9,19 @@
 
 use std::sync::Arc;
 
-use holdfast_raft::{Committed, Configuration, EntryId, Index, Term};
+use holdfast_raft::{Boot, Committed, Configuration, EntryId, Index, Term};
 
 use super::{Fact, Ghost, Step, Verdict, holds, place};
 use crate::raft::machine::{digest, payload_hash};
 use crate::raft::node::Node;
 use crate::raft::probes::Probe;
 
-/// Whether this disk holds the entry, and its holder takes part in quorums.
-fn counts(node: &Node, id: EntryId) -> bool {
-    !node.disk.hard_state_lost && node.disk.holds(id)
+/// Whether a leader may count this node for an entry: its disk holds it, and its holder takes part in quorums. As long as the
+/// leader has not heard of its present boot, what the one before had is meant: damage that happened in between is the
+/// business of those who vote later, and M1b looks at them.
+fn counts(node: &Node, heard_of: Boot, id: EntryId) -> bool {
+    let before = heard_of < node.boot || !node.is_up();
+    (before && node.disk.held(id)) || (!node.disk.hard_state_lost && node.disk.holds(id))
 }
 
 impl Ghost {
@@ -80,7 +83,12 @@ impl Ghost {
             known.term
         );
         let id = EntryId { term: known.term, index: view.commit };
-        let durable = acting.has_quorum(|voter| nodes.get(place(voter)).is_some_and(|node| counts(node, id)));
+        let boots = self.shadows[step.node].boots;
+        let counted = |node: &Node| counts(node, boots[place(node.id)], id);
+        let own = !node.disk.hard_state_lost && node.disk.holds(id);
+        let durable = acting.has_quorum(|voter| {
+            if voter == node.id { own } else { nodes.get(place(voter)).is_some_and(counted) }
+        });
         holds!(
             durable,
             "S8 QuorumLog",

@@ -7,10 +7,9 @@
 //! - **D2 No phantom**: every command was proposed, and stands at one place only; and only the leader of a term writes
 //!   entries of it.
 
-use holdfast_raft::{Entry, EntryId, Index, LogOp, Payload, Term};
+use holdfast_raft::{Entry, EntryId, Index, LogOp, Payload};
 
 use super::{Ghost, Known, Step, Verdict, Violation, holds, place};
-use crate::raft::disk::{Disk, Slot};
 use crate::raft::machine::{command_number, payload_hash};
 use crate::raft::node::Node;
 use crate::raft::probes::Probe;
@@ -227,37 +226,20 @@ impl Ghost {
     pub fn read_disk(&mut self, node: &Node) {
         let at = place(node.id);
         let disk = &node.disk;
-        let known = log_of(disk);
         let covered = disk.covered();
         let behind = disk.snapshot.as_ref().map(|snapshot| snapshot.meta.last.term);
-        let base =
-            if covered > Index(0) && disk.term_at(covered) != behind { covered } else { disk.base.index };
-        let base = base.min(self.commit());
-        self.take_committed(at, base);
-        for (index, term, entry) in known.into_iter().filter(|(index, ..)| *index > base) {
-            let before = self.shadows[at].log[self.shadows[at].log.len() - 1].chain;
-            if index.0 as usize != self.shadows[at].log.len()
-                || disk.covered() == base && base > disk.base.index
-            {
-                break;
-            }
+        // A log that has something else where a snapshot ends, or nothing, is of no use any more.
+        let moot = covered > Index(0) && disk.term_at(covered) != behind;
+        let base = if moot { covered } else { disk.start().index };
+        self.take_committed(at, base.min(self.commit()));
+        for (index, entry) in disk.trusted().filter(|_| !moot) {
             let payload = payload_hash(&entry.payload);
-            self.shadows[at].log.push(Known::behind(before, term, payload));
-            if let Payload::Configuration(configuration) = entry.payload {
-                self.shadows[at].configurations.push((index, configuration));
+            let shadow = &mut self.shadows[at];
+            let before = shadow.log[shadow.log.len() - 1].chain;
+            shadow.log.push(Known::behind(before, entry.term, payload));
+            if let Payload::Configuration(configuration) = &entry.payload {
+                shadow.configurations.push((index, configuration.clone()));
             }
         }
     }
-}
-
-/// The entries before the first hole.
-fn log_of(disk: &Disk) -> Vec<(Index, Term, Entry)> {
-    let end = disk.whole_end().index.0;
-    let whole = disk.slots.iter().zip(disk.base.index.0 + 1..=end);
-    whole
-        .filter_map(|(slot, index)| match slot {
-            Slot::Whole(entry) => Some((Index(index), entry.term, entry.clone())),
-            Slot::Doubtful(_) | Slot::Hole => None,
-        })
-        .collect()
 }

@@ -60,11 +60,11 @@ impl Ghost {
         EntryId { term, index: *matched }
     }
 
-    /// A message leaves a node.
+    /// A message is made: by whom it says it is from, and a request for votes by a voter.
     ///
     /// # Errors
-    /// The promise that it breaks.
-    pub fn judge_sending(&mut self, node: &Node, envelope: &Envelope, promised: EntryId) -> Verdict {
+    /// M4.
+    pub fn judge_making(&mut self, node: &Node, envelope: &Envelope) -> Verdict {
         let own = envelope.from == node.id && envelope.from_boot == node.boot;
         holds!(
             own,
@@ -74,6 +74,25 @@ impl Ghost {
             envelope.from,
             envelope.from_boot
         );
+        if !matches!(envelope.message, Message::Vote { .. } | Message::PreVote { .. }) {
+            return Ok(());
+        }
+        let newest = &self.configurations[self.configurations.len() - 1].1;
+        self.probes.hit_if(newest.removed().contains(&node.id), Probe::RemovedNodeCampaigned);
+        let shadow = &self.shadows[place(node.id)];
+        let acting = &shadow.acting().1;
+        // It may have heard of another configuration later in the turn that is ending.
+        let before = shadow.turn_configuration.as_ref();
+        let voter = acting.is_voter(node.id) || before.is_some_and(|before| before.is_voter(node.id));
+        holds!(voter, "M4 NeverElected", "node {} asks for votes in {acting}", node.id);
+        Ok(())
+    }
+
+    /// A message leaves a node.
+    ///
+    /// # Errors
+    /// The promise that it breaks.
+    pub fn judge_sending(&mut self, node: &Node, envelope: &Envelope, promised: EntryId) -> Verdict {
         match &envelope.message {
             Message::Vote { .. } => self.judge_vote(node, envelope, envelope.from),
             Message::VoteReply { granted: true } => {
@@ -89,11 +108,6 @@ impl Ghost {
                 self.probes.hit_if(shadow.was_barred, Probe::BarredNodeVoted);
                 self.probes.hit_if(shadow.joined, Probe::JoinedNodeVoted);
                 Ok(())
-            }
-            Message::PreVote { .. } => {
-                let configuration = &self.configurations[self.configurations.len() - 1].1;
-                self.probes.hit_if(configuration.removed().contains(&node.id), Probe::RemovedNodeCampaigned);
-                self.judge_asking(node)
             }
             Message::PreVoteReply { granted: true, .. } => {
                 holds!(
@@ -119,7 +133,8 @@ impl Ghost {
                 Ok(())
             }
             Message::HeartbeatAck { counting, .. } => self.judge_counting(node, *counting),
-            Message::PreVoteReply { granted: false, .. }
+            Message::PreVote { .. }
+            | Message::PreVoteReply { granted: false, .. }
             | Message::VoteReply { granted: false }
             | Message::Append { .. }
             | Message::AppendReject { .. }
@@ -147,21 +162,6 @@ impl Ghost {
             known == Some(candidate),
             "S2 VoteOnce",
             "node {} votes for {candidate} in term {term}, and durable is {known:?}",
-            node.id
-        );
-        if candidate == node.id && node.view.term == term { self.judge_asking(node) } else { Ok(()) }
-    }
-
-    fn judge_asking(&self, node: &Node) -> Verdict {
-        let shadow = &self.shadows[place(node.id)];
-        let acting = &shadow.acting().1;
-        // It may have heard of another configuration later in the turn that is ending.
-        let asked_as_voter =
-            shadow.turn_configuration.as_ref().is_some_and(|before| before.is_voter(node.id));
-        holds!(
-            acting.is_voter(node.id) || asked_as_voter,
-            "M4 NeverElected",
-            "node {} asks for votes in {acting}",
             node.id
         );
         Ok(())

@@ -27,6 +27,7 @@ fn says(from: u64, to: u64, term: u64, message: Message) -> Envelope {
 impl Stage {
     fn sends(&mut self, envelope: &Envelope) -> super::Verdict {
         let node = &self.nodes[envelope.from.0 as usize - 1];
+        self.ghost.judge_making(node, envelope)?;
         let promised = self.ghost.promised(node, &envelope.message);
         self.ghost.judge_sending(node, envelope, promised)
     }
