@@ -58,6 +58,8 @@ fn run_twice(seed: u64) -> Done {
 /// What all seeds came to.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Seeds of the file of regressions, which ran besides those that were asked for.
+    pub regressions: u64,
     /// What they add up to.
     pub tally: Tally,
     /// Seeds with a violation, in order.
@@ -96,6 +98,7 @@ pub fn run_all(start: u64, count: u64, threads: usize) -> Report {
         }
     });
     let (mut report, failed) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.regressions = regressions().len() as u64;
     report.failed = failed.into_values().collect();
     report.nondeterministic.sort_unstable();
     report
@@ -117,7 +120,7 @@ impl Report {
         format!(
             "seeds={} events={} elections={} crashes={} partitions={} snapshots={} membership_changes={} reads={} \
              probes_hit={}/{} violations={} nondeterministic={}",
-            tally.seeds,
+            tally.seeds - self.regressions,
             tally.events,
             tally.elections,
             tally.crashes,
@@ -137,7 +140,8 @@ impl Report {
     pub fn details(&self) -> String {
         let tally = &self.tally;
         format!(
-            "commits={} simulated_hours={:.1} cores={} impossible={}",
+            "regressions={} commits={} simulated_hours={:.1} cores={} impossible={}",
+            self.regressions,
             tally.commits,
             tally.simulated as f64 / 3.6e9,
             tally.cores,
