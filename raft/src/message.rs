@@ -95,7 +95,7 @@ pub enum Message {
         /// Whether it counts towards a quorum: not from a node whose term and vote are lost.
         counting: bool,
     },
-    /// The sender's log has something else than `prev`.
+    /// The sender's log has something else than `prev`; or it is damaged, and not compared with the leader's up to there yet.
     AppendReject {
         /// The `prev` that was refused.
         prev: EntryId,

@@ -145,7 +145,7 @@ pub struct ReadReady {
 /// Work on snapshots, whose bytes the core never sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotWork {
-    /// Read a piece of the newest snapshot, and say so with [`Input::SnapshotRead`](crate::Input::SnapshotRead).
+    /// Read a piece of this snapshot, which was the newest when it was offered, and say so with [`Input::SnapshotRead`](crate::Input::SnapshotRead).
     Read {
         /// For which peer.
         to: NodeId,
@@ -157,7 +157,9 @@ pub enum SnapshotWork {
         bytes_max: usize,
     },
     /// Write a piece of a snapshot that is being received to its temporary place. A piece at offset 0 begins anew. The
-    /// acknowledgement asks for the next piece: sent when this one is stored, it makes the sender wait for the disk.
+    /// acknowledgement asks for the next piece: sent when this one is stored, it paces the sender by the disk (one that asks
+    /// again after an election timeout is told at once). A piece that cannot be stored needs no report: the installation
+    /// fails.
     Store {
         /// Which snapshot.
         meta: SnapshotMeta,

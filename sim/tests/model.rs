@@ -17,12 +17,7 @@ macro_rules! planted {
     )+ };
 }
 
-planted!(
-    TwoVotes = VotesTwice,
-    EarlyAck = AckBeforeSync,
-    Unsynced = LeaderCountsUnsynced,
-    NoLog = VoteIgnoresLog
-);
+planted!(TwoVotes = VotesTwice, EarlyAck = AckBeforeSync, Unsynced = LeaderCountsUnsynced);
 
 fn scenario(name: &str) -> Bounds {
     let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
@@ -47,11 +42,6 @@ fn an_acknowledgement_before_the_sync_commits_what_no_majority_has() {
 #[test]
 fn a_leader_that_counts_what_its_disk_lacks_commits_what_no_majority_has() {
     assert!(violation::<Unsynced>(scenario("entry-crash")).starts_with("S8"));
-}
-
-#[test]
-fn votes_without_a_look_at_the_log_elect_a_leader_that_lacks_what_is_committed() {
-    assert!(violation::<NoLog>(scenario("rivals")).starts_with("S"));
 }
 
 #[test]

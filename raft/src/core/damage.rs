@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use super::{Canon, Core};
 use crate::role::Role;
-use crate::{Damage, Entry, EntryId, Event, Hole, Index, LogOp, Plant};
+use crate::{COUNT_MAX, Damage, Entry, EntryId, Event, Hole, Index, LogOp, Plant};
 
 /// What is damaged, until the log is whole.
 #[derive(Clone, Debug)]
@@ -36,10 +36,16 @@ impl Broken {
     /// What contradicts itself.
     pub(super) fn new(damage: Damage, last: EntryId) -> Result<Self, String> {
         let Damage { holes, behind, claimed_end, trustworthy } = damage;
-        let begins = holes.first().is_none_or(|hole| hole.first == last.index.next());
+        let next = last.index.next();
+        // What is readable right behind the log and yet no part of it is of a branch that a snapshot has ended.
+        let other_branch = behind.iter().any(|(index, entry)| *index == next && entry.term < last.term);
+        let begins = other_branch || holes.first().is_none_or(|hole| hole.first == next);
         let apart = holes.windows(2).all(|pair| pair[0].last.next() < pair[1].first);
         let runs = holes.iter().all(|hole| hole.first <= hole.last);
-        let placed = behind.iter().all(|(index, _)| *index > last.index && *index <= claimed_end.index);
+        let placed = behind.iter().all(|(index, entry)| {
+            let in_range = entry.term.0 >= 1 && entry.term.0 < COUNT_MAX;
+            *index > last.index && *index <= claimed_end.index && in_range
+        });
         let ends = holes.last().is_none_or(|hole| hole.last <= claimed_end.index);
         if begins && apart && runs && placed && ends {
             let behind = behind.into_iter().collect();

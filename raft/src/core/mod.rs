@@ -6,15 +6,19 @@
 //!
 //! | file | what stands there |
 //! |---|---|
+//! | `start` | how a core goes on from what the disk holds |
 //! | `guard` | which messages are looked at, and what a term in one does |
 //! | `election` | clocks, votes, becoming and ceasing to be a leader |
 //! | `follower` | appends and heartbeats as they come in |
-//! | `leader` | appends as they go out, acknowledgements, commit |
+//! | `leader` | what only a leader knows: its peers, its clocks, its quorum |
+//! | `replicate` | appends as they go out, acknowledgements, commit |
 //! | `durability` | what is on its way to the disk, and what may be said before it is there |
 //! | `reads` | confirmed reads at leaders and followers |
 //! | `change` | changes of members, and handing the office over |
 //! | `snapshots` | taking, sending, receiving and installing them |
 //! | `damage` | holes in the log, and when the node may vote again |
+//! | `view`, `describe` | what can be seen from outside, by programs and by people |
+//! | `canonical` | when two states are the same |
 
 mod canonical;
 mod change;
@@ -26,12 +30,13 @@ mod follower;
 mod guard;
 pub(crate) mod leader;
 mod reads;
+mod replicate;
 mod snapshots;
+mod start;
+mod view;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use holdfast_machine::{Numbered, Trace, decide};
 
@@ -39,17 +44,16 @@ pub use canonical::{Canon, Namespace, canonical_hash};
 use damage::Broken;
 use durability::Durability;
 use reads::Forwarded;
+pub use start::Rejected;
 
 use crate::invariants::{self, Marks};
 use crate::log::Log;
 use crate::membership::{Configurations, MembershipEvent, MembershipMachine, MembershipState};
-use crate::progress::Progress;
-use crate::role::{Follower, Role, RoleEdge, RoleEvent, RoleMachine, RoleState};
+use crate::role::{Role, RoleEdge, RoleEvent, RoleMachine};
 use crate::transfer::{Transfer, TransferEvent, TransferMachine};
 use crate::{
-    Alarm, BadConfig, Boot, COUNT_MAX, Config, Configuration, Damage, DropCause, Entry, EntryId, Envelope,
-    Event, HardState, Index, Input, LogOp, Message, NoPlant, NodeId, Output, Payload, Plant, Recovered,
-    Refusal, Round, SnapshotMeta, Stretch, Term,
+    Alarm, Boot, Config, DropCause, Entry, EntryId, Envelope, Event, HardState, Index, Input, Message,
+    NoPlant, NodeId, Output, Plant, Refusal, Round, SnapshotMeta, Stretch,
 };
 
 /// Edges of a machine that are remembered for a post-mortem.
@@ -102,145 +106,7 @@ pub struct Core<P: Plant = NoPlant> {
     plant: PhantomData<P>,
 }
 
-/// Why a core cannot be made of what the disk holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rejected {
-    /// A number of the configuration is out of range.
-    Config(BadConfig),
-    /// What was recovered contradicts itself.
-    Contradiction(String),
-    /// The log was written in a later term than the hard state says: the hard state is not the last one that was written.
-    /// The owner notes for good that it is lost, and starts again with [`Recovered::hard_state_lost`].
-    HardStateOlder {
-        /// What the hard state says.
-        hard_state: Term,
-        /// What the log proves.
-        log: Term,
-    },
-}
-
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Contradiction(what) => f.write_str(what),
-            Self::HardStateOlder { hard_state, log } => write!(
-                f,
-                "the log was written in term {log}, and the term on the disk is {hard_state}: term and vote are lost"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Rejected {}
-
-impl Recovered {
-    /// What every node of a new cluster starts with: one entry of term 1 that says who is in it. It is the same on all of
-    /// them, so it counts as if a leader of term 1 had committed it; the first election is for term 2.
-    #[must_use]
-    pub fn formed(initial: Configuration) -> Self {
-        Self {
-            hard_state: HardState { term: Term(1), vote: None },
-            entries: vec![Entry { term: Term(1), payload: Payload::Configuration(Arc::new(initial)) }],
-            ..Self::default()
-        }
-    }
-}
-
 impl<P: Plant> Core<P> {
-    /// A core that goes on from what the disk holds.
-    ///
-    /// # Errors
-    /// [`Rejected`] with the reason, if the configuration is out of range, or what was recovered contradicts itself (entries
-    /// that begin behind the snapshot, terms that fall, holes where entries are), or term and vote are older than the log.
-    pub fn new(config: Config, recovered: Recovered) -> Result<Self, Rejected> {
-        config.validate().map_err(Rejected::Config)?;
-        let contradiction = |what: String| Err(Rejected::Contradiction(what));
-        let Recovered { hard_state, hard_state_lost, snapshot, prev, entries, damage } = recovered;
-        let covered = snapshot.as_ref().map_or(EntryId::ZERO, |meta| meta.last);
-        if prev.index > covered.index {
-            return contradiction(format!(
-                "the log begins behind {prev}, and the snapshot ends at {covered}"
-            ));
-        }
-        let mut log = Log::new(prev);
-        for entry in entries {
-            let last = log.last();
-            if entry.term < last.term || entry.term == Term(0) || entry.term.0 > COUNT_MAX {
-                return contradiction(format!("an entry of term {} stands behind {last}", entry.term));
-            }
-            log.append(entry);
-        }
-        let base = snapshot.as_ref().map(|meta| meta.configuration.clone()).unwrap_or_default();
-        let mut damage = damage;
-        let ends_before = log.last().index < covered.index;
-        let readable_behind = |damage: &Damage| damage.behind.iter().any(|(index, _)| *index > covered.index);
-        if let Some(damage) = damage.as_mut().filter(|damage| ends_before && readable_behind(damage)) {
-            // What the snapshot covers is not missed: the log goes on behind it with what is readable there.
-            log = go_on_behind(covered, damage);
-        }
-        // Whatever stands in the log was written with a hard state of its term or a later one: an older one is not the last
-        // that was written. A snapshot of a later term proves nothing, for others made it; but its term is known now.
-        let claimed = damage.as_ref().map_or(Term(0), |damage| {
-            let behind = damage.behind.iter().map(|(_, entry)| entry.term);
-            behind.fold(damage.claimed_end.term, Term::max)
-        });
-        let seen = log.last().term.max(claimed);
-        if seen > hard_state.term && !hard_state_lost {
-            return Err(Rejected::HardStateOlder { hard_state: hard_state.term, log: seen });
-        }
-        let term = hard_state.term.max(seen).max(covered.term);
-        let vote = hard_state.vote.filter(|_| term == hard_state.term);
-        let mut core = Self {
-            hard_lost: hard_state_lost,
-            hard: HardState { term, vote },
-            role: Role::Follower(Follower::default()),
-            configurations: Configurations::new(base),
-            membership: MembershipState::Stable,
-            broken: damage
-                .map(|damage| Broken::new(damage, log.last()))
-                .transpose()
-                .map_err(Rejected::Contradiction)?,
-            commit: covered.index,
-            applied: covered.index,
-            handed: covered.index,
-            handed_bytes: 0,
-            durability: Durability::default(),
-            transfer: Transfer::Idle,
-            boots: BTreeMap::new(),
-            now: 0,
-            election_clock: 0,
-            election_timeout: 0,
-            leader_heard: None,
-            // Even equal seeds, a likely mistake, differ from node to node and from boot to boot.
-            random: config.seed.wrapping_add(spread(config.id.0)).wrapping_add(spread(spread(config.boot.0))),
-            round: Round(0),
-            stretch: Stretch(0),
-            forwarded: Forwarded::default(),
-            turn: Output::default(),
-            promises: Vec::new(),
-            drops: [0; DropCause::ALL.len()],
-            roles: Trace::new(),
-            plant: PhantomData,
-            log,
-            snapshot,
-            config,
-        };
-        core.durability.start(core.log.last().index.max(covered.index), hard_state);
-        if core.hard != hard_state {
-            core.durability.hard_changed();
-        }
-        if core.log.term_at(covered.index) != Some(covered.term) {
-            // A crash between the installation of a snapshot and the reset of the log.
-            core.reset_log(covered);
-        } else if core.log.prev().index > prev.index {
-            core.durability.op(LogOp::Trim { through: core.log.prev().index });
-        }
-        core.read_configurations();
-        core.reset_election_clock();
-        Ok(core)
-    }
-
     /// Takes one input. What it wants done is collected until the next [`flush`](Self::flush).
     ///
     /// Returns what names the first entry appended by [`Input::Propose`] or [`Input::ChangeMembership`]; `None` for every
@@ -351,23 +217,6 @@ impl<P: Plant> Core<P> {
         of(to).or(of(&self.transfer)).unwrap_or_default()
     }
 
-    /// Reads the configurations of the log anew, and puts machine 04 where they say.
-    fn read_configurations(&mut self) {
-        let (base, _) = *self.configurations.acting();
-        let later: Vec<(Index, Arc<Configuration>)> = self
-            .log
-            .iter_from(base.next())
-            .filter_map(|(index, entry)| match &entry.payload {
-                Payload::Configuration(configuration) => Some((index, configuration.clone())),
-                Payload::Empty | Payload::Data(_) => None,
-            })
-            .collect();
-        for (index, configuration) in later {
-            self.configurations.append(index, configuration);
-        }
-        self.membership_fact(self.configurations.found(self.commit));
-    }
-
     fn envelope(&self, to: NodeId, message: Message) -> Envelope {
         Envelope {
             cluster: self.config.cluster,
@@ -414,182 +263,10 @@ impl<P: Plant> Core<P> {
     }
 }
 
-/// The log behind a snapshot, as far as it is readable there; what is damaged before the snapshot's end is not any more.
-fn go_on_behind(covered: EntryId, damage: &mut Damage) -> Log {
-    let mut log = Log::new(covered);
-    damage.holes.retain(|hole| hole.last > covered.index);
-    if let Some(hole) = damage.holes.first_mut() {
-        hole.first = hole.first.max(covered.index.next());
-    }
-    let mut behind: BTreeMap<Index, Entry> = std::mem::take(&mut damage.behind).into_iter().collect();
-    behind.retain(|index, _| *index > covered.index);
-    let hole = damage.holes.first().map(|hole| hole.first);
-    while let Some(entry) = behind.remove(&log.last().index.next()) {
-        if hole == Some(log.last().index.next()) || entry.term < log.last().term {
-            behind.insert(log.last().index.next(), entry);
-            break;
-        }
-        log.append(entry);
-    }
-    damage.behind = behind.into_iter().collect();
-    log
-}
-
 /// One step of splitmix64: neighbouring numbers in, unrelated numbers out.
 fn spread(number: u64) -> u64 {
     let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
-}
-
-/// What can be seen from outside.
-impl<P: Plant> Core<P> {
-    /// What it was made with.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Which node it is.
-    #[must_use]
-    pub fn id(&self) -> NodeId {
-        self.config.id
-    }
-
-    /// Its term.
-    #[must_use]
-    pub fn term(&self) -> Term {
-        self.hard.term
-    }
-
-    /// Whom it voted for in its term.
-    #[must_use]
-    pub fn vote(&self) -> Option<NodeId> {
-        self.hard.vote
-    }
-
-    /// Its role.
-    #[must_use]
-    pub fn role(&self) -> RoleState {
-        self.role.state()
-    }
-
-    /// The leader of its term, if it knows one; itself, if it is one.
-    #[must_use]
-    pub fn leader(&self) -> Option<NodeId> {
-        match &self.role {
-            Role::Leader(_) => Some(self.config.id),
-            Role::Follower(follower) => follower.leader,
-            Role::PreCandidate(_) | Role::Candidate(_) => None,
-        }
-    }
-
-    /// How far it knows the log to be committed.
-    #[must_use]
-    pub fn commit(&self) -> Index {
-        self.commit
-    }
-
-    /// How far its owner has reported to have applied.
-    #[must_use]
-    pub fn applied(&self) -> Index {
-        self.applied
-    }
-
-    /// The end of its log, up to the first hole.
-    #[must_use]
-    pub fn last(&self) -> EntryId {
-        self.log.last()
-    }
-
-    /// What stands before the first entry that it holds.
-    #[must_use]
-    pub fn prev(&self) -> EntryId {
-        self.log.prev()
-    }
-
-    /// Up to here, what the log holds now is durable.
-    #[must_use]
-    pub fn durable(&self) -> Index {
-        self.durability.index()
-    }
-
-    /// An entry that it holds.
-    #[must_use]
-    pub fn entry(&self, index: Index) -> Option<&Entry> {
-        self.log.entry(index)
-    }
-
-    /// The term at an index: of an entry that it holds, or of what stands before the first.
-    #[must_use]
-    pub fn term_at(&self, index: Index) -> Option<Term> {
-        self.log.term_at(index)
-    }
-
-    /// The configuration that acts, and the index of its entry.
-    #[must_use]
-    pub fn configuration(&self) -> &(Index, Arc<Configuration>) {
-        self.configurations.acting()
-    }
-
-    /// How far the change that led to it has come.
-    #[must_use]
-    pub fn membership(&self) -> MembershipState {
-        self.membership
-    }
-
-    /// The newest snapshot that is durable here.
-    #[must_use]
-    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
-        self.snapshot.as_ref()
-    }
-
-    /// How far a snapshot has come that is being received.
-    #[must_use]
-    pub fn transfer(&self) -> crate::TransferState {
-        self.transfer.state()
-    }
-
-    /// Whether it leads and has committed an entry of its own term: only then does it know how far the log is committed.
-    #[must_use]
-    pub fn established(&self) -> bool {
-        match &self.role {
-            Role::Leader(leader) => leader.first <= self.commit,
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => false,
-        }
-    }
-
-    /// What it knows of a peer's log; only while it leads, and only of those that it replicates to.
-    #[must_use]
-    pub fn progress(&self, peer: NodeId) -> Option<&Progress> {
-        match &self.role {
-            Role::Leader(leader) => leader.peers.get(&peer),
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => None,
-        }
-    }
-
-    /// Whether its log has holes, or may have lost its end.
-    #[must_use]
-    pub fn damaged(&self) -> bool {
-        self.broken.is_some()
-    }
-
-    /// Whether its term and vote are lost: it takes part in no quorum, for ever.
-    #[must_use]
-    pub fn hard_state_lost(&self) -> bool {
-        self.hard_lost
-    }
-
-    /// How often messages were dropped for this cause.
-    #[must_use]
-    pub fn drops(&self, cause: DropCause) -> u64 {
-        self.drops[cause.position()]
-    }
-
-    /// The last edges of machine 02, and how often each was taken.
-    #[must_use]
-    pub fn roles(&self) -> &Trace<RoleMachine, TRACED> {
-        &self.roles
-    }
 }

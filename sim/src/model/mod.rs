@@ -22,6 +22,7 @@
 //! Membership, snapshots, damage and transfers: the simulator has them. Lost packets beyond the bound need no action: a packet
 //! that never arrives in a behaviour is as good as lost in it.
 
+mod disk;
 mod explore;
 pub mod scenarios;
 mod world;

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use holdfast_raft::{
-    Boot, ClusterId, Config, Configuration, Core, Entry, EntryId, Envelope, Event, HardState, Held, Index,
-    Input, LogOp, Member, Message, NodeId, NodeUuid, Output, Persist, PersistId, Plant, ReadId, Recovered,
-    RoleEdge, RoleState, Term, canonical_hash, invariants,
+    Boot, ClusterId, Config, Configuration, Core, EntryId, Envelope, Event, Held, Index, Input, Member,
+    Message, NodeId, NodeUuid, Output, PersistId, Plant, ReadId, Recovered, RoleEdge, RoleState, Term,
+    canonical_hash, invariants,
 };
+
+use super::disk::{Disk, units};
 
 /// How much of everything a behaviour may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,52 +63,6 @@ pub enum Action {
 
 /// From one node to another.
 pub type Link = (NodeId, NodeId);
-
-/// A node's disk.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    hard: HardState,
-    /// From index 1 on.
-    log: Vec<Entry>,
-    /// Not durable yet, oldest first; with what waits for each.
-    queue: VecDeque<(Persist, Vec<Envelope>)>,
-}
-
-/// The smallest things that a disk keeps or loses.
-enum Unit<'a> {
-    Hard(HardState),
-    Entry(Index, &'a Entry),
-}
-
-fn units(persist: &Persist) -> impl Iterator<Item = Unit<'_>> {
-    let entries = persist.log.iter().flat_map(|op| match op {
-        LogOp::Append { first, entries } => {
-            entries.iter().zip(first.0..).map(|(entry, at)| Unit::Entry(Index(at), entry))
-        }
-        LogOp::Fill { .. }
-        | LogOp::Confirm { .. }
-        | LogOp::Heal { .. }
-        | LogOp::Reset { .. }
-        | LogOp::Trim { .. } => panic!("no snapshot and no damage within these bounds: {op:?}"),
-    });
-    persist.hard_state.into_iter().map(Unit::Hard).chain(entries)
-}
-
-impl Disk {
-    fn write(&mut self, unit: &Unit<'_>) {
-        match unit {
-            Unit::Hard(hard) => self.hard = *hard,
-            Unit::Entry(index, entry) => {
-                self.log.truncate(index.0 as usize - 1);
-                self.log.push((*entry).clone());
-            }
-        }
-    }
-
-    fn undurable(&self) -> usize {
-        self.queue.iter().map(|(persist, _)| units(persist).count()).sum()
-    }
-}
 
 /// What has happened, as nobody within could know it.
 #[derive(Clone, Debug, Default)]
