@@ -64,7 +64,7 @@ const TRACED: usize = 32;
 pub struct Core<P: Plant = NoPlant> {
     config: Config,
     hard: HardState,
-    /// Term and vote may be older than what was promised: see [`Recovered::hard_state_lost`].
+    /// Term and vote may be older than what was promised: see [`hard_state_lost`](crate::Recovered::hard_state_lost).
     hard_lost: bool,
     role: Role,
     log: Log,
