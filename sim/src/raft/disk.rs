@@ -273,10 +273,11 @@ impl Disk {
                 }
                 let snapshot = self.snapshot.as_ref().map(|snapshot| snapshot.meta.last);
                 let covers = snapshot.filter(|last| last.index == *through).map(|last| last.term);
-                let term =
-                    self.term_at(*through).or(covers).ok_or("a trim beyond the log, or over a hole")?;
-                let count = self.position(*through).map_or(0, |at| at + 1);
-                self.slots.drain(..count.min(self.slots.len()));
+                // What is read where it stands: a later snapshot may be durable already, behind which the log would start.
+                let stands = self.slot(*through).and_then(Slot::trusted).map(|entry| entry.term);
+                let term = covers.or(stands).ok_or("a trim beyond the log, or over a hole")?;
+                let at = self.position(*through).ok_or("a trim of what is gone")?;
+                self.slots.drain(..(at + 1).min(self.slots.len()));
                 self.base = EntryId { term, index: *through };
             }
         }
