@@ -203,12 +203,28 @@ impl World {
         self.nodes.iter().filter(|node| node.leads()).map(|node| node.view.term).max()
     }
 
+    /// Whether the last leader was none of the core. Its links may come and go, and so may it: whoever follows it has as much
+    /// time as after the healing, from the moment at which it was found to be gone.
+    fn was_led_from_outside(&self, healing: &Healing) -> bool {
+        self.ghost.leaders.last_key_value().is_some_and(|(_, (leader, _))| !healing.core[place(*leader)])
+    }
+
     /// The core had its time.
     ///
     /// # Errors
     /// Q2: it did not go on, or did not stay as it was, and it could have.
     pub fn judge_core(&mut self) -> Verdict {
         let Some(mut healing) = self.healing else { return Ok(()) };
+        if self.leading_term().is_none() && self.was_led_from_outside(&healing) && self.has_gone_on(&healing)
+        {
+            say!(self, "the leader outside has lost its links: the core has its time again");
+            (healing.commit, healing.commands) = (self.ghost.commit(), self.ghost.commands);
+            healing.went_on = None;
+            self.healing = Some(healing);
+            let wait = TIMEOUTS_TO_GO_ON * self.timeout();
+            self.after(wait, Happening::Judge);
+            return Ok(());
+        }
         let verdict = self.judge_healing(&healing);
         match (verdict, healing.went_on) {
             (Err(_), _) if !could_go_on(&self.nodes, &self.ghost, &healing.core) => {
