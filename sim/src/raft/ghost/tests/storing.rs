@@ -31,7 +31,8 @@ fn s10_what_goes_back() {
 
 #[test]
 fn s8_a_disk_that_loses_what_is_committed() {
-    let stage = Stage::with_leader();
+    let mut stage = Stage::with_leader();
+    stage.ghost.shadows[1].log.truncate(2);
     let entry = |term| Entry { term: Term(term), payload: Payload::Empty };
     let append = |first, terms: &[u64]| LogOp::Append {
         first: Index(first),
@@ -43,6 +44,14 @@ fn s8_a_disk_that_loses_what_is_committed() {
     violates(judge(LogOp::Heal { whole: Index(1) }).map(|_| ()), "S8 QuorumLog");
     assert_eq!(judge(append(2, &[2, 3])), Ok(true), "written again, and more");
     assert_eq!(judge(append(3, &[3])), Ok(false));
+}
+
+#[test]
+fn s8_a_disk_that_is_behind_a_log_that_has_the_entry_again() {
+    let stage = Stage::with_leader();
+    let other = Entry { term: Term(3), payload: Payload::Empty };
+    let append = LogOp::Append { first: Index(2), entries: vec![other] };
+    assert_eq!(stage.ghost.judge_disk_op(&stage.nodes[1], &append), Ok(true));
 }
 
 #[test]
