@@ -11,6 +11,7 @@
 //! - [`blocks`]: `<!-- generated: NAME -->` … `<!-- end generated -->` in a page, compared with what the code says.
 //! - [`pages`]: the headings, `Code:` and `Test:` lines of a page; links and paths in any page.
 //! - [`symbols`]: functions, tests, constants and structs, read from the sources.
+//! - [`fields`], [`shapes`]: the bytes of commands and outcomes, as tables that walk over real bytes.
 //! - [`layout`]: the bytes of message bodies, read from the structs that are encoded.
 //! - [`transcript`]: what real cores of the Raft core say to each other, for its pages.
 //! - [`workspace`]: files and manifests.
@@ -23,9 +24,11 @@
 #![forbid(unsafe_code)]
 
 pub mod blocks;
+pub mod fields;
 pub mod layout;
 pub mod pages;
 pub mod registry;
+pub mod shapes;
 pub mod symbols;
 pub mod transcript;
 pub mod workspace;

@@ -1,6 +1,8 @@
 //! Every machine and every numbered enum of the workspace. `tidy/tests/numbers.rs` scans the sources and fails if
 //! one is declared and not listed here.
 
+use holdfast_command::keys::{Content, OperationNumber, Relation, SortBy, Subject};
+use holdfast_command::{Code, CommandNumber, Extension, ReplyNumber, Setting};
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
 use holdfast_raft::formation::{self, FormationMachine};
 use holdfast_raft::{
@@ -8,6 +10,7 @@ use holdfast_raft::{
     ProgressEvent, ProgressMachine, ProgressState, Refusal, RoleEdge, RoleEvent, RoleMachine, RoleState,
     TransferEdge, TransferEvent, TransferMachine, TransferState,
 };
+use holdfast_store::sessions::{self, SessionMachine};
 use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
 use holdfast_wire::message::{CloseReason, Lane};
@@ -79,6 +82,7 @@ pub fn machines() -> Vec<MachineEntry> {
         MachineEntry::of::<TransferMachine>(),
         MachineEntry::of::<SegmentMachine>(),
         MachineEntry::of::<ConnectionMachine>(),
+        MachineEntry::of::<SessionMachine>(),
         MachineEntry::of::<FormationMachine>(),
     ]
 }
@@ -99,6 +103,16 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<connection::Event>("wire::connection::Event"),
         NumbersEntry::of::<connection::Edge>("wire::connection::Edge"),
         NumbersEntry::of::<connection::Row>("wire::connection::Row"),
+        NumbersEntry::of::<CommandNumber>("command::CommandNumber"),
+        NumbersEntry::of::<ReplyNumber>("command::ReplyNumber"),
+        NumbersEntry::of::<OperationNumber>("command::OperationNumber"),
+        NumbersEntry::of::<Relation>("command::Relation"),
+        NumbersEntry::of::<Subject>("command::Subject"),
+        NumbersEntry::of::<SortBy>("command::SortBy"),
+        NumbersEntry::of::<Content>("command::Content"),
+        NumbersEntry::of::<Extension>("command::Extension"),
+        NumbersEntry::of::<Setting>("command::Setting"),
+        NumbersEntry::of::<Code>("command::Code"),
         NumbersEntry::of::<format::Kind>("wal::Kind"),
         NumbersEntry::of::<SegmentState>("wal::segment::State"),
         NumbersEntry::of::<SegmentEvent>("wal::segment::Event"),
@@ -120,6 +134,11 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<Alarm>("raft::Alarm"),
         NumbersEntry::of::<Refusal>("raft::Refusal"),
         NumbersEntry::of::<Bug>("raft::Bug"),
+        NumbersEntry::of::<sessions::SessionState>("store::session::State"),
+        NumbersEntry::of::<sessions::Event>("store::session::Event"),
+        NumbersEntry::of::<sessions::Edge>("store::session::Edge"),
+        NumbersEntry::of::<sessions::Row>("store::session::Row"),
+        NumbersEntry::of::<holdfast_store::Bug>("store::Bug"),
         NumbersEntry::of::<formation::State>("raft::formation::State"),
         NumbersEntry::of::<formation::Event>("raft::formation::Event"),
         NumbersEntry::of::<formation::Edge>("raft::formation::Edge"),

@@ -56,6 +56,10 @@ fn page_blocks(machine: &MachineEntry) -> Vec<(&'static str, String)> {
             let rows = holdfast_machine::render::list::<holdfast_wire::connection::Row>("row");
             wanted.push(("greeting rows", rows));
         }
+        "session" => {
+            let rows = holdfast_machine::render::list::<holdfast_store::sessions::Row>("row");
+            wanted.push(("request rows", rows));
+        }
         "raft-role" => wanted.push(("election", transcript::election())),
         "follower-progress" => wanted.push(("round", transcript::round())),
         "formation" => {

@@ -1,0 +1,216 @@
+//! Why a request was refused, as a number that people can look up.
+//!
+//! A code is printed as `HF1302`, stands in scripts and runbooks, and never changes its meaning. Its doc comment is written
+//! for somebody who has never seen holdfast: it is what `holdfast explain` will print.
+
+use holdfast_machine::numbered;
+
+/// What a refused request has done. If it was sent more than once, see [`Code::is_of_copy`] too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It was executed when it came for the first time.
+    Applied,
+    /// It was not executed.
+    NotApplied,
+    /// This copy was not executed. Whether an earlier copy was cannot be said any more.
+    Unknown,
+}
+
+numbered! {
+    /// Why a request was refused.
+    pub enum Code: u16, "HF" {
+        /// The bytes are not a request. A client of a broken or much later version sent them; nothing was executed.
+        Malformed = 1001,
+        /// The cluster does not know this command. Either the client is newer than the cluster, or not every member has been
+        /// upgraded yet: a command can be used once the feature level of the whole cluster includes it.
+        UnknownCommand = 1002,
+        /// The request asks for a feature that not every member of the cluster is known to support. Upgrade all members and
+        /// raise the feature level, or send the request without it.
+        UnsupportedFeature = 1003,
+        /// A key has at least one byte.
+        EmptyKey = 1004,
+        /// The end of the span is not above its start, so it could never hold a key. Probably the two are swapped.
+        EmptySpan = 1005,
+        /// A transaction changes the same key twice. All its changes get the same revision, so there would be no telling which
+        /// came last. Write the key once, with its final value.
+        DuplicateKey = 1006,
+        /// The request contradicts itself: it gives a value or lease and asks to keep the old one, or sets a setting twice.
+        Contradiction = 1007,
+        /// The request came later than it said that it may be executed. Nothing was done; ask again with a new deadline.
+        TooLate = 1008,
+        /// The continuation was not made by this range: the span, the order or the revision is another. Start again without.
+        BadContinuation = 1009,
+        /// A sequence starts at 1, and `low` lies between 1 and the sequence. The client library is broken.
+        BadSequence = 1010,
+        /// Only nodes send this command, on behalf of the cluster.
+        NotForClients = 1011,
+
+        /// The key is longer than the replicated setting `KeyBytes` allows.
+        KeyTooLong = 1101,
+        /// The value is longer than the setting `ValueBytes`, or the namespace of the key, allows.
+        ValueTooLong = 1102,
+        /// The request as a whole is longer than the setting `RequestBytes` allows. Split it.
+        RequestTooLong = 1103,
+        /// The transaction has more comparisons and operations than the setting `Operations` allows. Split it.
+        TooManyOperations = 1104,
+        /// The reason is longer than 1,024 bytes.
+        ReasonTooLong = 1105,
+        /// The namespace holds as many keys as its quota allows. Delete some, or raise the quota.
+        QuotaOfKeys = 1106,
+        /// The keys and values of the namespace would have more bytes than its quota allows. Delete some, or raise the quota.
+        QuotaOfBytes = 1107,
+        /// There are as many client sessions as the setting `Sessions` allows. Clients that open sessions and never close them
+        /// are the usual cause; sessions end by themselves when their time is over.
+        TooManySessions = 1108,
+        /// As many idempotency keys are remembered as the setting `IdempotencyKeys` allows. They are forgotten when their time
+        /// is over.
+        TooManyIdempotencyKeys = 1109,
+        /// There are as many namespaces as the setting `Namespaces` allows.
+        TooManyNamespaces = 1110,
+        /// The answer would have more bytes than the setting `ReplyBytes` allows. Nothing was executed. Read with smaller
+        /// pages, or do not ask for previous values.
+        ReplyTooLong = 1111,
+        /// A description, an owner's name or the list of owners of a namespace is longer than it may be.
+        DescriptionTooLong = 1112,
+        /// The command would look at more keys than the setting `Visits` allows. Nothing was executed. Delete or read in several
+        /// steps, over smaller spans.
+        TooManyVisits = 1113,
+
+        /// The request keeps the value or lease of a key that does not exist.
+        KeyNotFound = 1301,
+        /// The revision was compacted: history is kept for a limited time, and this is older. The oldest that can be read is
+        /// given. A watch has to start anew from the current state.
+        Compacted = 1302,
+        /// The revision lies in the future. Either it belongs to another cluster, or this cluster was restored from a backup.
+        FutureRevision = 1303,
+        /// All revisions there are, some nine quintillions, have been used.
+        RevisionsExhausted = 1304,
+
+        /// The cluster does not know this session: it expired while the client was away, was closed, belongs to somebody else,
+        /// or to another cluster. This copy of the request was not executed; an earlier one may have been. Look at the keys
+        /// before writing again.
+        UnknownSession = 1401,
+        /// The client has said before that it no longer waits for this request, so that its answer was forgotten. This copy was
+        /// not executed.
+        StaleSequence = 1402,
+        /// The client has more requests under way in this session than the setting `SessionWindow` allows. This one was not
+        /// executed.
+        WindowFull = 1403,
+        /// The request was executed when it came for the first time. Its answer was too long to be kept and cannot be repeated:
+        /// of a transaction, not even which of its two lists was done. Look at the keys.
+        AppliedReplyDropped = 1404,
+        /// The same idempotency key was used for another request. Nothing was executed. Use a new key for each new request.
+        IdempotencyMismatch = 1405,
+        /// The time to live of a session has to lie between the settings `SessionTtlMin` and `SessionTtlMax`.
+        TtlOutOfRange = 1406,
+
+        /// There is no setting of this number in this version.
+        UnknownSetting = 1501,
+        /// The value lies outside of the bounds of the setting, or the shortest time to live above the longest.
+        SettingOutOfRange = 1502,
+        /// The feature level is raised one at a time and never goes back.
+        LevelNotNext = 1503,
+        /// There is no namespace of this name.
+        UnknownNamespace = 1504,
+        /// A namespace is called like `team/app/`: it ends in a slash, does not begin with one, has no empty part, and at most
+        /// 255 bytes.
+        BadNamespaceName = 1505,
+
+        /// The lease does not exist or has expired, so nothing can be attached to it.
+        UnknownLease = 1601,
+    }
+    families {
+        "request" = 1001..=1099,
+        "limit" = 1101..=1199,
+        "availability" = 1201..=1299,
+        "revision" = 1301..=1399,
+        "session" = 1401..=1499,
+        "setting" = 1501..=1599,
+        "lease" = 1601..=1699,
+        "lock" = 1701..=1799,
+        "election" = 1801..=1899,
+        "access" = 1901..=1999,
+    }
+}
+
+impl Code {
+    /// What a request that was refused with this code has done.
+    #[must_use]
+    pub const fn effect(self) -> Effect {
+        match self {
+            Self::AppliedReplyDropped => Effect::Applied,
+            Self::UnknownSession | Self::StaleSequence => Effect::Unknown,
+            Self::Malformed
+            | Self::UnknownCommand
+            | Self::UnsupportedFeature
+            | Self::EmptyKey
+            | Self::EmptySpan
+            | Self::DuplicateKey
+            | Self::Contradiction
+            | Self::TooLate
+            | Self::BadContinuation
+            | Self::BadSequence
+            | Self::NotForClients
+            | Self::KeyTooLong
+            | Self::ValueTooLong
+            | Self::RequestTooLong
+            | Self::TooManyOperations
+            | Self::ReasonTooLong
+            | Self::QuotaOfKeys
+            | Self::QuotaOfBytes
+            | Self::TooManySessions
+            | Self::TooManyIdempotencyKeys
+            | Self::TooManyNamespaces
+            | Self::ReplyTooLong
+            | Self::DescriptionTooLong
+            | Self::TooManyVisits
+            | Self::KeyNotFound
+            | Self::Compacted
+            | Self::FutureRevision
+            | Self::RevisionsExhausted
+            | Self::WindowFull
+            | Self::IdempotencyMismatch
+            | Self::TtlOutOfRange
+            | Self::UnknownSetting
+            | Self::SettingOutOfRange
+            | Self::LevelNotNext
+            | Self::UnknownNamespace
+            | Self::BadNamespaceName
+            | Self::UnknownLease => Effect::NotApplied,
+        }
+    }
+
+    /// Whether the refusal speaks only of the copy of the request that met it: it is not kept under the request key, and what it
+    /// depends on may change. Another copy, still under way, may yet be executed. So a client that has sent a request more than
+    /// once knows no more than before; it knows when it has said, by `low`, that it no longer waits, and that was applied.
+    ///
+    /// Every refusal at admission, before the log, is of that kind, whatever its code.
+    #[must_use]
+    pub const fn is_of_copy(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownCommand
+                | Self::UnsupportedFeature
+                | Self::WindowFull
+                | Self::TooManyIdempotencyKeys
+                | Self::IdempotencyMismatch
+                | Self::UnknownSession
+                | Self::StaleSequence
+        )
+    }
+
+    /// Whether waiting helps: what is in the way goes away as time passes or others finish. A request that was refused under a
+    /// request key stays refused under it, and needs a new one.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::QuotaOfKeys
+                | Self::QuotaOfBytes
+                | Self::TooManySessions
+                | Self::TooManyIdempotencyKeys
+                | Self::TooManyNamespaces
+                | Self::WindowFull
+        )
+    }
+}

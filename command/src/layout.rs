@@ -1,0 +1,273 @@
+//! Reading and writing the fields that everything here is made of.
+//!
+//! All numbers are little-endian and of fixed width. A *section* is a u32 length and as many bytes. Reading is strict: a
+//! number that stands for nothing, a flag nobody defined or a byte too many is an error, never something to be guessed.
+
+use bytes::{BufMut, Bytes};
+use bytestring::ByteString;
+use holdfast_machine::Numbered;
+
+/// Why bytes are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("byte {offset}: {fault}")]
+pub struct DecodeError {
+    /// Where, counted from the first byte of the entry, request or outcome that was decoded.
+    pub offset: u64,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// What can be wrong with bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A field or section reaches beyond the end.
+    #[error("needs {need} bytes, and {have} are left")]
+    Truncated {
+        /// Bytes that the field needs.
+        need: u64,
+        /// Bytes that are left.
+        have: u64,
+    },
+    /// Bytes are left over at the end.
+    #[error("{0} bytes are left over")]
+    Trailing(u64),
+    /// A number that has no meaning in its place.
+    #[error("{number} is no {what}")]
+    Unknown {
+        /// What the number should have been.
+        what: &'static str,
+        /// The number.
+        number: u64,
+    },
+    /// Text that is not UTF-8.
+    #[error("not UTF-8")]
+    NotText,
+    /// More of something than may be.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many may be.
+        limit: u64,
+    },
+    /// Tags of extensions that do not ascend.
+    #[error("extension {tag} stands behind {before}")]
+    ExtensionOrder {
+        /// The tag.
+        tag: u16,
+        /// The tag before it.
+        before: u16,
+    },
+}
+
+/// Takes fields from the front of a buffer. Sections share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    bytes: Bytes,
+    at: usize,
+    /// Where `bytes` begins, for offsets in errors.
+    base: u64,
+}
+
+impl Reader {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self { bytes, at: 0, base: 0 }
+    }
+
+    pub(crate) fn fault<T>(&self, fault: Fault) -> Result<T, DecodeError> {
+        Err(DecodeError { offset: self.offset(), fault })
+    }
+
+    /// A fault in a field that was read before, at this offset from the first byte of the reader.
+    pub(crate) fn fault_at<T>(&self, offset: u64, fault: Fault) -> Result<T, DecodeError> {
+        Err(DecodeError { offset: self.base + offset, fault })
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        match self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>()) {
+            Some(chunk) => {
+                self.at += N;
+                Ok(*chunk)
+            }
+            None => self.fault(Fault::Truncated { need: N as u64, have: self.left() as u64 }),
+        }
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub(crate) fn hash(&mut self) -> Result<[u8; 32], DecodeError> {
+        self.array()
+    }
+
+    pub(crate) fn address<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        self.array()
+    }
+
+    /// A variant of an enum of numbers.
+    pub(crate) fn numbered<N: Numbered<Number = u8>>(
+        &mut self,
+        what: &'static str,
+    ) -> Result<N, DecodeError> {
+        let number = self.u8()?;
+        self.known(N::from_number(number), what, number.into(), 1)
+    }
+
+    /// What a number of `width` bytes stands for, if it was known.
+    pub(crate) fn known<T>(
+        &self,
+        found: Option<T>,
+        what: &'static str,
+        number: u64,
+        width: u64,
+    ) -> Result<T, DecodeError> {
+        let fault = Fault::Unknown { what, number };
+        found.ok_or(DecodeError { offset: self.offset().saturating_sub(width), fault })
+    }
+
+    /// Bits of which none but `all` may be set.
+    pub(crate) fn flags(&mut self, all: u8) -> Result<u8, DecodeError> {
+        let bits = self.u8()?;
+        self.known((bits & !all == 0).then_some(bits), "set of flags", bits.into(), 1)
+    }
+
+    pub(crate) fn take(&mut self, count: usize) -> Result<Bytes, DecodeError> {
+        if self.left() < count {
+            return self.fault(Fault::Truncated { need: count as u64, have: self.left() as u64 });
+        }
+        let from = self.at;
+        self.at += count;
+        Ok(self.bytes.slice(from..self.at))
+    }
+
+    /// A length and as many bytes.
+    pub(crate) fn section(&mut self) -> Result<Bytes, DecodeError> {
+        let length = self.u32()?;
+        self.take(length as usize)
+    }
+
+    /// A section that is read by itself; offsets go on counting.
+    pub(crate) fn nested(&mut self) -> Result<Self, DecodeError> {
+        let length = self.u32()?;
+        self.part(length as usize)
+    }
+
+    /// The next `count` bytes, to be read by themselves; offsets go on counting.
+    pub(crate) fn part(&mut self, count: usize) -> Result<Self, DecodeError> {
+        let base = self.offset();
+        Ok(Self { bytes: self.take(count)?, at: 0, base })
+    }
+
+    /// A section of text.
+    pub(crate) fn text(&mut self) -> Result<ByteString, DecodeError> {
+        let bytes = self.section()?;
+        self.as_text(bytes)
+    }
+
+    pub(crate) fn as_text(&self, bytes: Bytes) -> Result<ByteString, DecodeError> {
+        let offset = self.offset().saturating_sub(bytes.len() as u64);
+        ByteString::try_from(bytes).map_err(|_| DecodeError { offset, fault: Fault::NotText })
+    }
+
+    /// A u32 count of items, of which each takes at least `least` bytes, and of which there may be `limit`. So nobody
+    /// reserves memory for items that cannot be there.
+    pub(crate) fn count(
+        &mut self,
+        what: &'static str,
+        least: usize,
+        limit: u64,
+    ) -> Result<usize, DecodeError> {
+        self.count_of(what, least, limit, limit)
+    }
+
+    /// As [`count`](Self::count), where `left` of the `limit` are not used up yet.
+    pub(crate) fn count_of(
+        &mut self,
+        what: &'static str,
+        least: usize,
+        left: u64,
+        limit: u64,
+    ) -> Result<usize, DecodeError> {
+        let count = self.u32()?;
+        if u64::from(count) > left {
+            return self.fault(Fault::TooMany { what, limit });
+        }
+        let need = u64::from(count) * least as u64;
+        if need > self.left() as u64 {
+            return self.fault(Fault::Truncated { need, have: self.left() as u64 });
+        }
+        Ok(count as usize)
+    }
+
+    /// So many items, in a list that never grows: what it takes is known from the count.
+    pub(crate) fn items<T>(
+        &mut self,
+        count: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let mut items = Vec::with_capacity(count);
+        for _ in 0..count {
+            items.push(read(self)?);
+        }
+        Ok(items)
+    }
+
+    /// Nothing is left over.
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        match self.left() {
+            0 => Ok(()),
+            left => self.fault(Fault::Trailing(left as u64)),
+        }
+    }
+}
+
+/// Appends a length and as many bytes.
+///
+/// # Panics
+/// Never for what fits into a log entry; a section above 4 GiB is cut in its length and refused by every reader.
+pub(crate) fn put_section(out: &mut impl BufMut, bytes: &[u8]) {
+    out.put_u32_le(length(bytes.len()));
+    out.put_slice(bytes);
+}
+
+/// A length in the width that it has on disk. What is longer than that exceeds every limit there is, and is refused when it is
+/// validated; encoding it is not an error of its own.
+pub(crate) fn length(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Writes a section in place: its length is known only when it has been written.
+pub(crate) fn put_nested(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.put_u32_le(0);
+    write(out);
+    let count = length(out.len() - start - 4).to_le_bytes();
+    if let Some(field) = out.get_mut(start..start + 4) {
+        field.copy_from_slice(&count);
+    }
+}

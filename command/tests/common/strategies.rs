@@ -1,0 +1,284 @@
+//! Arbitrary values of everything that has bytes.
+//!
+//! They stay within what can be written at all (a name of an actor up to its bound) and go beyond what
+//! `validate` allows: bytes come before rules.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use holdfast_command::keys::{
+    Against, Bounds, Compact, Compare, Content, Delete, Operation, Put, Range, Relation, Restore, SortBy,
+    Span, Transaction,
+};
+use holdfast_command::namespaces::{DeleteNamespace, OWNERS_MAX, Rules, SetNamespace};
+use holdfast_command::outcome::RangePage;
+use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
+use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
+use holdfast_command::{
+    Actor, Code, Command, Entry, Envelope, Extensions, FeatureLevel, KeyValue, Outcome, Refusal, Reply,
+    Request, RequestKey, SessionId,
+};
+use holdfast_machine::Numbered;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::Value;
+
+pub(crate) fn blob() -> impl Strategy<Value = Bytes> + Clone {
+    vec(any::<u8>(), 0..20).prop_map(Bytes::from)
+}
+
+fn text() -> impl Strategy<Value = ByteString> {
+    ".{0,12}".prop_map(ByteString::from)
+}
+
+fn any_of<N: Numbered>() -> impl Strategy<Value = N> {
+    select(N::ALL)
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    any::<u64>().prop_map(SessionId)
+}
+
+fn level() -> impl Strategy<Value = FeatureLevel> {
+    any::<u16>().prop_map(FeatureLevel)
+}
+
+fn put() -> impl Strategy<Value = Put> {
+    (blob(), blob(), any::<i64>(), any::<[bool; 3]>()).prop_map(|(key, value, lease, flags)| {
+        let [return_previous, keep_value, keep_lease] = flags;
+        Put { key, value, lease, return_previous, keep_value, keep_lease }
+    })
+}
+
+fn span() -> impl Strategy<Value = Span> + Clone {
+    prop_oneof![
+        blob().prop_map(Span::Key),
+        (blob(), blob()).prop_map(|(start, end)| Span::Between { start, end }),
+        blob().prop_map(Span::From),
+    ]
+}
+
+fn delete() -> impl Strategy<Value = Delete> {
+    (span(), any::<bool>()).prop_map(|(span, return_previous)| Delete { span, return_previous })
+}
+
+fn restore() -> impl Strategy<Value = Restore> {
+    (blob(), any::<u64>(), any::<bool>()).prop_map(|(key, revision, return_previous)| Restore {
+        key,
+        revision,
+        return_previous,
+    })
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    any::<[u64; 2]>().prop_map(|[min, max]| Bounds { min, max })
+}
+
+pub(crate) fn range() -> impl Strategy<Value = Range> {
+    let how = (any_of::<SortBy>(), any_of::<Content>(), any::<[bool; 2]>(), any::<u32>());
+    (span(), any::<[u64; 2]>(), how, bounds(), bounds(), blob()).prop_map(
+        |(span, [revision, limit], (sort_by, content, flags, page_bytes), mods, creates, continuation)| {
+            let [descending, count] = flags;
+            Range {
+                span,
+                revision,
+                limit,
+                sort_by,
+                descending,
+                content,
+                count,
+                mod_revision: mods,
+                create_revision: creates,
+                page_bytes,
+                continuation,
+            }
+        },
+    )
+}
+
+fn compare() -> impl Strategy<Value = Compare> {
+    let against = prop_oneof![
+        any::<u64>().prop_map(Against::Version),
+        any::<u64>().prop_map(Against::CreateRevision),
+        any::<u64>().prop_map(Against::ModRevision),
+        blob().prop_map(Against::Value),
+        any::<i64>().prop_map(Against::Lease),
+    ];
+    (span(), any_of::<Relation>(), against).prop_map(|(span, relation, against)| Compare {
+        span,
+        relation,
+        against,
+    })
+}
+
+/// A transaction over operations of this kind and, up to `depth` deep, transactions over them.
+pub(crate) fn transaction_of(
+    compare: impl Strategy<Value = Compare> + Clone + 'static,
+    operation: impl Strategy<Value = Operation> + Clone + 'static,
+    depth: u32,
+) -> BoxedStrategy<Transaction> {
+    let over = move |operation: BoxedStrategy<Operation>| {
+        let lists = (vec(operation.clone(), 0..4), vec(operation, 0..4));
+        (vec(compare.clone(), 0..3), lists)
+            .prop_map(|(compares, (then, otherwise))| Transaction { compares, then, otherwise })
+            .boxed()
+    };
+    let mut transaction = over(operation.clone().boxed());
+    for _ in 1..depth {
+        let inner = transaction.prop_map(Operation::Transaction);
+        transaction = over(prop_oneof![3 => operation.clone(), 1 => inner].boxed());
+    }
+    transaction
+}
+
+/// The one comparison that is always the same, for transactions whose operations matter.
+pub(crate) fn no_compare() -> impl Strategy<Value = Compare> + Clone {
+    Just(Compare { span: Span::all(), relation: Relation::Equal, against: Against::Version(0) })
+}
+
+fn transaction() -> impl Strategy<Value = Transaction> {
+    let operation = prop_oneof![
+        put().prop_map(Operation::Put),
+        delete().prop_map(Operation::Delete),
+        range().prop_map(Operation::Range),
+        restore().prop_map(Operation::Restore),
+    ];
+    transaction_of(compare().boxed(), operation.boxed(), holdfast_command::keys::DEPTH_MAX.into())
+}
+
+fn set_namespace() -> impl Strategy<Value = SetNamespace> {
+    (text(), any::<[u64; 3]>(), text(), vec(text(), 0..=OWNERS_MAX)).prop_map(
+        |(name, [quota_keys, quota_bytes, value_bytes], description, owners)| SetNamespace {
+            name,
+            rules: Rules { quota_keys, quota_bytes, value_bytes, description, owners },
+        },
+    )
+}
+
+fn actor() -> impl Strategy<Value = Actor> {
+    prop_oneof![
+        Just(Actor::Anonymous),
+        ".{1,60}".prop_map(|name| Actor::Named(name.into())),
+        Just(Actor::Cluster),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let kept = (session(), actor()).prop_map(|(session, actor)| Kept { session, actor });
+    let changes = vec(any::<(u16, u64)>(), 0..6);
+    let simple = prop_oneof![
+        put().prop_map(Command::Put),
+        delete().prop_map(Command::Delete),
+        restore().prop_map(Command::Restore),
+        any::<u64>().prop_map(|revision| Command::Compact(Compact { revision })),
+        set_namespace().prop_map(Command::SetNamespace),
+        text().prop_map(|name| Command::DeleteNamespace(DeleteNamespace { name })),
+        changes.prop_map(|changes| Command::ChangeSettings(ChangeSettings { changes })),
+        level().prop_map(|level| Command::RaiseFeatureLevel(RaiseFeatureLevel { level })),
+        any::<u64>().prop_map(|ttl_ms| Command::OpenSession(OpenSession { ttl_ms })),
+        vec(kept, 0..6).prop_map(|kept| Command::KeepSessions(KeepSessions { kept })),
+        session().prop_map(|session| Command::CloseSession(CloseSession { session })),
+        Just(Command::Tick),
+    ];
+    prop_oneof![2 => simple, 1 => transaction().prop_map(Command::Transact)]
+}
+
+pub(crate) fn request() -> impl Strategy<Value = Request> {
+    let key =
+        prop_oneof![
+            Just(RequestKey::None),
+            (session(), any::<u64>(), any::<u64>())
+                .prop_map(|(session, sequence, low)| RequestKey::Session { session, sequence, low }),
+            any::<[[u8; 32]; 2]>().prop_map(|[key, request]| RequestKey::Idempotency { key, request }),
+        ];
+    let extensions = prop_oneof![
+        Just(Extensions::default()),
+        any::<u64>().prop_map(Extensions::not_after),
+        (any::<u16>(), blob()).prop_map(|(tag, value)| Extensions::raw(tag, value)),
+    ];
+    (key, text(), command(), extensions).prop_map(|(key, reason, command, extensions)| Request {
+        key,
+        reason,
+        command,
+        extensions,
+    })
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let address = option::of((any::<IpAddr>(), any::<u16>()));
+    (any::<[u64; 3]>(), actor(), address).prop_map(|([stamp, clock, auth_revision], actor, address)| {
+        Envelope { stamp, clock, actor, auth_revision, address }
+    })
+}
+
+fn key_value() -> impl Strategy<Value = KeyValue> {
+    (blob(), blob(), any::<[u64; 4]>(), any::<i64>()).prop_map(|(key, value, numbers, lease)| {
+        let [create_revision, mod_revision, version, stamp] = numbers;
+        KeyValue { key, value, create_revision, mod_revision, version, lease, stamp }
+    })
+}
+
+fn page() -> impl Strategy<Value = RangePage> {
+    let what = (any::<u64>(), option::of(any::<u64>()), any::<bool>());
+    (what, vec(key_value(), 0..4), blob()).prop_map(|((revision, count, more), entries, continuation)| {
+        RangePage { revision, entries, count, more, continuation }
+    })
+}
+
+fn simple_reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        (any::<u64>(), option::of(key_value()))
+            .prop_map(|(revision, previous)| Reply::Put { revision, previous }),
+        (any::<[u64; 2]>(), vec(key_value(), 0..4))
+            .prop_map(|([revision, count], previous)| Reply::Deleted { revision, count, previous }),
+        (any::<u64>(), any::<bool>(), option::of(key_value()))
+            .prop_map(|(revision, exists, previous)| Reply::Restored { revision, exists, previous }),
+        any::<u64>().prop_map(|oldest| Reply::Compacted { oldest }),
+        page().prop_map(Reply::Ranged),
+        level().prop_map(|level| Reply::LevelRaised { level }),
+        session().prop_map(|session| Reply::SessionOpened { session }),
+        vec(session(), 0..6).prop_map(|unknown| Reply::SessionsKept { unknown }),
+        select(vec![
+            Reply::NamespaceSet,
+            Reply::NamespaceDeleted,
+            Reply::SettingsChanged,
+            Reply::SessionClosed,
+            Reply::Ticked
+        ]),
+    ]
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    simple_reply().prop_recursive(holdfast_command::keys::DEPTH_MAX.into(), 32, 4, |inner| {
+        (any::<u64>(), any::<bool>(), vec(inner, 0..4))
+            .prop_map(|(revision, succeeded, results)| Reply::Transacted { revision, succeeded, results })
+    })
+}
+
+pub(crate) fn refusal() -> impl Strategy<Value = Refusal> {
+    (any_of::<Code>(), any::<[u64; 2]>(), any::<[u16; 2]>()).prop_map(|(code, wide, narrow)| {
+        // As many particulars as the code has, in the width that they have.
+        let [one, two] = narrow.map(u64::from);
+        let shapes = [wide, [wide[0], 0], [one, wide[1]], [one, two], [one, 0], [0, 0]];
+        let fits = shapes.into_iter().find_map(|particulars| Refusal::from_parts(code, particulars));
+        fits.expect("every code takes one of these shapes")
+    })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![3 => reply().prop_map(Ok), 1 => refusal().prop_map(Err)].prop_map(Outcome)
+}
+
+/// A value of any kind.
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => request().prop_map(Value::Request),
+        2 => (envelope(), request()).prop_map(|(envelope, request)| Value::Entry(Entry { envelope, request })),
+        4 => outcome().prop_map(Value::Outcome),
+        1 => range().prop_map(Value::Range),
+    ]
+}

@@ -1,0 +1,83 @@
+//! Idempotency keys: a request that comes twice happens once, without a session.
+//!
+//! A caller of the HTTP interface has no session; it makes up a key. What is remembered of it has no client that would say when
+//! it may be forgotten, so it is forgotten by time, and there is a bound on all of them together.
+
+use holdfast_command::{Refusal, Setting, Settings};
+use imbl::{OrdMap, OrdSet};
+
+use crate::sessions::{Answer, Given, Recognised};
+
+/// A hash that the admitting node made.
+type Hash = [u8; 32];
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    request: Hash,
+    answer: Answer,
+}
+
+/// All idempotency keys that are remembered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IdempotencyKeys {
+    all: OrdMap<Hash, Remembered>,
+    /// When each is forgotten, on the cluster clock.
+    due: OrdSet<(u64, Hash)>,
+    reply_bytes: u64,
+}
+
+impl IdempotencyKeys {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn reply_bytes(&self) -> u64 {
+        self.reply_bytes
+    }
+
+    /// Forgets keys whose time is over.
+    pub(crate) fn expire(&mut self, clock: u64) {
+        while let Some(&(due, key)) = self.due.get_min()
+            && due <= clock
+        {
+            self.due.remove(&(due, key));
+            if let Some(gone) = self.all.remove(&key) {
+                self.reply_bytes -= gone.answer.bytes();
+            }
+        }
+    }
+
+    /// Whether a key is not remembered.
+    pub(crate) fn is_new(&self, key: &Hash) -> bool {
+        !self.all.contains_key(key)
+    }
+
+    /// Whether a request is to be executed.
+    pub(crate) fn recognise(&self, key: &Hash, request: &Hash, settings: &Settings) -> Recognised {
+        let Some(remembered) = self.all.get(key) else {
+            let limit = settings.get(Setting::IdempotencyKeys);
+            let full = self.all.len() as u64 >= limit;
+            let refusal = Refusal::TooManyIdempotencyKeys { limit };
+            return if full { Recognised::Refused(refusal) } else { Recognised::New };
+        };
+        let answer = &remembered.answer;
+        if remembered.request != *request {
+            return Recognised::Refused(Refusal::IdempotencyMismatch { index: answer.at.index });
+        }
+        answer.repeat()
+    }
+
+    /// Keeps what was answered to a key that is not remembered yet.
+    pub(crate) fn remember(
+        &mut self,
+        (key, request): (Hash, Hash),
+        given: &Given<'_>,
+        clock: u64,
+        settings: &Settings,
+    ) {
+        let answer = given.keep(self.reply_bytes, settings.get(Setting::IdempotencyReplyBytes));
+        self.reply_bytes += answer.bytes();
+        self.all.insert(key, Remembered { request, answer });
+        self.due.insert((clock.saturating_add(settings.get(Setting::IdempotencyTtl)), key));
+    }
+}

@@ -1,0 +1,53 @@
+//! All that is replicated, in one place.
+
+use holdfast_command::{FeatureLevel, Refusal, Reply, Settings};
+use holdfast_hlc::Stamp;
+
+use crate::idempotency::IdempotencyKeys;
+use crate::keys::Keys;
+use crate::namespaces::Namespaces;
+use crate::plant::Plant;
+use crate::sessions::Sessions;
+use crate::version::Origin;
+
+/// The replicated state. A clone costs a few counters.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) keys: Keys,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) settings: Settings,
+    pub(crate) level: FeatureLevel,
+    pub(crate) sessions: Sessions,
+    pub(crate) idempotency: IdempotencyKeys,
+    /// The cluster clock, in milliseconds.
+    pub(crate) clock: u64,
+    /// The highest stamp so far.
+    pub(crate) stamp: Stamp,
+    /// A buffer to encode answers in, empty between entries.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            keys: Keys::default(),
+            namespaces: Namespaces::default(),
+            settings: Settings::default(),
+            level: FeatureLevel::FIRST,
+            sessions: Sessions::default(),
+            idempotency: IdempotencyKeys::default(),
+            clock: 0,
+            stamp: Stamp::MIN,
+            scratch: Vec::new(),
+        }
+    }
+}
+
+/// What each command does. A family is a file that implements this for its commands.
+pub(crate) trait Execute {
+    /// Executes the command.
+    ///
+    /// # Errors
+    /// Why not; the state is then as it was.
+    fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal>;
+}

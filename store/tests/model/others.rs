@@ -1,0 +1,127 @@
+//! The model, continued: the commands that change no key.
+
+use std::collections::BTreeMap;
+
+use holdfast_command::keys::Compact;
+use holdfast_command::namespaces::{DeleteNamespace, SetNamespace};
+use holdfast_command::sessions::{CloseSession, KeepSessions, OpenSession};
+use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
+use holdfast_command::{Actor, FeatureLevel, Refusal, Reply, SessionId, Setting};
+use holdfast_machine::Numbered;
+
+use super::naive::{Halted, Naive, Session};
+
+impl Naive {
+    pub(crate) fn compact(&mut self, compact: Compact) -> Result<Reply, Refusal> {
+        let (asked, oldest, current) = (compact.revision, self.oldest, self.revision());
+        if asked <= oldest {
+            return Err(Refusal::Compacted { asked, oldest });
+        }
+        if asked > current {
+            return Err(Refusal::FutureRevision { asked, current });
+        }
+        self.oldest = asked;
+        Ok(Reply::Compacted { oldest: asked })
+    }
+
+    pub(crate) fn set_namespace(&mut self, set: &SetNamespace) -> Result<Reply, Refusal> {
+        let limit = self.setting(Setting::Namespaces);
+        if !self.namespaces.contains_key(&*set.name) && self.namespaces.len() as u64 >= limit {
+            return Err(Refusal::TooManyNamespaces { limit });
+        }
+        if self.namespaces.contains_key(&*set.name) && self.namespaces.len() as u64 >= limit {
+            self.marks.insert("namespace replaced at the limit");
+        }
+        self.namespaces.insert(set.name.to_string(), set.rules.clone());
+        Ok(Reply::NamespaceSet)
+    }
+
+    pub(crate) fn delete_namespace(&mut self, delete: &DeleteNamespace) -> Result<Reply, Refusal> {
+        match self.namespaces.remove(&*delete.name) {
+            Some(_) => Ok(Reply::NamespaceDeleted),
+            None => Err(Refusal::UnknownNamespace),
+        }
+    }
+
+    pub(crate) fn change_settings(&mut self, change: &ChangeSettings) -> Result<Reply, Refusal> {
+        let mut changed = self.settings;
+        for (number, value) in change.changes.iter().copied() {
+            let setting = Setting::from_number(number).ok_or(Refusal::UnknownSetting { number })?;
+            let scope = setting.scope();
+            if value < scope.min || value > scope.max {
+                return Err(Refusal::SettingOutOfRange { number, value });
+            }
+            changed.set(setting, value);
+        }
+        let shortest = changed.get(Setting::SessionTtlMin);
+        if shortest > changed.get(Setting::SessionTtlMax) {
+            self.marks.insert("shortest time to live above the longest");
+            return Err(Refusal::SettingOutOfRange { number: 9, value: shortest });
+        }
+        self.settings = changed;
+        Ok(Reply::SettingsChanged)
+    }
+
+    pub(crate) fn raise(&mut self, raise: RaiseFeatureLevel) -> Result<Result<Reply, Refusal>, Halted> {
+        if raise.level.0 != self.level.0 + 1 {
+            return Ok(Err(Refusal::LevelNotNext { level: self.level, asked: raise.level }));
+        }
+        if raise.level > FeatureLevel::LATEST {
+            return Err(Halted);
+        }
+        self.level = raise.level;
+        Ok(Ok(Reply::LevelRaised { level: self.level }))
+    }
+
+    pub(crate) fn open(&mut self, open: OpenSession, actor: &Actor) -> Result<Reply, Refusal> {
+        let ttl_ms = open.ttl_ms;
+        let (shortest, longest) =
+            (self.setting(Setting::SessionTtlMin), self.setting(Setting::SessionTtlMax));
+        if ttl_ms < shortest {
+            return Err(Refusal::TtlOutOfRange { ttl_ms, bound_ms: shortest });
+        }
+        if ttl_ms > longest {
+            return Err(Refusal::TtlOutOfRange { ttl_ms, bound_ms: longest });
+        }
+        let limit = self.setting(Setting::Sessions);
+        if self.sessions.len() as u64 >= limit {
+            return Err(Refusal::TooManySessions { limit });
+        }
+        self.opened = (self.opened + 1).max((self.stamp >> 16) << 10);
+        let session = Session {
+            actor: actor.clone(),
+            ttl: ttl_ms,
+            deadline: self.clock + ttl_ms,
+            low: 1,
+            answers: BTreeMap::new(),
+        };
+        self.sessions.insert(self.opened, session);
+        Ok(Reply::SessionOpened { session: SessionId(self.opened) })
+    }
+
+    pub(crate) fn keep_sessions(&mut self, keep: &KeepSessions) -> Result<Reply, Refusal> {
+        let mut unknown = Vec::new();
+        for kept in &keep.kept {
+            match self.sessions.get_mut(&kept.session.0).filter(|session| session.actor == kept.actor) {
+                Some(session) => session.deadline = self.clock + session.ttl,
+                None => unknown.push(kept.session),
+            }
+        }
+        if !unknown.is_empty() {
+            self.marks.insert("session not kept");
+        }
+        Ok(Reply::SessionsKept { unknown })
+    }
+
+    pub(crate) fn close(&mut self, close: CloseSession, actor: &Actor) -> Result<Reply, Refusal> {
+        let id = close.session.0;
+        match self.sessions.get(&id).filter(|session| session.actor == *actor) {
+            None => Err(Refusal::UnknownSession { session: close.session }),
+            Some(_) => {
+                self.sessions.remove(&id);
+                self.marks.insert("edge Close");
+                Ok(Reply::SessionClosed)
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The tables themselves; see [`fields`](crate::fields) for what they are for.
+
+use crate::fields::{Row, Shape, Type};
+
+const U8: Type = Type::Number("u8");
+const U16: Type = Type::Number("u16");
+const U32: Type = Type::Number("u32");
+const U64: Type = Type::Number("u64");
+const I64: Type = Type::Number("i64");
+
+/// A line whose field says what it means.
+const fn row(field: &'static str, kind: Type) -> Row {
+    said(field, kind, "")
+}
+
+/// A line that says so itself.
+const fn said(field: &'static str, kind: Type, meaning: &'static str) -> Row {
+    Row { field, kind, when: None, meaning }
+}
+
+/// A line that is there only sometimes.
+const fn only(row: Row, field: &'static str, values: &'static [u64]) -> Row {
+    Row { when: Some((field, values)), ..row }
+}
+
+const RETURN_PREVIOUS: Row = said("flags", U8, "Bit 0: `return_previous`.");
+
+/// All of them.
+pub const SHAPES: &[Shape] = &[
+    Shape {
+        name: "Entry",
+        rows: &[
+            said("layout", U8, "1."),
+            said("actor kind", U8, "0: nobody has proved who it is; 1: named; 2: the cluster itself."),
+            said("address kind", U8, "0: no address; 4: IPv4; 6: IPv6."),
+            said("name length", U8, "Of the actor; 0 unless it is named."),
+            said("port", U16, "Of the client; 0 without an address."),
+            said("reserved", U16, "0."),
+            row("stamp", U64),
+            row("clock", U64),
+            row("auth_revision", U64),
+            only(said("address", Type::Bytes(4), "IPv4, as on the network."), "address kind", &[4]),
+            only(said("address", Type::Bytes(16), "IPv6, as on the network."), "address kind", &[6]),
+            said("actor", Type::Sized("name length"), "Name of the actor, UTF-8."),
+            said("request", Type::Shape("Request"), "As the client sent it, to the end of the entry."),
+        ],
+    },
+    Shape {
+        name: "Request",
+        rows: &[
+            said("number", U16, "Of the command."),
+            said(
+                "key kind",
+                U8,
+                "Of the request key, `key`. 0: none; 1: session and sequence; 2: idempotency key.",
+            ),
+            said("reserved", U8, "0."),
+            said("body length", U32, "In bytes."),
+            said("reason length", U16, "In bytes; 0 for no reason."),
+            only(said("session", U64, "Which session."), "key kind", &[1]),
+            only(said("sequence", U64, "Which request of it, from 1."), "key kind", &[1]),
+            only(said("low", U64, "The lowest sequence that the client still waits for."), "key kind", &[1]),
+            only(said("key hash", Type::Bytes(32), "Hash of the actor and the key."), "key kind", &[2]),
+            only(said("request hash", Type::Bytes(32), "Hash of what is asked for."), "key kind", &[2]),
+            said("reason", Type::Sized("reason length"), "Why, in the caller's words, UTF-8."),
+            said("body", Type::Body("body length"), "Of the `command`; see below."),
+            said("extensions", Type::ToEnd("Extension"), "What later versions added; tags ascend."),
+        ],
+    },
+    Shape {
+        name: "Extension",
+        rows: &[
+            said("tag", U16, "Which; unknown ones are refused."),
+            said("value", Type::Section, "Of the shape that the tag has."),
+        ],
+    },
+    Shape {
+        name: "Put",
+        rows: &[
+            said("flags", U8, "Bit 0: `return_previous`; bit 1: `keep_value`; bit 2: `keep_lease`."),
+            row("lease", I64),
+            row("key", Type::Section),
+            row("value", Type::Section),
+        ],
+    },
+    Shape {
+        name: "Span",
+        rows: &[
+            said("kind", U8, "1: one key; 2: from a start to an end; 3: all from a start on."),
+            only(said("key", Type::Section, "The key."), "kind", &[1]),
+            only(said("start", Type::Section, "The first that belongs to it."), "kind", &[2, 3]),
+            only(said("end", Type::Section, "The first that does not belong to it any more."), "kind", &[2]),
+        ],
+    },
+    Shape { name: "Delete", rows: &[RETURN_PREVIOUS, row("span", Type::Shape("Span"))] },
+    Shape {
+        name: "Transaction",
+        rows: &[
+            row("compares", Type::List("Compare")),
+            row("then", Type::List("Operation")),
+            row("otherwise", Type::List("Operation")),
+        ],
+    },
+    Shape {
+        name: "Compare",
+        rows: &[
+            row("relation", U8),
+            said("subject", U8, "What of the key is compared."),
+            said(
+                "against",
+                Type::Against,
+                "To what: a number, for the value a section, for the lease an i64.",
+            ),
+            row("span", Type::Shape("Span")),
+        ],
+    },
+    Shape {
+        name: "Operation",
+        rows: &[
+            said("number", U8, "Which operation."),
+            said("body", Type::Operation, "Laid out as the command of the same name."),
+        ],
+    },
+    Shape {
+        name: "Range",
+        rows: &[
+            row("sort_by", U8),
+            row("content", U8),
+            said("flags", U8, "Bit 0: `descending`; bit 1: `count`."),
+            row("revision", U64),
+            row("limit", U64),
+            row("page_bytes", U32),
+            said("mod_revision.min", U64, "Only keys that were last written at this revision or later."),
+            said("mod_revision.max", U64, "And at this or earlier; 0 for no bound."),
+            said("create_revision.min", U64, "Only keys that were created at this revision or later."),
+            said("create_revision.max", U64, "And at this or earlier; 0 for no bound."),
+            row("span", Type::Shape("Span")),
+            row("continuation", Type::Section),
+        ],
+    },
+    Shape { name: "Restore", rows: &[RETURN_PREVIOUS, row("revision", U64), row("key", Type::Section)] },
+    Shape { name: "Compact", rows: &[row("revision", U64)] },
+    Shape {
+        name: "SetNamespace",
+        rows: &[
+            row("name", Type::Text),
+            row("rules.quota_keys", U64),
+            row("rules.quota_bytes", U64),
+            row("rules.value_bytes", U64),
+            row("rules.description", Type::Text),
+            row("rules.owners", Type::List("Owner")),
+        ],
+    },
+    Shape { name: "Owner", rows: &[said("name", Type::Text, "Who is to be asked.")] },
+    Shape { name: "DeleteNamespace", rows: &[row("name", Type::Text)] },
+    Shape { name: "ChangeSettings", rows: &[row("changes", Type::List("Change"))] },
+    Shape {
+        name: "Change",
+        rows: &[said("number", U16, "Which setting."), said("value", U64, "What it becomes.")],
+    },
+    Shape { name: "RaiseFeatureLevel", rows: &[row("level", U16)] },
+    Shape { name: "OpenSession", rows: &[row("ttl_ms", U64)] },
+    Shape { name: "KeepSessions", rows: &[row("kept", Type::List("Kept"))] },
+    Shape {
+        name: "Kept",
+        rows: &[
+            row("session", U64),
+            said("actor kind", U8, "As in the entry."),
+            said("name length", U8, "Of the actor."),
+            row("actor", Type::Sized("name length")),
+        ],
+    },
+    Shape { name: "CloseSession", rows: &[row("session", U64)] },
+    Shape { name: "Tick", rows: &[] },
+    Shape {
+        name: "Outcome",
+        rows: &[
+            said("number", U16, "Of the reply; 0: the request was refused."),
+            said("body", Type::Reply, "The reply, or a `Refusal`."),
+        ],
+    },
+    Shape {
+        name: "Refusal",
+        rows: &[
+            said("code", U16, "Which code; see [errors.md](errors.md)."),
+            said("first", U64, "The first particular that the code has, or 0."),
+            said("second", U64, "The second, or 0."),
+        ],
+    },
+    Shape {
+        name: "KeyValue",
+        rows: &[
+            row("create_revision", U64),
+            row("mod_revision", U64),
+            row("version", U64),
+            row("lease", I64),
+            row("stamp", U64),
+            row("key", Type::Section),
+            row("value", Type::Section),
+        ],
+    },
+    Shape { name: "Reply::Put", rows: &[row("revision", U64), row("previous", Type::Optional("KeyValue"))] },
+    Shape {
+        name: "Reply::Deleted",
+        rows: &[row("revision", U64), row("count", U64), row("previous", Type::List("KeyValue"))],
+    },
+    Shape {
+        name: "Reply::Transacted",
+        rows: &[
+            row("revision", U64),
+            said("succeeded", U8, "1: all comparisons held; 0: not all."),
+            row("results", Type::List("Result")),
+        ],
+    },
+    Shape {
+        name: "Reply::Restored",
+        rows: &[
+            row("revision", U64),
+            said("exists", U8, "1: the key was there at that revision, and so it is now; 0: it was not."),
+            row("previous", Type::Optional("KeyValue")),
+        ],
+    },
+    Shape {
+        name: "Result",
+        rows: &[
+            said("number", U16, "Of the reply; never 0."),
+            said("body", Type::Reply, "The reply of one operation."),
+        ],
+    },
+    Shape { name: "Reply::Compacted", rows: &[row("oldest", U64)] },
+    Shape {
+        name: "RangePage",
+        rows: &[
+            said("flags", U8, "Bit 0: `more`; bit 1: a count follows."),
+            row("revision", U64),
+            only(row("count", U64), "flags", &[1]),
+            row("entries", Type::List("KeyValue")),
+            row("continuation", Type::Section),
+        ],
+    },
+    Shape { name: "Reply::NamespaceSet", rows: &[] },
+    Shape { name: "Reply::NamespaceDeleted", rows: &[] },
+    Shape { name: "Reply::SettingsChanged", rows: &[] },
+    Shape { name: "Reply::LevelRaised", rows: &[row("level", U16)] },
+    Shape { name: "Reply::SessionOpened", rows: &[row("session", U64)] },
+    Shape { name: "Reply::SessionsKept", rows: &[row("unknown", Type::List("Session"))] },
+    Shape { name: "Session", rows: &[said("session", U64, "Its number.")] },
+    Shape { name: "Reply::SessionClosed", rows: &[] },
+    Shape { name: "Reply::Ticked", rows: &[] },
+];
