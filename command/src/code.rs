@@ -1,7 +1,7 @@
 //! Why a request was refused, as a number that people can look up.
 //!
-//! A code is printed as `HF1302`, stands in scripts and runbooks, and never changes its meaning. Its doc comment is written
-//! for somebody who has never seen holdfast: it is what `holdfast explain` will print.
+//! A code is printed as `HF1302`, stands in scripts and runbooks, and never changes its meaning. Its doc comment is
+//! written for somebody who has never seen holdfast: it is what `holdfast explain` will print.
 
 use holdfast_machine::numbered;
 
@@ -21,24 +21,27 @@ numbered! {
     pub enum Code: u16, "HF" {
         /// The bytes are not a request. A client of a broken or much later version sent them; nothing was executed.
         Malformed = 1001,
-        /// The cluster does not know this command. Either the client is newer than the cluster, or not every member has been
-        /// upgraded yet: a command can be used once the feature level of the whole cluster includes it.
+        /// The cluster does not know this command. Either the client is newer than the cluster, or not every member has
+        /// been upgraded yet: a command can be used once the feature level of the whole cluster includes it.
         UnknownCommand = 1002,
-        /// The request asks for a feature that not every member of the cluster is known to support. Upgrade all members and
-        /// raise the feature level, or send the request without it.
+        /// The request asks for a feature that not every member of the cluster is known to support. Upgrade all members
+        /// and raise the feature level, or send the request without it.
         UnsupportedFeature = 1003,
         /// A key has at least one byte.
         EmptyKey = 1004,
         /// The end of the span is not above its start, so it could never hold a key. Probably the two are swapped.
         EmptySpan = 1005,
-        /// A transaction changes the same key twice. All its changes get the same revision, so there would be no telling which
-        /// came last. Write the key once, with its final value.
+        /// A transaction changes the same key twice. All its changes get the same revision, so there would be no
+        /// telling which came last. Write the key once, with its final value.
         DuplicateKey = 1006,
-        /// The request contradicts itself: it gives a value or lease and asks to keep the old one, or sets a setting twice.
+        /// The request contradicts itself: it gives a value or lease and asks to keep the old one, or sets a setting
+        /// twice.
         Contradiction = 1007,
-        /// The request came later than it said that it may be executed. Nothing was done; ask again with a new deadline.
+        /// The request came later than it said that it may be executed. Nothing was done; ask again with a new
+        /// deadline.
         TooLate = 1008,
-        /// The continuation was not made by this range: the span, the order or the revision is another. Start again without.
+        /// The continuation was not made by this range: the span, the order or the revision is another. Start again
+        /// without.
         BadContinuation = 1009,
         /// A sequence starts at 1, and `low` lies between 1 and the sequence. The client library is broken.
         BadSequence = 1010,
@@ -57,49 +60,52 @@ numbered! {
         ReasonTooLong = 1105,
         /// The namespace holds as many keys as its quota allows. Delete some, or raise the quota.
         QuotaOfKeys = 1106,
-        /// The keys and values of the namespace would have more bytes than its quota allows. Delete some, or raise the quota.
+        /// The keys and values of the namespace would have more bytes than its quota allows. Delete some, or raise the
+        /// quota.
         QuotaOfBytes = 1107,
-        /// There are as many client sessions as the setting `Sessions` allows. Clients that open sessions and never close them
-        /// are the usual cause; sessions end by themselves when their time is over.
+        /// There are as many client sessions as the setting `Sessions` allows. Clients that open sessions and never
+        /// close them are the usual cause; sessions end by themselves when their time is over.
         TooManySessions = 1108,
-        /// As many idempotency keys are remembered as the setting `IdempotencyKeys` allows. They are forgotten when their time
-        /// is over.
+        /// As many idempotency keys are remembered as the setting `IdempotencyKeys` allows. They are forgotten when
+        /// their time is over.
         TooManyIdempotencyKeys = 1109,
         /// There are as many namespaces as the setting `Namespaces` allows.
         TooManyNamespaces = 1110,
-        /// The answer would have more bytes than the setting `ReplyBytes` allows. Nothing was executed. Read with smaller
-        /// pages, or do not ask for previous values.
+        /// The answer would have more bytes than the setting `ReplyBytes` allows. Nothing was executed. Read with
+        /// smaller pages, or do not ask for previous values.
         ReplyTooLong = 1111,
         /// A description, an owner's name or the list of owners of a namespace is longer than it may be.
         DescriptionTooLong = 1112,
-        /// The command would look at more keys than the setting `Visits` allows. Nothing was executed. Delete or read in several
-        /// steps, over smaller spans.
+        /// The command would look at more keys than the setting `Visits` allows. Nothing was executed. Delete or read
+        /// in several steps, over smaller spans.
         TooManyVisits = 1113,
 
         /// The request keeps the value or lease of a key that does not exist.
         KeyNotFound = 1301,
-        /// The revision was compacted: history is kept for a limited time, and this is older. The oldest that can be read is
-        /// given. A watch has to start anew from the current state.
+        /// The revision was compacted: history is kept for a limited time, and this is older. The oldest that can be
+        /// read is given. A watch has to start anew from the current state.
         Compacted = 1302,
-        /// The revision lies in the future. Either it belongs to another cluster, or this cluster was restored from a backup.
+        /// The revision lies in the future. Either it belongs to another cluster, or this cluster was restored from a
+        /// backup.
         FutureRevision = 1303,
         /// All revisions there are, some nine quintillions, have been used.
         RevisionsExhausted = 1304,
 
-        /// The cluster does not know this session: it expired while the client was away, was closed, belongs to somebody else,
-        /// or to another cluster. This copy of the request was not executed; an earlier one may have been. Look at the keys
-        /// before writing again.
+        /// The cluster does not know this session: it expired while the client was away, was closed, belongs to
+        /// somebody else, or to another cluster. This copy of the request was not executed; an earlier one may have
+        /// been. Look at the keys before writing again.
         UnknownSession = 1401,
-        /// The client has said before that it no longer waits for this request, so that its answer was forgotten. This copy was
-        /// not executed.
+        /// The client has said before that it no longer waits for this request, so that its answer was forgotten. This
+        /// copy was not executed.
         StaleSequence = 1402,
-        /// The client has more requests under way in this session than the setting `SessionWindow` allows. This one was not
-        /// executed.
+        /// The client has more requests under way in this session than the setting `SessionWindow` allows. This one was
+        /// not executed.
         WindowFull = 1403,
-        /// The request was executed when it came for the first time. Its answer was too long to be kept and cannot be repeated:
-        /// of a transaction, not even which of its two lists was done. Look at the keys.
+        /// The request was executed when it came for the first time. Its answer was too long to be kept and cannot be
+        /// repeated: of a transaction, not even which of its two lists was done. Look at the keys.
         AppliedReplyDropped = 1404,
-        /// The same idempotency key was used for another request. Nothing was executed. Use a new key for each new request.
+        /// The same idempotency key was used for another request. Nothing was executed. Use a new key for each new
+        /// request.
         IdempotencyMismatch = 1405,
         /// The time to live of a session has to lie between the settings `SessionTtlMin` and `SessionTtlMax`.
         TtlOutOfRange = 1406,
@@ -112,8 +118,8 @@ numbered! {
         LevelNotNext = 1503,
         /// There is no namespace of this name.
         UnknownNamespace = 1504,
-        /// A namespace is called like `team/app/`: it ends in a slash, does not begin with one, has no empty part, and at most
-        /// 255 bytes.
+        /// A namespace is called like `team/app/`: it ends in a slash, does not begin with one, has no empty part, and
+        /// at most 255 bytes.
         BadNamespaceName = 1505,
 
         /// The lease does not exist or has expired, so nothing can be attached to it.
@@ -180,9 +186,10 @@ impl Code {
         }
     }
 
-    /// Whether the refusal speaks only of the copy of the request that met it: it is not kept under the request key, and what it
-    /// depends on may change. Another copy, still under way, may yet be executed. So a client that has sent a request more than
-    /// once knows no more than before; it knows when it has said, by `low`, that it no longer waits, and that was applied.
+    /// Whether the refusal speaks only of the copy of the request that met it: it is not kept under the request key,
+    /// and what it depends on may change. Another copy, still under way, may yet be executed. So a client that has sent
+    /// a request more than once knows no more than before; it knows when it has said, by `low`, that it no longer
+    /// waits, and that was applied.
     ///
     /// Every refusal at admission, before the log, is of that kind, whatever its code.
     #[must_use]
@@ -199,8 +206,8 @@ impl Code {
         )
     }
 
-    /// Whether waiting helps: what is in the way goes away as time passes or others finish. A request that was refused under a
-    /// request key stays refused under it, and needs a new one.
+    /// Whether waiting helps: what is in the way goes away as time passes or others finish. A request that was refused
+    /// under a request key stays refused under it, and needs a new one.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(

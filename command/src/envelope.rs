@@ -96,9 +96,10 @@ fn cut(name: &str) -> &[u8] {
 pub struct Envelope {
     /// Hybrid clock, packed as `hlc::Stamp::to_bits`. At or above that of the entry before.
     pub stamp: u64,
-    /// The cluster clock: milliseconds of leaders' monotonic time since formation. At or above that of the entry before, and
-    /// at most [`CLOCK_STEP_MAX_MS`] above it. A leader whose own clock went on further (it was suspended) lets go of the rest and
-    /// never makes up for it by many entries in a row: clients that were silent for a moment would find all time over.
+    /// The cluster clock: milliseconds of leaders' monotonic time since formation. At or above that of the entry
+    /// before, and at most [`CLOCK_STEP_MAX_MS`] above it. A leader whose own clock went on further (it was suspended)
+    /// lets go of the rest and never makes up for it by many entries in a row: clients that were silent for a moment
+    /// would find all time over.
     pub clock: u64,
     /// In whose name.
     pub actor: Actor,
@@ -138,8 +139,8 @@ impl Envelope {
         out.put_slice(name);
     }
 
-    /// Takes an envelope from the front of an entry, and gives back the request behind it, not yet decoded. Whoever decodes
-    /// that by itself counts offsets from its first byte.
+    /// Takes an envelope from the front of an entry, and gives back the request behind it, not yet decoded. Whoever
+    /// decodes that by itself counts offsets from its first byte.
     ///
     /// # Errors
     /// [`DecodeError`] if it is cut off, of an unknown layout or contradicts itself.

@@ -1,8 +1,8 @@
 //! Fields that a later version adds to a request.
 //!
-//! On a connection a reader may skip an odd tag that it does not know. Inside a replicated command nobody may: two members
-//! that skip different tags would differ from then on. So each tag has a [feature level](FeatureLevel), and a request that
-//! carries a tag above the level of the *state* is refused by every build alike.
+//! On a connection a reader may skip an odd tag that it does not know. Inside a replicated command nobody may: two
+//! members that skip different tags would differ from then on. So each tag has a [feature level](FeatureLevel), and a
+//! request that carries a tag above the level of the *state* is refused by every build alike.
 
 use bytes::{BufMut, Bytes};
 use holdfast_machine::{Numbered, numbered};
@@ -65,8 +65,8 @@ impl Extensions {
     /// What they ask for in a cluster at `level`.
     ///
     /// # Errors
-    /// [`Refusal::UnsupportedFeature`] if one of the tags is unknown or above the level; [`Refusal::Malformed`] if a value is
-    /// not of the shape that its tag has.
+    /// [`Refusal::UnsupportedFeature`] if one of the tags is unknown or above the level; [`Refusal::Malformed`] if a
+    /// value is not of the shape that its tag has.
     pub fn interpret(&self, level: FeatureLevel) -> Result<Asked, Refusal> {
         let mut asked = Asked::default();
         for (tag, value) in &self.0 {

@@ -10,8 +10,8 @@ use crate::layout::{DecodeError, Fault, Reader, put_nested, put_section};
 /// Transactions stand at most so deep in one another; the outermost counts.
 pub const DEPTH_MAX: u8 = 4;
 
-/// A transaction has at most so many operations and comparisons, in all branches together, whatever the settings say. It
-/// bounds what decoding allocates: less than 3 MiB beyond the request itself.
+/// A transaction has at most so many operations and comparisons, in all branches together, whatever the settings say.
+/// It bounds what decoding allocates: less than 3 MiB beyond the request itself.
 pub const OPERATIONS_MAX: usize = 16_384;
 
 /// What is written one key.
@@ -171,7 +171,8 @@ impl Bounds {
 
 /// Reads keys, at the current or an earlier revision, page by page.
 ///
-/// Bytes: u8 sort, u8 content, u8 flags, u64 revision, u64 limit, u32 page bytes, u64 × 4 bounds, span, section continuation.
+/// Bytes: u8 sort, u8 content, u8 flags, u64 revision, u64 limit, u32 page bytes, u64 × 4 bounds, span, section
+/// continuation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
     /// Which keys.
@@ -192,8 +193,8 @@ pub struct Range {
     pub mod_revision: Bounds,
     /// Only keys that were created within these.
     pub create_revision: Bounds,
-    /// A page ends before its keys, with what is given of them (48 bytes each, key, value), have more bytes than this; at least
-    /// one key is given. 0 for no bound but the server's own.
+    /// A page ends before its keys, with what is given of them (48 bytes each, key, value), have more bytes than this;
+    /// at least one key is given. 0 for no bound but the server's own.
     pub page_bytes: u32,
     /// Where the page before said that the next one begins; empty for the first.
     pub continuation: Bytes,
@@ -328,7 +329,8 @@ impl Against {
     }
 }
 
-/// A comparison. Over several keys it holds if it holds for each of them; over none, it is made with a key that does not exist.
+/// A comparison. Over several keys it holds if it holds for each of them; over none, it is made with a key that does
+/// not exist.
 ///
 /// Bytes: u8 relation, u8 subject, u64 or i64 or a section, span.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -419,8 +421,8 @@ impl Operation {
 /// All comparisons hold: the first list. Not all: the second. Later operations see what earlier ones wrote; all changes
 /// share one revision; if one operation is refused, none was executed.
 ///
-/// Bytes: u32 count and comparisons, u32 count and operations of the first list, the same of the second. An operation is a
-/// u8 number and a section with its bytes.
+/// Bytes: u32 count and comparisons, u32 count and operations of the first list, the same of the second. An operation
+/// is a u8 number and a section with its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// What has to hold. All comparisons, those of inner transactions too, are made before anything is written.
@@ -431,7 +433,8 @@ pub struct Transaction {
     pub otherwise: Vec<Operation>,
 }
 
-/// Writes the value that `key` had at `revision`, as a new version without a lease; deletes the key if it did not exist then.
+/// Writes the value that `key` had at `revision`, as a new version without a lease; deletes the key if it did not exist
+/// then.
 ///
 /// Bytes: u8 flags, u64 revision, section key.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Reading and writing the fields that everything here is made of.
 //!
-//! All numbers are little-endian and of fixed width. A *section* is a u32 length and as many bytes. Reading is strict: a
-//! number that stands for nothing, a flag nobody defined or a byte too many is an error, never something to be guessed.
+//! All numbers are little-endian and of fixed width. A *section* is a u32 length and as many bytes. Reading is strict:
+//! a number that stands for nothing, a flag nobody defined or a byte too many is an error, never something to be
+//! guessed.
 
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
@@ -255,8 +256,8 @@ pub(crate) fn put_section(out: &mut impl BufMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-/// A length in the width that it has on disk. What is longer than that exceeds every limit there is, and is refused when it is
-/// validated; encoding it is not an error of its own.
+/// A length in the width that it has on disk. What is longer than that exceeds every limit there is, and is refused
+/// when it is validated; encoding it is not an error of its own.
 pub(crate) fn length(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

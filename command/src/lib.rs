@@ -1,9 +1,9 @@
 //! Replicated commands: their numbers, their bytes, what they answer and why they are refused.
 //!
 //! # Why a crate of its own
-//! The bytes that a client writes are the bytes that stand in the log, on every disk, for ever. Nobody re-encodes a command
-//! between the client's socket and apply: the leader puts an [`Envelope`] in front and leaves the rest as it came. So client,
-//! wire and store have to mean the same by these bytes, and this crate is where it is said once.
+//! The bytes that a client writes are the bytes that stand in the log, on every disk, for ever. Nobody re-encodes a
+//! command between the client's socket and apply: the leader puts an [`Envelope`] in front and leaves the rest as it
+//! came. So client, wire and store have to mean the same by these bytes, and this crate is where it is said once.
 //!
 //! # Shape
 //! ```text
@@ -19,8 +19,9 @@
 //!   validate       everything that can be refused without a state       [mod@validate]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
 //! ```
-//! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them. There is
-//! one encoding of each value, and decoding refuses every other (`command/tests/`), so equal commands are equal bytes.
+//! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them.
+//! There is one encoding of each value, and decoding refuses every other (`command/tests/`), so equal commands are
+//! equal bytes.
 //!
 //! # Invariants
 //! - Numbers are only ever added; `tidy/tests/golden/numbers.txt` holds all of them, `command/tests/golden/` their bytes.

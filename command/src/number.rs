@@ -44,10 +44,10 @@ numbered! {
 /// What every member of the cluster is known to understand. It is part of the replicated state, starts at
 /// [`FIRST`](Self::FIRST), is raised by a command once every member can follow, and never goes back.
 ///
-/// A command, a setting or an extension above the level of the *state* is refused, also by a build that knows it: otherwise
-/// members of two versions would apply the same entry to different effect. A new number *inside* a body (an operation, a
-/// flag, a kind of span) has no level of its own and would be malformed to the one and not to the other: it comes with a new command
-/// number, or in an extension.
+/// A command, a setting or an extension above the level of the *state* is refused, also by a build that knows it:
+/// otherwise members of two versions would apply the same entry to different effect. A new number *inside* a body (an
+/// operation, a flag, a kind of span) has no level of its own and would be malformed to the one and not to the other:
+/// it comes with a new command number, or in an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeatureLevel(pub u16);
 

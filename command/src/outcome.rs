@@ -216,8 +216,8 @@ impl Outcome {
         }
     }
 
-    /// The outcome of these bytes, all of them. Keys and values share them; what is allocated beside them is at most 2.2 times
-    /// their number, and 2 MiB for the replies of a transaction.
+    /// The outcome of these bytes, all of them. Keys and values share them; what is allocated beside them is at most
+    /// 2.2 times their number, and 2 MiB for the replies of a transaction.
     ///
     /// # Errors
     /// [`DecodeError`] with the offset of what is wrong.

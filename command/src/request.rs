@@ -54,8 +54,8 @@ pub enum RequestKey {
         /// The lowest sequence that the client still waits for. Answers to lower ones are forgotten; 1 to `sequence`.
         low: u64,
     },
-    /// By a key that the caller made up (HTTP's `Idempotency-Key`). Both hashes are made by the node that admits it; the store
-    /// compares them and nothing else.
+    /// By a key that the caller made up (HTTP's `Idempotency-Key`). Both hashes are made by the node that admits it;
+    /// the store compares them and nothing else.
     Idempotency {
         /// Hash of the actor and the key.
         key: [u8; 32],

@@ -14,8 +14,8 @@ pub const KEPT_MAX: usize = 16_384;
 /// Bytes: u64 time to live in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenSession {
-    /// How long the session lives after the last request or renewal, in milliseconds of the cluster clock. Has to lie within
-    /// the settings.
+    /// How long the session lives after the last request or renewal, in milliseconds of the cluster clock. Has to lie
+    /// within the settings.
     pub ttl_ms: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The family of settings: limits that all members have to agree on, and the feature level.
 //!
-//! A limit that apply depends on cannot be an option of a node: two nodes with different options would apply the same entry
-//! to different effect. So it is replicated, changed by a command, and the same on every node at the same index.
+//! A limit that apply depends on cannot be an option of a node: two nodes with different options would apply the same
+//! entry to different effect. So it is replicated, changed by a command, and the same on every node at the same index.
 
 use bytes::BufMut;
 use holdfast_machine::{Numbered, numbered};
@@ -20,7 +20,8 @@ numbered! {
         KeyBytes = 3,
         /// The longest value, in bytes. A namespace may allow less.
         ValueBytes = 4,
-        /// The most bytes of keys that the answer to one command, or a page of a range, gives back, with their values and numbers.
+        /// The most bytes of keys that the answer to one command, or a page of a range, gives back, with their values
+        /// and numbers.
         ReplyBytes = 5,
         /// The most sessions.
         Sessions = 6,
@@ -48,8 +49,8 @@ numbered! {
         HistoryAge = 17,
         /// The oldest revisions are compacted while history takes more bytes of memory than this; 0 keeps them.
         HistoryBytes = 18,
-        /// The most keys that one command may look at: by comparisons, ranges and deletions together. It bounds how long the
-        /// others wait for it.
+        /// The most keys that one command may look at: by comparisons, ranges and deletions together. It bounds how
+        /// long the others wait for it.
         Visits = 19,
     }
 }

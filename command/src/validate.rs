@@ -1,10 +1,11 @@
 //! Everything about a request that can be refused without knowing the state.
 //!
-//! It runs twice: when a request is admitted, so that nothing enters the log that could not be applied, and again when it is
-//! applied, because the settings may have changed in between and because a broken leader must not be able to break the others.
+//! It runs twice: when a request is admitted, so that nothing enters the log that could not be applied, and again when
+//! it is applied, because the settings may have changed in between and because a broken leader must not be able to
+//! break the others.
 //!
-//! In apply, a repetition is recognised between the two functions: a limit that was lowered in between must not tell a client
-//! that what was executed "was not".
+//! In apply, a repetition is recognised between the two functions: a limit that was lowered in between must not tell a
+//! client that what was executed "was not".
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -46,8 +47,8 @@ impl From<&Settings> for Limits {
 /// Whether `actor` may ask for this command under this request key, whatever the limits.
 ///
 /// # Errors
-/// [`Refusal::BadSequence`], [`Refusal::NotForClients`], and [`Refusal::Contradiction`] for a command of a node under a request
-/// key.
+/// [`Refusal::BadSequence`], [`Refusal::NotForClients`], and [`Refusal::Contradiction`] for a command of a node under a
+/// request key.
 pub fn validate_key(request: &Request, actor: &Actor) -> Result<(), Refusal> {
     if let RequestKey::Session { sequence, low, .. } = request.key
         && !(1..=sequence).contains(&low)
@@ -178,8 +179,8 @@ fn transaction_is_valid(transaction: &Transaction, limits: &Limits) -> Result<()
     Ok(())
 }
 
-/// The keys that a list of operations writes and the spans that it deletes, each with the place of the operation in the list
-/// that holds it.
+/// The keys that a list of operations writes and the spans that it deletes, each with the place of the operation in the
+/// list that holds it.
 #[derive(Default)]
 struct Changes<'a> {
     writes: Vec<(&'a Bytes, usize)>,
@@ -206,7 +207,8 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// Where a span ends: a key and whether that key still belongs to it; none if it has no end. Ordered by what comes behind.
+/// Where a span ends: a key and whether that key still belongs to it; none if it has no end. Ordered by what comes
+/// behind.
 type End<'a> = Option<(&'a [u8], bool)>;
 
 fn ends_before(one: End<'_>, other: End<'_>) -> bool {
@@ -225,8 +227,8 @@ fn bounds(span: &Span) -> (&[u8], End<'_>) {
     }
 }
 
-/// No key is written by two operations of a list, or written by one and deleted by another; an inner transaction counts as one
-/// operation that does what either of its lists does. Keys may be deleted twice. (The rule of etcd.)
+/// No key is written by two operations of a list, or written by one and deleted by another; an inner transaction counts
+/// as one operation that does what either of its lists does. Keys may be deleted twice. (The rule of etcd.)
 ///
 /// O(n log n): the spans of one operation are merged first, and what it writes itself is met at most once.
 fn no_key_changes_twice(branch: &[Operation]) -> Result<(), Refusal> {

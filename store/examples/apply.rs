@@ -1,8 +1,9 @@
 //! What applying a put costs, in time, allocations and memory. `cargo run --release -p holdfast-store --example apply`
 //!
-//! Times are medians over rounds of some thousand puts to random keys of a store of 10,000 keys and of one of a million; the
-//! cases take turns, so that whatever else the machine does meanwhile meets them all. Entries are encoded beforehand. Each size
-//! and each figure of memory has a process of its own (the program starts itself once more), with a heap and caches of its own.
+//! Times are medians over rounds of some thousand puts to random keys of a store of 10,000 keys and of one of a
+//! million; the cases take turns, so that whatever else the machine does meanwhile meets them all. Entries are encoded
+//! beforehand. Each size and each figure of memory has a process of its own (the program starts itself once more), with
+//! a heap and caches of its own.
 #![allow(missing_docs, reason = "a program, not an interface")]
 
 use std::process::Command as Process;

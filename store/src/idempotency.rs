@@ -1,7 +1,7 @@
 //! Idempotency keys: a request that comes twice happens once, without a session.
 //!
-//! A caller of the HTTP interface has no session; it makes up a key. What is remembered of it has no client that would say when
-//! it may be forgotten, so it is forgotten by time, and there is a bound on all of them together.
+//! A caller of the HTTP interface has no session; it makes up a key. What is remembered of it has no client that would
+//! say when it may be forgotten, so it is forgotten by time, and there is a bound on all of them together.
 
 use holdfast_command::{Refusal, Setting, Settings};
 use imbl::{OrdMap, OrdSet};

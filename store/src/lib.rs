@@ -1,9 +1,9 @@
 //! The replicated state machine: committed entries in, state and outcomes out, on every node the same.
 //!
 //! # Why
-//! Raft makes logs equal; this crate makes equal logs into equal states. For that, [`Store::apply`] depends on the entry and on
-//! the state before it, and on nothing else. What a number means is said in `docs/store.md`; how long everything may be, and by
-//! when it is forgotten, is part of the state itself.
+//! Raft makes logs equal; this crate makes equal logs into equal states. For that, [`Store::apply`] depends on the
+//! entry and on the state before it, and on nothing else. What a number means is said in `docs/store.md`; how long
+//! everything may be, and by when it is forgotten, is part of the state itself.
 //!
 //! # Shape
 //! ```text
@@ -14,8 +14,8 @@
 //!          Settings    limits and the feature level                      [settings]
 //!          Sessions    machine 09, and idempotency keys                  [sessions] [idempotency]
 //! ```
-//! All of it lives in persistent structures: a clone costs a few counters, whatever the size. A snapshot, or a range over a
-//! million keys, works on a clone while entries are applied.
+//! All of it lives in persistent structures: a clone costs a few counters, whatever the size. A snapshot, or a range
+//! over a million keys, works on a clone while entries are applied.
 //!
 //! # Invariants
 //! - No entry panics, whatever its bytes; one that is refused changes nothing but clock, stamp and position (and what a request
@@ -25,8 +25,8 @@
 //! - No clock, no randomness, no hash order: `store/tests/model.rs` compares replicas that differ in all that must not matter.
 //!
 //! # What this leaves out
-//! Leases, locks, elections, watches, the audit log, the digest and snapshots come with their own files. Who may do what is
-//! decided before a request gets here.
+//! Leases, locks, elections, watches, the audit log, the digest and snapshots come with their own files. Who may do
+//! what is decided before a request gets here.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]

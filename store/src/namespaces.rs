@@ -1,7 +1,8 @@
 //! Namespaces: named key prefixes with rules and a count of what they hold.
 //!
-//! What a namespace holds is counted as keys change, so that a quota costs a look-up per write. A namespace that is created over
-//! keys that are there takes their sum from the tree of keys, less what the namespaces inside hold, and walks over none.
+//! What a namespace holds is counted as keys change, so that a quota costs a look-up per write. A namespace that is
+//! created over keys that are there takes their sum from the tree of keys, less what the namespaces inside hold, and
+//! walks over none.
 
 use std::ops::Bound;
 

@@ -1,6 +1,7 @@
 //! The store as designed, and ways to get it wrong that the comparison with the model must be able to catch.
 //!
-//! The same mechanism as in the Raft core: a type parameter, so that the store that serves is compiled without the question.
+//! The same mechanism as in the Raft core: a type parameter, so that the store that serves is compiled without the
+//! question.
 
 use std::fmt;
 
@@ -13,8 +14,8 @@ numbered! {
         VersionNotReset = 1,
         /// Compaction takes the revision back to that of the newest key that is left (etcd #17780).
         CompactionMovesRevisionBack = 2,
-        /// A transaction does not look at ranges whose result "nobody needs" and so does not refuse what they refuse (etcd
-        /// fbba4f46e: members that skipped them differed from those that did not).
+        /// A transaction does not look at ranges whose result "nobody needs" and so does not refuse what they refuse
+        /// (etcd fbba4f46e: members that skipped them differed from those that did not).
         NeedlessRangeSkipped = 3,
         /// A repetition below `low` is executed once more.
         StaleReexecuted = 4,

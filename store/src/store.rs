@@ -95,7 +95,8 @@ impl<P: Plant> Store<P> {
     /// `docs/store.md`.
     ///
     /// # Errors
-    /// [`Halt`]: this node must not go on. Every further call halts as well, and the state is good for nothing but a look.
+    /// [`Halt`]: this node must not go on. Every further call halts as well, and the state is good for nothing but a
+    /// look.
     pub fn apply(&mut self, at: LogPosition, entry: &Bytes) -> Result<Applied, Halt> {
         self.advance(at)?;
         let Ok((envelope, request)) = Envelope::split(entry) else {
@@ -235,13 +236,13 @@ impl<P: Plant> Store<P> {
         scratch.shrink_to(SCRATCH_BYTES);
     }
 
-    /// Whether a request may enter the log: what steps 4 and 6 would refuse does not, unless step 5 comes before with an
-    /// answer of its own. What depends on keys and quotas is found out when it is applied. A feature level that this build
-    /// does not know is not raised to.
+    /// Whether a request may enter the log: what steps 4 and 6 would refuse does not, unless step 5 comes before with
+    /// an answer of its own. What depends on keys and quotas is found out when it is applied. A feature level that this
+    /// build does not know is not raised to.
     ///
     /// # Errors
-    /// What apply would refuse it with now. It speaks of this copy of the request only, whatever the code: another may be on
-    /// its way through the log.
+    /// What apply would refuse it with now. It speaks of this copy of the request only, whatever the code: another may
+    /// be on its way through the log.
     pub fn admit(&self, bytes: &Bytes, actor: &Actor) -> Result<Request, Refusal> {
         let (request, _) = self.read(bytes, actor)?;
         let State { sessions, idempotency, settings, level, .. } = &self.state;
@@ -324,8 +325,8 @@ impl<P: Plant> Store<P> {
         self.state.keys.range(range, self.state.settings.get(Setting::ReplyBytes))
     }
 
-    /// The versions of a key, newest first and at most `limit` of them, tombstones included, back to the one that is current at the
-    /// oldest revision.
+    /// The versions of a key, newest first and at most `limit` of them, tombstones included, back to the one that is
+    /// current at the oldest revision.
     #[must_use]
     pub fn history(&self, key: &[u8], limit: usize) -> Vec<Version> {
         self.state.keys.history(key).take(limit).cloned().collect()
@@ -347,15 +348,16 @@ impl<P: Plant> Store<P> {
         self.state.keys.history_bytes()
     }
 
-    /// The revision that is due to be compacted to, by the settings `HistoryAge` and `HistoryBytes`. The leader proposes it;
-    /// none while an earlier compaction is being swept. At most 65,536 changes are looked at, so more may be due as soon as those
-    /// are swept: ask again then.
+    /// The revision that is due to be compacted to, by the settings `HistoryAge` and `HistoryBytes`. The leader
+    /// proposes it; none while an earlier compaction is being swept. At most 65,536 changes are looked at, so more may
+    /// be due as soon as those are swept: ask again then.
     #[must_use]
     pub fn compaction_due(&self) -> Option<u64> {
         self.state.compaction_due()
     }
 
-    /// Frees what was compacted, at most `budget` versions; true if there is more. Nothing that can be read depends on it.
+    /// Frees what was compacted, at most `budget` versions; true if there is more. Nothing that can be read depends on
+    /// it.
     pub fn sweep(&mut self, budget: usize) -> bool {
         self.state.keys.sweep(budget)
     }
@@ -394,8 +396,8 @@ impl<P: Plant> Store<P> {
         self.state.idempotency.reply_bytes()
     }
 
-    /// Whether something lives by the cluster clock, so that a leader has to propose a tick at least each second when it
-    /// proposes nothing else: sessions, idempotency keys, history that is to be given up by age.
+    /// Whether something lives by the cluster clock, so that a leader has to propose a tick at least each second when
+    /// it proposes nothing else: sessions, idempotency keys, history that is to be given up by age.
     #[must_use]
     pub fn needs_ticks(&self) -> bool {
         let state = &self.state;

@@ -1,7 +1,8 @@
 //! One version of one key: everything of it in one allocation.
 //!
-//! The entry that brought a key holds a whole read buffer; a slice of it kept for years would pin 1.2 to 1.8 KB for each value of 256 bytes (measured). So apply copies what
-//! stays, once, into an allocation of exactly its size, behind a pointer of 8 bytes:
+//! The entry that brought a key holds a whole read buffer; a slice of it kept for years would pin 1.2 to 1.8 KB for
+//! each value of 256 bytes (measured). So apply copies what stays, once, into an allocation of exactly its size, behind
+//! a pointer of 8 bytes:
 //!
 //! ```text
 //!   counter 8 │ header 56 │ length 8 │ key │ value │ actor │ reason
@@ -61,8 +62,8 @@ pub(crate) struct Numbers {
 impl Version {
     /// Packs a version. `scratch` is a buffer to put the parts together in.
     ///
-    /// Lengths are within the bounds of the settings and of the command crate: keys to 32 KiB, reasons to 1 KiB, actors to 255
-    /// bytes.
+    /// Lengths are within the bounds of the settings and of the command crate: keys to 32 KiB, reasons to 1 KiB, actors
+    /// to 255 bytes.
     pub(crate) fn pack(
         key: &[u8],
         value: &[u8],

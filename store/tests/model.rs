@@ -124,7 +124,8 @@ fn store_and_model_agree_behind_every_entry_and_every_corner_is_reached() {
     assert!(differ.is_empty(), "listed and not reached, or the other way round: {differ:?}");
 }
 
-/// For a night, or after a change of the generator: `SEEDS=1000..9000 cargo test -p holdfast-store --test model -- --ignored`.
+/// For a night, or after a change of the generator: `SEEDS=1000..9000 cargo test -p holdfast-store --test model --
+/// --ignored`.
 #[test]
 #[ignore = "takes as long as one likes"]
 fn store_and_model_agree_on_as_many_logs_as_asked_for() {
@@ -301,7 +302,8 @@ fn barred<P: Plant>(store: &Store<P>, request: &Bytes, envelope: &Envelope) -> b
     }
 }
 
-/// Admission refuses with what apply would say, unless apply knows the request key already; and what apply executes is admitted.
+/// Admission refuses with what apply would say, unless apply knows the request key already; and what apply executes is
+/// admitted.
 #[test]
 fn admission_refuses_what_apply_would_for_the_request_alone() {
     let mut refusals = BTreeSet::new();

@@ -79,8 +79,8 @@ impl State {
         }
     }
 
-    /// The revision that history is due to be compacted to, by age or by bytes. None while an earlier compaction is being
-    /// swept, or if nothing is due.
+    /// The revision that history is due to be compacted to, by age or by bytes. None while an earlier compaction is
+    /// being swept, or if nothing is due.
     pub(crate) fn compaction_due(&self) -> Option<u64> {
         let keys = &self.keys;
         if keys.has_unswept() {

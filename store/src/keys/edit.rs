@@ -1,8 +1,8 @@
 //! What one command changes: all of it under one revision, or nothing.
 //!
-//! Changes go into the current keys at once, so that what comes later in the command sees them, and are remembered beside. At
-//! the end they are kept, which writes them into the log, or taken back, which puts every key where it was. No key changes
-//! twice, so there is exactly one way back.
+//! Changes go into the current keys at once, so that what comes later in the command sees them, and are remembered
+//! beside. At the end they are kept, which writes them into the log, or taken back, which puts every key where it was.
+//! No key changes twice, so there is exactly one way back.
 
 use holdfast_command::keys::{Content, Delete, Put, Range, Restore};
 use holdfast_command::{KeyValue, Refusal, Reply, Setting};

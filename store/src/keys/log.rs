@@ -2,8 +2,8 @@
 //!
 //! # Why a log and not a tree of versions
 //! A past version is looked for rarely, and a key is written all the time. So a write appends one record, and a read at
-//! an earlier revision walks back from the current version. Each record holds the version that it superseded, so the log can be
-//! cut at the front, and what was current at the cut is still held by whatever superseded it later.
+//! an earlier revision walks back from the current version. Each record holds the version that it superseded, so the
+//! log can be cut at the front, and what was current at the cut is still held by whatever superseded it later.
 //!
 //! ```text
 //!   position     7          8          9         10
@@ -11,9 +11,9 @@
 //!   superseded│ a@2 │    │  –  │    │ a@5 │    │ a@6 │        a at revision 5: a@7 → a@6 → a@5
 //!             └─────┘    └─────┘    └─────┘    └─────┘
 //! ```
-//! A key that is written a hundred thousand times an hour would make that a long walk. So each record also names an earlier one
-//! of its key to jump to, chosen as in Myers' skew-binary lists ("An applicative random-access stack", 1983): a version
-//! `n` writes back is found in about `2 log n` steps, and a record costs two numbers more.
+//! A key that is written a hundred thousand times an hour would make that a long walk. So each record also names an
+//! earlier one of its key to jump to, chosen as in Myers' skew-binary lists ("An applicative random-access stack",
+//! 1983): a version `n` writes back is found in about `2 log n` steps, and a record costs two numbers more.
 
 use imbl::Vector;
 

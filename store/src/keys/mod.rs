@@ -5,7 +5,8 @@
 //!   graves    every key that was deleted since the oldest revision, so that the way back into its past is found
 //!   log       every change since the oldest revision                                                    [log]
 //! ```
-//! A write puts one pointer into `current` and one record behind `log`. Everything else about the past is found from there.
+//! A write puts one pointer into `current` and one record behind `log`. Everything else about the past is found from
+//! there.
 
 mod compact;
 mod edit;
@@ -123,7 +124,8 @@ impl Keys {
         self.log.at(newest, revision).filter(|version| !version.is_tombstone())
     }
 
-    /// The versions of a key, newest first, tombstones included, back to the one that is current at the oldest revision.
+    /// The versions of a key, newest first, tombstones included, back to the one that is current at the oldest
+    /// revision.
     pub(crate) fn history<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = &'a Version> + use<'a> {
         let newest = self.current.get(key).or_else(|| self.graves.get(key));
         let back = std::iter::successors(newest, |version| {

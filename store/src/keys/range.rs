@@ -98,8 +98,8 @@ impl Visits {
     }
 }
 
-/// Where a page begins, as the page before said it: u8 layout, u64 fingerprint of the range, u64 revision, u64 keys given so
-/// far, and the last key, to the end.
+/// Where a page begins, as the page before said it: u8 layout, u64 fingerprint of the range, u64 revision, u64 keys
+/// given so far, and the last key, to the end.
 struct Continuation {
     revision: u64,
     given: u64,
@@ -108,8 +108,8 @@ struct Continuation {
 
 const LAYOUT: u8 = 1;
 
-/// What the pages of one range have in common, as a number: all but revision, size of a page and place. FNV-1a; it finds mistakes,
-/// and who makes up a continuation on purpose gets a page of what may be read anyhow.
+/// What the pages of one range have in common, as a number: all but revision, size of a page and place. FNV-1a; it
+/// finds mistakes, and who makes up a continuation on purpose gets a page of what may be read anyhow.
 fn fingerprint(range: &Range) -> u64 {
     let common = Range { revision: 0, page_bytes: 0, continuation: Bytes::new(), ..range.clone() };
     let mut bytes = Vec::new();
@@ -177,8 +177,8 @@ impl<'a> Source<'a> {
                     other: keys.graves.range(bounds(span), descending).peekable(),
                     first: if descending { Ordering::Greater } else { Ordering::Less },
                 };
-                // Each key that was written since costs a visit, whether it was there or not. A grave from before the oldest revision costs none: whether it
-                // is still there depends on how far this node has swept.
+                // Each key that was written since costs a visit, whether it was there or not. A grave from before the
+                // oldest revision costs none: whether it is still there depends on how far this node has swept.
                 let swept = |newest: &&Version| newest.is_tombstone() && newest.mod_revision() <= keys.oldest;
                 let newest = newest.take_while(move |newest| swept(newest) || visits.spend());
                 let past = newest.filter_map(move |newest| keys.log.at(newest, revision));

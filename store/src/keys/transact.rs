@@ -71,8 +71,8 @@ fn names_revision(transaction: &Transaction) -> bool {
     })
 }
 
-/// Makes the comparisons of a transaction and of those inside the list that they choose, in the order in which these are
-/// come by.
+/// Makes the comparisons of a transaction and of those inside the list that they choose, in the order in which these
+/// are come by.
 fn choose(transaction: &Transaction, edit: &Edit<'_>, choices: &mut Vec<bool>) {
     let succeeded = transaction.compares.iter().all(|compare| holds(compare, edit));
     choices.push(succeeded);

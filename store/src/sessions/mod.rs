@@ -1,20 +1,21 @@
 //! Client sessions: a request that comes twice happens once.
 //!
 //! # Why
-//! A client that loses its connection cannot know whether its last write was executed. It sends it again, to another node, after
-//! an election. So every request carries a number within a session, and the replicated state remembers the answer to each
-//! number that the client may still ask about. What is remembered has to be the same on every node, and has to have a bound: the
-//! client says below which number it waits for nothing any more, and the settings say how far ahead it may be.
+//! A client that loses its connection cannot know whether its last write was executed. It sends it again, to another
+//! node, after an election. So every request carries a number within a session, and the replicated state remembers the
+//! answer to each number that the client may still ask about. What is remembered has to be the same on every node, and
+//! has to have a bound: the client says below which number it waits for nothing any more, and the settings say how far
+//! ahead it may be.
 //!
 //! # Expiry
-//! A session whose client is gone would be kept for ever. It ends when the cluster clock, which stands still without
-//! a leader and is carried by the entries, reaches its deadline: at the same entry on every node. From then on its number is unknown, and an
-//! unknown session is an error and never a reason to execute something.
+//! A session whose client is gone would be kept for ever. It ends when the cluster clock, which stands still without a
+//! leader and is carried by the entries, reaches its deadline: at the same entry on every node. From then on its number
+//! is unknown, and an unknown session is an error and never a reason to execute something.
 //!
 //! # Timers
-//! A renewal moves a deadline with each request. To keep the deadlines in order would cost a step through a tree per request;
-//! so a session stands in the order at the deadline that it had when it was last looked at, and is put back when it is
-//! found there and lives on.
+//! A renewal moves a deadline with each request. To keep the deadlines in order would cost a step through a tree per
+//! request; so a session stands in the order at the deadline that it had when it was last looked at, and is put back
+//! when it is found there and lives on.
 
 mod machine;
 mod request;
@@ -77,8 +78,8 @@ pub(crate) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// As much of it as may be kept, beside `kept` bytes of others and within `limit`. A refusal always is: it is short, and one
-    /// that were dropped would look like something that was executed.
+    /// As much of it as may be kept, beside `kept` bytes of others and within `limit`. A refusal always is: it is
+    /// short, and one that were dropped would look like something that was executed.
     pub(crate) fn keep(&self, kept: u64, limit: u64) -> Answer {
         let fits = kept.saturating_add(self.encoded.len() as u64) <= limit;
         Answer { at: self.at, outcome: (self.refused || fits).then(|| Bytes::copy_from_slice(self.encoded)) }
@@ -159,7 +160,8 @@ impl Session {
         }
     }
 
-    /// The edge that is taken. A session that it ends is taken out by whoever asks, so only a renewal is written into it.
+    /// The edge that is taken. A session that it ends is taken out by whoever asks, so only a renewal is written into
+    /// it.
     fn edge(&self, event: Event) -> Option<Edge> {
         holdfast_machine::decide::<SessionMachine>(self.state, event)
     }
@@ -238,7 +240,8 @@ impl Sessions {
         }
     }
 
-    /// Whether a request of this actor would be new, and not answered or refused by its session. (Its window is not looked at.)
+    /// Whether a request of this actor would be new, and not answered or refused by its session. (Its window is not
+    /// looked at.)
     pub(crate) fn is_new(&self, id: SessionId, sequence: u64, actor: &Actor) -> bool {
         let session = self.all.get(&id).filter(|session| session.actor == *actor);
         session.is_some_and(|session| sequence >= session.low && session.answer(sequence).is_none())
@@ -317,9 +320,9 @@ impl Execute for OpenSession {
         if sessions.len() as u64 >= limit {
             return Err(Refusal::TooManySessions { limit });
         }
-        // Ascending, and others in another cluster, or in this one after it was restored from a backup: a client that brings the
-        // number of a session there must not be taken for somebody else's.
-        // Below 2^53 for two centuries, so that JSON keeps it exact.
+        // Ascending, and others in another cluster, or in this one after it was restored from a backup: a client that
+        // brings the number of a session there must not be taken for somebody else's. Below 2^53 for two centuries, so
+        // that JSON keeps it exact.
         sessions.last = (sessions.last + 1).max(origin.stamp.millis().get() << NUMBERS_PER_MS_BITS);
         let session = SessionId(sessions.last);
         let deadline = clock.saturating_add(ttl_ms);

@@ -9,8 +9,8 @@ numbered! {
     pub enum Row: u8, "Q" {
         /// No such session, or not of this actor: refuse, whatever it asks for.
         Unknown = 1,
-        /// Below the lowest sequence that the client waits for: refuse. Its answer was forgotten, so it can no longer be told
-        /// from a new one by anything but its number.
+        /// Below the lowest sequence that the client waits for: refuse. Its answer was forgotten, so it can no longer
+        /// be told from a new one by anything but its number.
         Stale = 2,
         /// Answered before: the same answer again.
         Repeat = 3,

@@ -1,9 +1,10 @@
 //! A persistent ordered set of versions, by key: a B+ tree whose nodes are shared between clones.
 //!
 //! # Why our own
-//! The best general one (imbl's `OrdSet`) spent most of a put on memory: a binary search in a node looks at six keys, each of
-//! which stands in an allocation of its own, so a look-up among a million keys waits some twenty times for memory, and a put needs
-//! two of them, one to see what is there and one to replace it. This one knows three things more:
+//! The best general one (imbl's `OrdSet`) spent most of a put on memory: a binary search in a node looks at six keys,
+//! each of which stands in an allocation of its own, so a look-up among a million keys waits some twenty times for
+//! memory, and a put needs two of them, one to see what is there and one to replace it. This one knows three things
+//! more:
 //!
 //! - Keys of a node have a long common prefix (`app/service/config/…`). A node keeps its length, and of each key the four bytes
 //!   behind it, its **head**. A search compares heads, which stand together, and then looks at one key.
@@ -75,8 +76,8 @@ impl Tree {
         }
     }
 
-    /// Shows `change` what is there under `key`, puts what it gives into its place (a version of that key) or nothing, and
-    /// gives back what was there.
+    /// Shows `change` what is there under `key`, puts what it gives into its place (a version of that key) or nothing,
+    /// and gives back what was there.
     pub(crate) fn update(
         &mut self,
         key: &[u8],

@@ -123,8 +123,8 @@ fn update_leaf(
     Written { previous, added, split }
 }
 
-/// Parts a full leaf and puts a version into one half. Keys that come in order at the end of the tree leave full leaves behind
-/// them.
+/// Parts a full leaf and puts a version into one half. Keys that come in order at the end of the tree leave full leaves
+/// behind them.
 fn split_leaf(leaf: &mut Leaf, at: usize, last: bool, version: Version) -> (Separator, Node) {
     let middle = if last && at == SLOTS { SLOTS } else { SLOTS / 2 };
     let mut right = leaf.split_off(middle);

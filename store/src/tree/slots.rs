@@ -7,8 +7,8 @@ use triomphe::ThinArc;
 
 use crate::version::Version;
 
-/// Versions in a leaf, and separators in a branch, at most. 64 make a tree of a million keys four levels high; more would make the
-/// copy of a shared leaf dearer.
+/// Versions in a leaf, and separators in a branch, at most. 64 make a tree of a million keys four levels high; more
+/// would make the copy of a shared leaf dearer.
 pub(super) const SLOTS: usize = 64;
 /// What has a key.
 pub(super) trait Keyed: Clone {
