@@ -52,6 +52,8 @@ numbered! {
         /// The most keys that one command may look at: by comparisons, ranges and deletions together. It bounds how
         /// long the others wait for it.
         Visits = 19,
+        /// The most bytes of answers that are kept for all sessions together.
+        AllSessionsReplyBytes = 20,
     }
 }
 
@@ -115,6 +117,7 @@ impl Setting {
             Self::HistoryAge => (Unit::Milliseconds, HOUR, 0, u64::MAX),
             Self::HistoryBytes => (Unit::Bytes, 1_024 * MIB, 0, u64::MAX),
             Self::Visits => (Unit::Count, 100_000, 1, 10_000_000),
+            Self::AllSessionsReplyBytes => (Unit::Bytes, 128 * MIB, 0, 4_096 * MIB),
         };
         Scope { default, min, max, unit }
     }

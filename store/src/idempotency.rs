@@ -75,7 +75,8 @@ impl IdempotencyKeys {
         clock: u64,
         settings: &Settings,
     ) {
-        let answer = given.keep(self.reply_bytes, settings.get(Setting::IdempotencyReplyBytes));
+        let room = settings.get(Setting::IdempotencyReplyBytes).saturating_sub(self.reply_bytes);
+        let answer = given.keep(room);
         self.reply_bytes += answer.bytes();
         self.all.insert(key, Remembered { request, answer });
         self.due.insert((clock.saturating_add(settings.get(Setting::IdempotencyTtl)), key));

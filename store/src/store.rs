@@ -378,6 +378,12 @@ impl<P: Plant> Store<P> {
         self.state.sessions.iter()
     }
 
+    /// Bytes of the answers that are kept for all sessions.
+    #[must_use]
+    pub fn session_reply_bytes(&self) -> u64 {
+        self.state.sessions.reply_bytes()
+    }
+
     /// How often sessions took this edge of machine 09.
     #[must_use]
     pub fn session_edges(&self, edge: Edge) -> u64 {

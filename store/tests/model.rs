@@ -30,6 +30,7 @@ mod model {
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use holdfast_command::keys::{Range, SortBy, Span};
 use holdfast_command::settings::RaiseFeatureLevel;
 use holdfast_command::{
     Actor, Code, Command, Entry, Envelope, FeatureLevel, Outcome, Refusal, Request, RequestKey,
@@ -43,7 +44,7 @@ use model::rules;
 use model::run::{Care, Logged, Report, missing, run};
 
 /// Each seed is another log.
-const SEEDS: std::ops::Range<u64> = 0..160;
+const SEEDS: std::ops::Range<u64> = 0..240;
 const CARE: Care = Care { length: 160, ranges: 1 };
 /// For logs that are made for other tests, which look at something else.
 const LIGHT: Care = Care { length: 120, ranges: 0 };
@@ -55,7 +56,7 @@ const IMPOSSIBLE: [Code; 1] = [
 ];
 
 /// The finer points of the page that a run comes across if it is any good.
-const MARKS: [&str; 31] = [
+const MARKS: [&str; 32] = [
     "above the quota of bytes, but not more than before",
     "above the quota of keys, but not more than before",
     "answer dropped for an idempotency key",
@@ -73,6 +74,7 @@ const MARKS: [&str; 31] = [
     "refusal repeated in a session",
     "repetition beyond the window",
     "refusal kept without room for it",
+    "answer dropped for want of room for all sessions",
     "reply repeated for an idempotency key",
     "restored to nothing",
     "session closed by its own request",
@@ -124,8 +126,7 @@ fn store_and_model_agree_behind_every_entry_and_every_corner_is_reached() {
     assert!(differ.is_empty(), "listed and not reached, or the other way round: {differ:?}");
 }
 
-/// For a night, or after a change of the generator: `SEEDS=1000..9000 cargo test -p holdfast-store --test model --
-/// --ignored`.
+/// For a night, or after a change of the generator: `SEEDS=1000..9000 cargo test -p holdfast-store --test model -- --ignored`.
 #[test]
 #[ignore = "takes as long as one likes"]
 fn store_and_model_agree_on_as_many_logs_as_asked_for() {
@@ -302,8 +303,47 @@ fn barred<P: Plant>(store: &Store<P>, request: &Bytes, envelope: &Envelope) -> b
     }
 }
 
-/// Admission refuses with what apply would say, unless apply knows the request key already; and what apply executes is
-/// admitted.
+/// A continuation is a client's to change. Whatever it brings, there is a page of the span or a refusal.
+#[test]
+fn continuations_that_nobody_gave_are_refused_or_give_a_page_of_the_span() {
+    let (mut refused, mut pages) = (0, 0);
+    for seed in 4_100..4_104 {
+        let mut rng = Rng::new(seed);
+        let mut store = Store::<NoPlant>::new();
+        for logged in log_of(seed) {
+            apply(&mut store, &logged);
+        }
+        for sort_by in SortBy::ALL {
+            let span = Span::From(Bytes::from_static(b"a"));
+            let mut range = Range { sort_by: *sort_by, page_bytes: 1, ..Range::of(span.clone()) };
+            range.descending = rng.permille(500);
+            while let Ok(page) = store.range(&range)
+                && !page.continuation.is_empty()
+            {
+                for _ in 0..20 {
+                    let continuation = damaged(&mut rng, &page.continuation);
+                    match store.range(&Range { continuation, ..range.clone() }) {
+                        Ok(page) => {
+                            pages += 1;
+                            assert!((store.oldest()..=store.revision()).contains(&page.revision));
+                            assert!(page.entries.iter().all(|version| rules::within(&span, version.key())));
+                        }
+                        Err(refusal) => {
+                            refused += 1;
+                            let known = [Code::BadContinuation, Code::Compacted, Code::FutureRevision];
+                            assert!(known.contains(&refusal.code()), "seed {seed}: {refusal}");
+                        }
+                    }
+                }
+                range.continuation = page.continuation;
+            }
+        }
+    }
+    println!("{refused} damaged continuations refused, {pages} pages");
+    assert!(refused > 500 && pages > 50);
+}
+
+/// Admission refuses with what apply would say, unless apply knows the request key already; and what apply executes is admitted.
 #[test]
 fn admission_refuses_what_apply_would_for_the_request_alone() {
     let mut refusals = BTreeSet::new();
@@ -368,14 +408,14 @@ macro_rules! found {
 }
 
 found! {
-    bug_version_not_reset_is_found = VersionNotReset within 10;
-    bug_compaction_moves_revision_back_is_found = CompactionMovesRevisionBack within 10;
-    bug_needless_range_skipped_is_found = NeedlessRangeSkipped within 10;
-    bug_stale_reexecuted_is_found = StaleReexecuted within 10;
-    bug_cap_from_node_is_found = CapFromNode within 10;
-    bug_level_of_binary_is_found = LevelOfBinary within 10;
+    bug_version_not_reset_is_found = VersionNotReset within 40;
+    bug_compaction_moves_revision_back_is_found = CompactionMovesRevisionBack within 40;
+    bug_needless_range_skipped_is_found = NeedlessRangeSkipped within 40;
+    bug_stale_reexecuted_is_found = StaleReexecuted within 40;
+    bug_cap_from_node_is_found = CapFromNode within 40;
+    bug_level_of_binary_is_found = LevelOfBinary within 40;
     bug_refusal_forgotten_is_found = RefusalForgotten within 20;
-    bug_empty_deletion_counts_is_found = EmptyDeletionCounts within 10;
+    bug_empty_deletion_counts_is_found = EmptyDeletionCounts within 40;
     bug_inner_compares_late_is_found = InnerComparesLate within 20;
     bug_quota_by_operation_is_found = QuotaByOperation within 20;
     bug_deadline_by_envelope_is_found = DeadlineByEnvelope within 40;

@@ -40,6 +40,9 @@ use crate::version::Origin;
 /// Each millisecond has so many bits of session numbers to itself.
 const NUMBERS_PER_MS_BITS: u32 = 10;
 
+/// Room for answers that a session without any keeps.
+const ANSWERS_KEPT: usize = 16;
+
 /// The window of planted bug 5.
 const WINDOW_OF_NODE: u64 = 2;
 
@@ -78,10 +81,10 @@ pub(crate) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// As much of it as may be kept, beside `kept` bytes of others and within `limit`. A refusal always is: it is
-    /// short, and one that were dropped would look like something that was executed.
-    pub(crate) fn keep(&self, kept: u64, limit: u64) -> Answer {
-        let fits = kept.saturating_add(self.encoded.len() as u64) <= limit;
+    /// As much of it as may be kept where there is room for so many bytes. A refusal always is: it is short, and one that
+    /// were dropped would look like something that was executed.
+    pub(crate) fn keep(&self, room: u64) -> Answer {
+        let fits = self.encoded.len() as u64 <= room;
         Answer { at: self.at, outcome: (self.refused || fits).then(|| Bytes::copy_from_slice(self.encoded)) }
     }
 }
@@ -153,11 +156,17 @@ impl Session {
         self.answers.get(at).map(|(_, answer)| answer)
     }
 
-    fn forget_below(&mut self, low: u64) {
+    /// Forgets answers below the higher of the two lows, and says how many bytes they had.
+    fn forget_below(&mut self, low: u64) -> u64 {
+        let before = self.reply_bytes;
         self.low = self.low.max(low);
         while let Some((_, answer)) = self.answers.pop_front_if(|(sequence, _)| *sequence < self.low) {
             self.reply_bytes -= answer.bytes();
         }
+        if self.answers.is_empty() {
+            self.answers.shrink_to(ANSWERS_KEPT);
+        }
+        before - self.reply_bytes
     }
 
     /// The edge that is taken. A session that it ends is taken out by whoever asks, so only a renewal is written into
@@ -183,6 +192,8 @@ pub(crate) struct Sessions {
     due: OrdSet<(u64, SessionId)>,
     /// The last number given away.
     last: u64,
+    /// Bytes of the answers that are kept.
+    reply_bytes: u64,
     /// How often each edge was taken.
     edges: [u64; Edge::ALL.len()],
 }
@@ -194,6 +205,11 @@ impl Sessions {
 
     pub(crate) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// Bytes of the answers that are kept for all of them.
+    pub(crate) fn reply_bytes(&self) -> u64 {
+        self.reply_bytes
     }
 
     pub(crate) fn edge_count(&self, edge: Edge) -> u64 {
@@ -234,8 +250,9 @@ impl Sessions {
                 self.due.insert((session.due, id));
                 continue;
             }
-            let edge = session.edge(Event::DeadlinePassed);
+            let (edge, kept) = (session.edge(Event::DeadlinePassed), session.reply_bytes);
             self.count(edge);
+            self.reply_bytes -= kept;
             self.all.remove(&id);
         }
     }
@@ -262,7 +279,7 @@ impl Sessions {
         let unknown = Recognised::Refused(Refusal::UnknownSession { session: id });
         let Some(session) = self.own(id, actor) else { return unknown };
         let edge = session.renew(clock);
-        session.forget_below(low);
+        let forgotten = session.forget_below(low);
         let answer = session.answer(sequence);
         let highest = session.low.saturating_add(window - 1);
         let row = decide(Facts {
@@ -284,6 +301,7 @@ impl Sessions {
             Row::Execute => Recognised::New,
         };
         self.count(edge);
+        self.reply_bytes -= forgotten;
         recognised
     }
 
@@ -298,8 +316,12 @@ impl Sessions {
         let Err(place) = session.answers.binary_search_by_key(&sequence, |(sequence, _)| *sequence) else {
             return;
         };
-        let answer = given.keep(session.reply_bytes, settings.get(Setting::SessionReplyBytes));
+        // As much as there is room for, in the session and in all of them.
+        let room = |limit, kept: u64| settings.get(limit).saturating_sub(kept);
+        let own = room(Setting::SessionReplyBytes, session.reply_bytes);
+        let answer = given.keep(own.min(room(Setting::AllSessionsReplyBytes, self.reply_bytes)));
         session.reply_bytes += answer.bytes();
+        self.reply_bytes += answer.bytes();
         session.answers.insert(place, (sequence, answer));
     }
 }
@@ -355,8 +377,9 @@ impl Execute for CloseSession {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
         let unknown = Refusal::UnknownSession { session: self.session };
         let session = state.sessions.own(self.session, origin.actor).ok_or(unknown)?;
-        let (edge, due) = (session.edge(Event::CloseAsked), session.due);
+        let (edge, due, kept) = (session.edge(Event::CloseAsked), session.due, session.reply_bytes);
         state.sessions.count(edge);
+        state.sessions.reply_bytes -= kept;
         state.sessions.due.remove(&(due, self.session));
         state.sessions.all.remove(&self.session);
         Ok(Reply::SessionClosed)

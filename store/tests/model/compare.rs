@@ -81,7 +81,7 @@ pub(crate) struct Present {
     outside: (u64, u64),
     sessions: Vec<SeenSession>,
     /// Idempotency keys, and bytes of answers to them.
-    remembered: (usize, u64),
+    remembered: (usize, u64, u64),
 }
 
 impl Present {
@@ -117,7 +117,11 @@ impl Present {
             namespaces: namespaces.collect(),
             outside: (store.default_usage().keys, store.default_usage().bytes),
             sessions: sessions.collect(),
-            remembered: (store.idempotency_keys(), store.idempotency_reply_bytes()),
+            remembered: (
+                store.idempotency_keys(),
+                store.idempotency_reply_bytes(),
+                store.session_reply_bytes(),
+            ),
         }
     }
 
@@ -147,7 +151,11 @@ impl Present {
             namespaces: namespaces.collect(),
             outside,
             sessions: sessions.collect(),
-            remembered: (model.remembered.len(), model.idempotency_reply_bytes()),
+            remembered: (
+                model.remembered.len(),
+                model.idempotency_reply_bytes(),
+                model.sessions.values().map(|session| session.reply_bytes()).sum(),
+            ),
         }
     }
 }

@@ -23,7 +23,7 @@ const NAMES: [&str; 5] = ["a/", "a/b/", "b/", "c/", "a/b/c/"];
 const NO_NAMES: [&str; 5] = ["", "a", "/a/", "a//", "/"];
 
 /// Values that settings are set to: near to what a log of this size can reach.
-const SMALL: [(Setting, &[u64]); 19] = [
+const SMALL: [(Setting, &[u64]); 20] = [
     (Setting::RequestBytes, &[65_536, 4 << 20]),
     (Setting::Operations, &[4, 8, 4_096, 4_096, 4_096, 4_096]),
     (Setting::KeyBytes, &[16, 4_096]),
@@ -43,6 +43,7 @@ const SMALL: [(Setting, &[u64]); 19] = [
     (Setting::HistoryAge, &[0, 5]),
     (Setting::HistoryBytes, &[0, 5]),
     (Setting::Visits, &[1, 3, 6, 12, 1_000, 1_000]),
+    (Setting::AllSessionsReplyBytes, &[60, 200, 5_000, 5_000]),
 ];
 
 /// What a log has more of than others.
@@ -81,6 +82,8 @@ pub(crate) struct Generator {
     recent: Vec<(Actor, Bytes)>,
     /// The next request carries a continuation, whose bytes are not to be changed: they might become another valid one.
     pub(crate) fragile: bool,
+    /// It has a deadline, so that it matters which clock that is compared with.
+    dated: bool,
     written: u64,
 }
 
@@ -91,13 +94,13 @@ impl Generator {
             3 | 11 => Bent::Heavy,
             _ => Bent::None,
         };
-        Self { rng: Rng::new(seed), bent, recent: Vec::new(), fragile: false, written: 0 }
+        Self { rng: Rng::new(seed), bent, recent: Vec::new(), fragile: false, dated: false, written: 0 }
     }
 
     /// The next entry.
     pub(crate) fn entry(&mut self, model: &Naive) -> Bytes {
         self.written += 1;
-        self.fragile = false;
+        (self.fragile, self.dated) = (false, false);
         let (actor, request) = match self.rng.below(100) {
             _ if self.written == 1 => (Actor::Anonymous, self.first_settings()),
             0..=7 if !self.recent.is_empty() => {
@@ -109,8 +112,13 @@ impl Generator {
             8 => (self.actor(), self.unknown_command()),
             _ => self.fresh(model),
         };
+        let mut envelope = self.envelope(model, actor);
+        if self.dated && self.rng.permille(300) {
+            let clocks = [model.clock.saturating_sub(2), model.clock.saturating_sub(2), model.clock + 3_000];
+            envelope.clock = *self.rng.pick(&clocks);
+        }
         let mut bytes = Vec::new();
-        self.envelope(model, actor).write(&mut bytes);
+        envelope.write(&mut bytes);
         bytes.extend_from_slice(&request);
         if self.rng.permille(25) && !self.fragile {
             self.damage(&mut bytes);
@@ -140,6 +148,7 @@ impl Generator {
             _ => model.clock + self.rng.below(3),
         };
         let stamp = match self.rng.below(100) {
+            _ if self.rng.below(3_000) == 0 => u64::MAX,
             0..=2 => model.stamp.saturating_sub(self.rng.between(1, 100_000)),
             3..=4 => model.stamp.saturating_add(1 << 24),
             _ => model.stamp.saturating_add(self.rng.below(4)),
@@ -273,6 +282,7 @@ impl Generator {
             0..=3 => Extensions::raw(*self.rng.pick(&[0, 2, 3, u16::MAX]), Bytes::from_static(b"x")),
             4..=9 => Extensions::raw(1, Bytes::from_static(b"1234567")),
             number if number < 10 + usual => {
+                self.dated = true;
                 Extensions::not_after((model.clock + self.rng.below(12)).saturating_sub(3))
             }
             _ => Extensions::default(),
@@ -328,7 +338,7 @@ impl Generator {
         let rules = Rules {
             quota_keys: *self.rng.pick(&[0, 0, 1, 2, 4]),
             quota_bytes: *self.rng.pick(&[0, 0, 10, 40, 200]),
-            value_bytes: *self.rng.pick(&[0, 0, 4, 16, 1 << 40]),
+            value_bytes: *self.rng.pick(&[0, 0, 4, 16, 1 << 40, 1 << 40]),
             description: long.unwrap_or_default(),
             owners: vec![owner.into(); self.rng.below(2) as usize],
         };
@@ -352,6 +362,7 @@ impl Generator {
             }
             2 => changes.extend([(11, 50), (11, 60)]),
             3 => changes = vec![(9, *self.rng.pick(&[20, 50])), (10, 20)],
+            4..=15 if self.bent == Bent::Heavy => changes = vec![(4, *self.rng.pick(&[16, 1_000]))],
             4..=6 => changes = vec![(4, *self.rng.pick(&[16, 40, 1_000]))],
             _ => {}
         }

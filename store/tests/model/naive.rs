@@ -337,21 +337,29 @@ impl Naive {
         let refused = matches!(answer.kept, Some(Outcome(Err(_))));
         match *key {
             RequestKey::None => {}
-            RequestKey::Session { session, sequence, .. } => match self.sessions.get_mut(&session.0) {
-                None => {
-                    self.marks.insert("session closed by its own request");
-                }
-                Some(session) => {
-                    let most = settings.get(Setting::SessionReplyBytes);
-                    if refused && session.reply_bytes() + bytes > most {
-                        self.marks.insert("refusal kept without room for it");
+            RequestKey::Session { session, sequence, .. } => {
+                let all: u64 = self.sessions.values().map(Session::reply_bytes).sum();
+                match self.sessions.get_mut(&session.0) {
+                    None => {
+                        self.marks.insert("session closed by its own request");
                     }
-                    if !refused && session.reply_bytes() + bytes > most {
-                        answer.kept = None;
+                    Some(session) => {
+                        let over_own =
+                            session.reply_bytes() + bytes > settings.get(Setting::SessionReplyBytes);
+                        let over_all = all + bytes > settings.get(Setting::AllSessionsReplyBytes);
+                        if refused && (over_own || over_all) {
+                            self.marks.insert("refusal kept without room for it");
+                        }
+                        if !refused && over_all && !over_own {
+                            self.marks.insert("answer dropped for want of room for all sessions");
+                        }
+                        if !refused && (over_own || over_all) {
+                            answer.kept = None;
+                        }
+                        session.answers.insert(sequence, answer);
                     }
-                    session.answers.insert(sequence, answer);
                 }
-            },
+            }
             RequestKey::Idempotency { key, request } => {
                 let most = settings.get(Setting::IdempotencyReplyBytes);
                 if !refused && self.idempotency_reply_bytes() + bytes > most {

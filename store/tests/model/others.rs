@@ -87,7 +87,7 @@ impl Naive {
         if self.sessions.len() as u64 >= limit {
             return Err(Refusal::TooManySessions { limit });
         }
-        self.opened = (self.opened + 1).max((self.stamp >> 16) << 10);
+        self.opened = ((self.stamp >> 16) * 1_024).max(self.opened + 1);
         let session = Session {
             actor: actor.clone(),
             ttl: ttl_ms,

@@ -193,11 +193,11 @@ fn changes(operation: &Operation) -> (Vec<Bytes>, Vec<Span>) {
 }
 
 /// Whether a key belongs to a span.
-pub(crate) fn within(span: &Span, key: &Bytes) -> bool {
+pub(crate) fn within(span: &Span, key: &[u8]) -> bool {
     match span {
         Span::Key(own) => key == own,
-        Span::Between { start, end } => key >= start && key < end,
-        Span::From(start) => key >= start,
+        Span::Between { start, end } => key >= &start[..] && key < &end[..],
+        Span::From(start) => key >= &start[..],
     }
 }
 
