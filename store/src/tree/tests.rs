@@ -204,3 +204,29 @@ fn keys_that_come_in_order_leave_full_leaves_behind_them() {
     let leaves: usize = root.children.iter().map(leaves).sum();
     assert!(leaves <= 10_000usize.div_ceil(SLOTS) + 1, "{leaves} leaves");
 }
+
+#[test]
+fn a_tree_of_three_levels_shrinks_to_nothing_and_keeps_its_sums_on_the_way() {
+    let mut random = Random(77);
+    let (mut tree, mut model) = (Tree::default(), Model::new());
+    for step in 0..14_000u64 {
+        let key = random.below(1 << 40).to_be_bytes().to_vec();
+        tree.insert(version(&key, step));
+        model.insert(key, step);
+    }
+    assert!(check(&tree.0, None, None, true) >= 2, "three levels");
+    let mut keys: Vec<Vec<u8>> = model.keys().cloned().collect();
+    for at in (1..keys.len()).rev() {
+        keys.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    let old = (tree.clone(), model.clone());
+    for (step, key) in keys.iter().enumerate() {
+        tree.remove(key);
+        model.remove(key);
+        if step % 1_000 == 0 {
+            same(&tree, &model);
+        }
+    }
+    same(&tree, &Model::new());
+    same(&old.0, &old.1);
+}

@@ -9,7 +9,7 @@ use holdfast_command::{Actor, FeatureLevel, Refusal, Setting, Settings};
 use holdfast_store::{Plant, Store, Version};
 
 use super::keys::usage;
-use super::naive::{Item, Naive, Position, Writer};
+use super::naive::{Item, Naive, Position, Session, Writer};
 use super::reads::{self, VersionOf};
 
 /// One version of a key, or its deletion.
@@ -80,8 +80,10 @@ pub(crate) struct Present {
     /// Keys and bytes outside of them.
     outside: (u64, u64),
     sessions: Vec<SeenSession>,
+    /// Bytes of the answers of all of them.
+    session_reply_bytes: u64,
     /// Idempotency keys, and bytes of answers to them.
-    remembered: (usize, u64, u64),
+    remembered: (usize, u64),
 }
 
 impl Present {
@@ -117,11 +119,8 @@ impl Present {
             namespaces: namespaces.collect(),
             outside: (store.default_usage().keys, store.default_usage().bytes),
             sessions: sessions.collect(),
-            remembered: (
-                store.idempotency_keys(),
-                store.idempotency_reply_bytes(),
-                store.session_reply_bytes(),
-            ),
+            session_reply_bytes: store.session_reply_bytes(),
+            remembered: (store.idempotency_keys(), store.idempotency_reply_bytes()),
         }
     }
 
@@ -151,11 +150,8 @@ impl Present {
             namespaces: namespaces.collect(),
             outside,
             sessions: sessions.collect(),
-            remembered: (
-                model.remembered.len(),
-                model.idempotency_reply_bytes(),
-                model.sessions.values().map(|session| session.reply_bytes()).sum(),
-            ),
+            session_reply_bytes: model.sessions.values().map(Session::reply_bytes).sum(),
+            remembered: (model.remembered.len(), model.idempotency_reply_bytes()),
         }
     }
 }

@@ -43,7 +43,7 @@ const SMALL: [(Setting, &[u64]); 20] = [
     (Setting::HistoryAge, &[0, 5]),
     (Setting::HistoryBytes, &[0, 5]),
     (Setting::Visits, &[1, 3, 6, 12, 1_000, 1_000]),
-    (Setting::AllSessionsReplyBytes, &[60, 200, 5_000, 5_000]),
+    (Setting::AllSessionsReplyBytes, &[0, 60, 200, 10_000, 10_000]),
 ];
 
 /// What a log has more of than others.
@@ -338,7 +338,10 @@ impl Generator {
         let rules = Rules {
             quota_keys: *self.rng.pick(&[0, 0, 1, 2, 4]),
             quota_bytes: *self.rng.pick(&[0, 0, 10, 40, 200]),
-            value_bytes: *self.rng.pick(&[0, 0, 4, 16, 1 << 40, 1 << 40]),
+            value_bytes: match self.bent {
+                Bent::Heavy => 1 << 40,
+                Bent::None | Bent::Wide => *self.rng.pick(&[0, 0, 4, 16, 1 << 40]),
+            },
             description: long.unwrap_or_default(),
             owners: vec![owner.into(); self.rng.below(2) as usize],
         };
@@ -353,7 +356,7 @@ impl Generator {
             changes.push((setting.number(), *self.rng.pick(values)));
         }
         match self.rng.below(30) {
-            0 => changes.push((*self.rng.pick(&[0, 20, u16::MAX]), 1)),
+            0 => changes.push((*self.rng.pick(&[0, 21, u16::MAX]), 1)),
             1 => {
                 let setting = *self.rng.pick(Setting::ALL);
                 let scope = setting.scope();

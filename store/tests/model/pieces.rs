@@ -119,6 +119,35 @@ impl Generator {
         Restore { key, revision, return_previous: self.rng.permille(300) }
     }
 
+    /// Changes of few keys, so that they are likely to meet: within a list, across lists, and in spans that touch or overlap.
+    pub(crate) fn clash(&mut self, depth: u8) -> Transaction {
+        let mut lists = [Vec::new(), Vec::new()];
+        for list in &mut lists {
+            for _ in 0..self.rng.below(4) {
+                let (one, other) = (self.rng.below(8) as u8, self.rng.below(8) as u8);
+                let letter = |place: u8| Bytes::from(vec![b'g' + place]);
+                let (key, end) = (letter(one.min(other)), letter(one.max(other)));
+                list.push(match self.rng.below(8) {
+                    0 => Operation::Put(Put { key: letter(one), ..Put::default() }),
+                    1 => {
+                        Operation::Restore(Restore { key: letter(one), revision: 1, return_previous: false })
+                    }
+                    2..=4 if depth > 1 => Operation::Transaction(self.clash(depth - 1)),
+                    5 if one != other => {
+                        let span = Span::Between { start: key, end };
+                        Operation::Delete(Delete { span, return_previous: false })
+                    }
+                    6 if one > 6 => {
+                        Operation::Delete(Delete { span: Span::From(end), return_previous: false })
+                    }
+                    _ => Operation::Delete(Delete { span: Span::Key(key), return_previous: false }),
+                });
+            }
+        }
+        let [then, otherwise] = lists;
+        Transaction { then, otherwise, ..Transaction::default() }
+    }
+
     /// Many keys at once.
     pub(crate) fn bulk(&mut self) -> Transaction {
         let (first, step) = (self.rng.below(300), self.rng.between(1, 3));

@@ -19,6 +19,9 @@ impl Generator {
         if self.bent == Bent::Wide && self.rng.permille(400) {
             return Command::Transact(self.bulk());
         }
+        if self.rng.permille(60) {
+            return Command::Transact(self.clash(3));
+        }
         // One transaction in a hundred stands in too many others.
         let depth = if self.rng.permille(10) { DEPTH_MAX + 1 } else { DEPTH_MAX };
         let mut used = Vec::new();
