@@ -228,7 +228,7 @@ fn puts(keys: u64) {
     });
     println!("                {plain:.2} allocations per put; within a session {numbered:.2}");
     fed.forget();
-    if keys == SMALL { hot_key(&mut fed) } else { whole_range(&fed) }
+    if keys == SMALL { hot_key(&mut fed) } else { count_all(&fed) }
 }
 
 /// How long it takes to find an early version of a key that is written all the time.
@@ -249,10 +249,10 @@ fn hot_key(fed: &mut Fed) {
     println!("                a read at a past revision, among 100,000 versions: {each:?}");
 }
 
-fn whole_range(fed: &Fed) {
+fn count_all(fed: &Fed) {
     let clone = fed.store.clone();
     let begin = Instant::now();
     let range = Range { content: holdfast_command::keys::Content::CountOnly, ..Range::of(Span::all()) };
     let count = clone.range(&range).ok().and_then(|page| page.count);
-    println!("                a walk over all {} keys: {:?}", count.unwrap_or_default(), begin.elapsed());
+    println!("                counting all {} keys: {:?}", count.unwrap_or_default(), begin.elapsed());
 }
