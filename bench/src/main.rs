@@ -1,0 +1,5 @@
+//! `holdfast-bench`.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

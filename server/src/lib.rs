@@ -1,0 +1,3 @@
+//! The node, its runtime and the one binary.
+
+#![forbid(unsafe_code)]

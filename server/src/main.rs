@@ -1,0 +1,5 @@
+//! `holdfast`.
+
+#![forbid(unsafe_code)]
+
+fn main() {}
