@@ -44,6 +44,10 @@ numbered! {
         Stats = 108,
         /// What the node has measured since it started.
         StatsReply = 109,
+        /// Renews a session: the leader gathers those of a turn into one entry.
+        KeepSession = 110,
+        /// The answer to a KeepSession that went through the log.
+        SessionKept = 111,
 
         /// Would you vote for me in the term after mine?
         PreVote = 201,
@@ -194,7 +198,8 @@ impl MessageType {
             Self::Refused => {
                 Spec { required: Flags::of(Flag::Reply).and(Flags::of(Flag::Error)), ..reply(GREETING_CAP) }
             }
-            Self::Status | Self::Stats => row(ClientToServer, QUESTION_CAP, 1),
+            Self::Status | Self::Stats | Self::KeepSession => row(ClientToServer, QUESTION_CAP, 1),
+            Self::SessionKept => reply(QUESTION_CAP),
             Self::StatusReply => reply(STATUS_CAP),
             Self::StatsReply => reply(STATS_CAP),
             Self::Append | Self::SnapshotChunk => row(DialerToPeer, BODY_CAP, 1),

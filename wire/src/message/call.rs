@@ -124,6 +124,28 @@ impl Refused {
     pub const UNKNOWN: u8 = 2;
 }
 
+/// Renews a session: says that its client is still there.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepSession {
+    /// As in [`Submit::timeout_ms`].
+    pub timeout_ms: u32,
+    /// Which session.
+    pub session: u64,
+}
+
+/// The answer to a [`KeepSession`] that went through the log.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionKept {
+    /// Where it was renewed.
+    pub position: Position,
+    /// Whether it was: not if the cluster does not know it, or it was opened in another name.
+    pub known: bool,
+}
+
 /// Asks how the node is.
 ///
 /// Sections: none.

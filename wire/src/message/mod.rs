@@ -12,8 +12,8 @@ mod peer;
 
 use bytes::Bytes;
 pub use call::{
-    Consistency, MemberStatus, Position, Read, ReadDone, Refused, Stats, StatsReply, Status, StatusReply,
-    Submit, Submitted,
+    Consistency, KeepSession, MemberStatus, Position, Read, ReadDone, Refused, SessionKept, Stats,
+    StatsReply, Status, StatusReply, Submit, Submitted,
 };
 pub use formation::{FormationAnswer, FormationAsk, FormationPrepare};
 pub use goodbye::{CloseReason, Goodbye};
@@ -66,6 +66,10 @@ pub enum Message {
     Stats(Stats),
     /// See [`MessageType::StatsReply`].
     StatsReply(StatsReply),
+    /// See [`MessageType::KeepSession`].
+    KeepSession(KeepSession),
+    /// See [`MessageType::SessionKept`].
+    SessionKept(SessionKept),
     /// See [`MessageType::PreVote`].
     PreVote(PreVote),
     /// See [`MessageType::PreVoteReply`].
@@ -147,6 +151,8 @@ impl Message {
             Self::StatusReply(_) => MessageType::StatusReply,
             Self::Stats(_) => MessageType::Stats,
             Self::StatsReply(_) => MessageType::StatsReply,
+            Self::KeepSession(_) => MessageType::KeepSession,
+            Self::SessionKept(_) => MessageType::SessionKept,
             Self::PreVote(_) => MessageType::PreVote,
             Self::PreVoteReply(_) => MessageType::PreVoteReply,
             Self::Vote(_) => MessageType::Vote,
@@ -200,6 +206,8 @@ impl Message {
             Self::StatusReply(body) => body.write(header, sink),
             Self::Stats(body) => body.write(header, sink),
             Self::StatsReply(body) => body.write(header, sink),
+            Self::KeepSession(body) => body.write(header, sink),
+            Self::SessionKept(body) => body.write(header, sink),
             Self::PreVote(body) => body.write(header, sink),
             Self::PreVoteReply(body) => body.write(header, sink),
             Self::Vote(body) => body.write(header, sink),
@@ -246,6 +254,8 @@ impl Message {
             MessageType::StatusReply => Self::StatusReply(read(body, skipped)?),
             MessageType::Stats => Self::Stats(read(body, skipped)?),
             MessageType::StatsReply => Self::StatsReply(read(body, skipped)?),
+            MessageType::KeepSession => Self::KeepSession(read(body, skipped)?),
+            MessageType::SessionKept => Self::SessionKept(read(body, skipped)?),
             MessageType::PreVote => Self::PreVote(read(body, skipped)?),
             MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
             MessageType::Vote => Self::Vote(read(body, skipped)?),
@@ -307,6 +317,8 @@ macro_rules! plain_bodies {
 }
 
 plain_bodies!(
+    KeepSession,
+    SessionKept,
     Status,
     Stats,
     PreVote,
@@ -355,6 +367,8 @@ from_body!(
     Read,
     ReadDone,
     Refused,
+    KeepSession,
+    SessionKept,
     Status,
     StatusReply,
     Stats,
