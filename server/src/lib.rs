@@ -3,5 +3,9 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod cli;
 pub mod node;
+pub mod runtime;
 pub mod stage;
+pub mod storage;
+pub mod translate;

@@ -49,7 +49,9 @@ use bytestring::ByteString;
 use holdfast_command::{Code, Refusal};
 use holdfast_hlc::Clock;
 use holdfast_machine::{Machine, Numbered, Trace, decide};
-use holdfast_raft::{Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState};
+use holdfast_raft::{
+    Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
+};
 use holdfast_store::{LogPosition, Store};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
 use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
@@ -246,7 +248,8 @@ impl Node {
 
     fn hear(&mut self, envelope: Envelope) {
         let report = match &envelope.message {
-            Raft::Append { commit, established: true, .. } | Raft::Heartbeat { commit, established: true, .. } => {
+            Raft::Append { commit, established: true, .. }
+            | Raft::Heartbeat { commit, established: true, .. } => {
                 Some((envelope.from, envelope.term, *commit))
             }
             _ => None,
@@ -334,7 +337,8 @@ impl Node {
         let code = refusal.code();
         let [first, second] = refusal.particulars();
         let retry_after_ms = if code.is_retryable() { limits::RETRY_AFTER_MS } else { 0 };
-        let redirect = matches!(code, Code::NotLeader | Code::NoLeader | Code::LeadershipLost | Code::Stopping);
+        let redirect =
+            matches!(code, Code::NotLeader | Code::NoLeader | Code::LeadershipLost | Code::Stopping);
         let unknown = matches!(code, Code::LeadershipLost | Code::TimedOut);
         Refused {
             code: code.number(),
@@ -359,7 +363,8 @@ impl Node {
     }
 
     /// Where clients reach a member, as far as it has said so.
-    fn client_address(&self, id: NodeId) -> ByteString {
+    #[must_use]
+    pub fn client_address(&self, id: NodeId) -> ByteString {
         if id == self.core.id() {
             return self.client_address.clone();
         }
@@ -385,9 +390,7 @@ impl Node {
         match self.leadership {
             State::Established => true,
             State::Establishing | State::Revoking => false,
-            State::Revoked => {
-                self.core.leader().is_some() && self.reads.has_followed(self.core.term().0)
-            }
+            State::Revoked => self.core.leader().is_some() && self.reads.has_followed(self.core.term().0),
         }
     }
 

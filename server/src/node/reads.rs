@@ -98,7 +98,8 @@ impl Node {
     }
 
     fn place(&mut self, caller: Caller, read: &Read) -> Result<(), Refusal> {
-        let consistency = Consistency::from_number(read.consistency).ok_or(Refusal::Malformed { offset: 0 })?;
+        let consistency =
+            Consistency::from_number(read.consistency).ok_or(Refusal::Malformed { offset: 0 })?;
         let range = Range::decode(read.range.clone())?;
         if self.reads.waiting() >= limits::READS_MAX {
             return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
@@ -221,7 +222,9 @@ impl Node {
         let mut refused: Vec<_> = late.map(|(_, waiting)| (waiting.caller, Refusal::TimedOut)).collect();
         let late = self.reads.behind.extract_if(.., |_, waiting| waiting.until <= now);
         refused.extend(
-            late.map(|((asked, _), waiting)| (waiting.caller, Refusal::PositionNotReached { applied, asked })),
+            late.map(|((asked, _), waiting)| {
+                (waiting.caller, Refusal::PositionNotReached { applied, asked })
+            }),
         );
         for (caller, refusal) in refused {
             self.refuse(caller, refusal);

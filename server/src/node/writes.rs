@@ -142,8 +142,7 @@ impl Writes {
 
     /// Whether one more of so many bytes is too much.
     fn is_full(&self, bytes: usize, urgent: bool) -> bool {
-        let (items, more) =
-            if urgent { (limits::RESERVED_WRITES, limits::RESERVED_BYTES) } else { (0, 0) };
+        let (items, more) = if urgent { (limits::RESERVED_WRITES, limits::RESERVED_BYTES) } else { (0, 0) };
         self.waiting() >= limits::WRITES_MAX + items
             || self.inbox_bytes + self.proposed_bytes + bytes > limits::WRITE_BYTES_MAX + more
     }
@@ -268,7 +267,12 @@ impl Node {
         };
         for command in std::mem::take(&mut self.writes.own) {
             let request = Request::from(command).encode();
-            add(self, &Entry { actor: &Actor::Cluster, address: None, request: &request }, Waiter::Nobody, NEVER);
+            add(
+                self,
+                &Entry { actor: &Actor::Cluster, address: None, request: &request },
+                Waiter::Nobody,
+                NEVER,
+            );
         }
         self.renew(&mut add);
         let began = self.now.micros;
@@ -357,9 +361,10 @@ impl Node {
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::NotTaken);
                 let refusal = match why {
                     CoreRefusal::NotLeader | CoreRefusal::Transferring => Refusal::NotLeader,
-                    CoreRefusal::EntryTooLong => {
-                        Refusal::RequestTooLong { bytes: 0, limit: holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64 }
-                    }
+                    CoreRefusal::EntryTooLong => Refusal::RequestTooLong {
+                        bytes: 0,
+                        limit: holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64,
+                    },
                     _ => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
                 };
                 for Proposed { waiter, .. } in waiters {
@@ -388,7 +393,11 @@ impl Node {
             match batch.persist {
                 Some(persist) if persist <= id => {
                     batch.persist = Some(PersistId(u64::MAX));
-                    stages.record(Stage::Sync, self.now.micros.saturating_sub(batch.appended_at), batch.count);
+                    stages.record(
+                        Stage::Sync,
+                        self.now.micros.saturating_sub(batch.appended_at),
+                        batch.count,
+                    );
                     Writes::shift(&mut writes.paths, batch, Event::OwnDiskDone);
                 }
                 Some(_) => {}
