@@ -154,7 +154,8 @@ const KIB: u32 = 1024;
 /// tickets are up to some 12 KiB long.
 pub const GREETING_CAP: u32 = 16 * KIB;
 
-/// Longest name, build or address in a greeting: enough for a host name of 253 bytes and less than a page of a log.
+/// Longest name, build, address or explanation in any message: enough for a host name of 253 bytes, and less than a page
+/// of a log.
 pub const TEXT_CAP: u32 = 256;
 
 /// Cap of a Ping: enough to measure how a round trip grows with the size of a value.

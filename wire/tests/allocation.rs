@@ -1,7 +1,8 @@
 //! How much memory bytes from outside can make this crate take.
 //!
 //! Promise: at most twice the cap of the type that a frame declares, whatever else it says; and nothing on
-//! account of a mere declaration beyond 64 KiB (a unit test in `frame.rs`, where a frame can be that large). Every figure is a count of the allocator, none is a timing.
+//! account of a mere declaration beyond 64 KiB (a unit test in `frame.rs`, where a
+//! frame can be that large). Every figure is a count of the allocator, none is a timing.
 
 mod common;
 

@@ -195,13 +195,13 @@ pub struct StatusReply {
     pub clock_ms: u64,
     /// Version of the node, for people.
     pub build: ByteString,
-    /// The members, as a body each: see [`MemberStatus`].
+    /// The members, at most [`MEMBERS_MAX`].
     pub members: Vec<MemberStatus>,
 }
 
-/// What a node knows of a member: itself among them.
+/// What a node knows of a member: itself among them. A body of its own.
 ///
-/// A body of its own: its metadata are `node`, `voter`, `connected` and `matched`, its sections the two addresses.
+/// Sections: peer, client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Which member.
@@ -247,7 +247,8 @@ pub struct StatsReply {
     pub log_bytes: u64,
     /// Terms that this node has led.
     pub terms_led: u64,
-    /// One histogram of microseconds for each of the nine stages, in the V2 format of `HdrHistogram`.
+    /// One histogram of microseconds for each of the nine stages, in the V2 format of `HdrHistogram`; at most
+    /// [`STAGES_MAX`].
     pub stages: Vec<Bytes>,
 }
 
