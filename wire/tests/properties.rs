@@ -4,7 +4,7 @@ mod common;
 
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use common::strategies::{self, blob, cluster};
 use common::{encoded, identity, node, reseal};
 use holdfast_machine::Numbered;
@@ -14,10 +14,7 @@ use holdfast_wire::message::{
     PeerWelcome,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
-use holdfast_wire::{
-    CallId, ClusterEpoch, ClusterId, ClusterIdentity, FrameCodec, GroupId, Header, Message, MessageType,
-    Outbox, Preface,
-};
+use holdfast_wire::{CallId, FrameCodec, GroupId, Header, Message, MessageType, Outbox, Preface};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
