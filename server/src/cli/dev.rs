@@ -1,14 +1,22 @@
 //! `holdfast dev`: real nodes with real sockets and disks on loopback, in one process.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use holdfast_client::Client;
 
 use super::serve::on_signal;
 use crate::runtime::{self, Options, Running, Stop};
+
+/// The port of the first node's clients.
+const PORT_BASE: u16 = 7400;
+
+/// How often it is looked whether the nodes are ready, or over.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Ports of neighbouring nodes lie so far apart; peers are one above clients.
 const PORTS_PER_NODE: u16 = 10;
@@ -25,7 +33,7 @@ pub(super) struct Dev {
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// Port of the first node's clients; its peers are one above, the next node ten above
-    #[arg(long, default_value_t = 7400)]
+    #[arg(long, default_value_t = PORT_BASE)]
     port_base: u16,
 }
 
@@ -73,12 +81,67 @@ fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
     });
     let nodes: Vec<Running> = nodes.collect::<Result<_, _>>()?;
     let endpoints: Vec<String> = (1..=dev.nodes).map(client).collect();
-    println!("endpoints {}", endpoints.join(","));
+    await_leader(&endpoints, &stop, &nodes);
+    if !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
+        banner(dev, &endpoints, root)?;
+    }
     while !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(POLL);
     }
     for node in nodes {
         node.stop()?;
     }
     Ok(())
+}
+
+/// Returns once a leader serves, or there is nothing to wait for any more.
+fn await_leader(endpoints: &[String], stop: &Stop, nodes: &[Running]) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        let Ok(client) = Client::builder(endpoints.iter().cloned()).wait_for_cluster(true).build() else {
+            return;
+        };
+        while !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
+            let mut ready = 0;
+            for endpoint in endpoints {
+                ready += usize::from(client.status(endpoint).await.is_ok_and(|status| status.ready));
+            }
+            if ready == endpoints.len() {
+                break;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        client.close().await;
+    });
+}
+
+/// What somebody who has just started it wants to know.
+fn banner(dev: &Dev, endpoints: &[String], root: &Path) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let me =
+        std::env::current_exe().map_or_else(|_| "holdfast".to_owned(), |path| path.display().to_string());
+    let all = endpoints.join(",");
+    let flag = if dev.port_base == PORT_BASE && dev.nodes == 3 {
+        String::new()
+    } else {
+        format!(" --endpoints {all}")
+    };
+    writeln!(out, "{} real nodes are running, each with its own log under {}", dev.nodes, root.display())?;
+    writeln!(out, "endpoints {all}")?;
+    writeln!(out, "\ntry, in another terminal:")?;
+    for command in [
+        "put app/greeting hello --reason \"trying it out\"",
+        "get app/greeting --verbose",
+        "txn 'if value app/greeting = hello' 'then put app/greeting goodbye' 'else get app/greeting'",
+        "ls app/",
+        "status",
+    ] {
+        writeln!(out, "  {me} {command}{flag}")?;
+    }
+    writeln!(
+        out,
+        "\nctrl-c stops all of them{}",
+        if dev.data_dir.is_none() { " and removes their data" } else { "" }
+    )?;
+    out.flush()
 }

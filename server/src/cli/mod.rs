@@ -1,7 +1,11 @@
 //! The command line.
 
+mod ask;
 mod dev;
+mod kv;
 mod serve;
+mod status;
+mod txn;
 
 use std::process::ExitCode;
 
@@ -21,6 +25,18 @@ enum Command {
     Server(serve::Server),
     /// Run three real nodes in this process, to try things out
     Dev(dev::Dev),
+    /// Write a key
+    Put(kv::Put),
+    /// Read a key; exits with 1 if it does not exist
+    Get(kv::Get),
+    /// Delete a key, or all that begin with a prefix; exits with 1 if there was none
+    Del(kv::Del),
+    /// List keys and values
+    Ls(kv::Ls),
+    /// Compare and write several keys at once
+    Txn(txn::Txn),
+    /// Say whether the cluster is well
+    Status(status::Status),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -30,6 +46,12 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Server(server) => serve::run(server),
         Command::Dev(dev) => dev::run(&dev),
+        Command::Put(put) => put.run(),
+        Command::Get(get) => get.run(),
+        Command::Del(del) => del.run(),
+        Command::Ls(ls) => ls.run(),
+        Command::Txn(txn) => txn.run(),
+        Command::Status(status) => status.run(),
     }
 }
 

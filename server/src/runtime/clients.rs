@@ -65,7 +65,7 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     if hub.stopping.get() {
         link.connection().close(CloseReason::Shutdown, "", hub.clock.millis());
     }
-    link.drive(&hub.clock, |incoming| take(&hub, &link, address, incoming)).await;
+    link.drive(&hub, |incoming| take(&hub, &link, address, incoming)).await;
     hub.clients.borrow_mut().remove(&link.id);
     if let Some(ended) = link.connection().ended() {
         tracing::debug!(%address, edge = %ended.edge, detail = %ended.goodbye.detail, "client gone");
@@ -106,7 +106,6 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
         Message::Stats(_) => Event::Stats(caller),
         _ => return Flow::On,
     };
-    link.in_flight.set(link.in_flight.get() + 1);
     hub.call(event);
-    if link.in_flight.get() >= CALLS_MAX { Flow::Pause } else { Flow::On }
+    if link.called() { Flow::On } else { Flow::Pause }
 }

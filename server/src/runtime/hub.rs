@@ -134,8 +134,8 @@ pub(super) struct Hub {
     pub(super) client_address: ByteString,
     /// Nothing new is let in.
     pub(super) stopping: Cell<bool>,
-    /// Microseconds spent on reading and decoding calls, and how many, since the node loop last looked.
-    pub(super) decoding: Cell<(u64, u64)>,
+    /// Microseconds that calls took to be read and decoded, and how many, since the node loop last looked.
+    pub(super) decoded: RefCell<Vec<(u64, u64)>>,
     next_id: Cell<u64>,
 }
 
@@ -160,7 +160,7 @@ impl Hub {
             leader: RefCell::default(),
             client_address,
             stopping: Cell::new(false),
-            decoding: Cell::new((0, 0)),
+            decoded: RefCell::default(),
             next_id: Cell::new(0),
         })
     }

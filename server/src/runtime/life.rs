@@ -188,6 +188,6 @@ impl Life {
         let Some(edge) = holdfast_machine::decide::<LifeMachine>(self.state, event) else { return };
         self.trace.record(self.trace.total(), self.state, event, edge);
         let from = std::mem::replace(&mut self.state, LifeMachine::target(edge));
-        tracing::info!(node = self.node, "{edge} {} → {}", from.name(), self.state.name());
+        tracing::info!(node = self.node, "life {edge} {} → {}", from.name(), self.state.name());
     }
 }

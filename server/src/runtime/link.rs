@@ -39,6 +39,8 @@ pub(super) struct Link {
     wake: Notify,
     /// Calls that are not answered yet.
     pub(super) in_flight: Cell<usize>,
+    /// Calls that have come.
+    calls: Cell<u64>,
     /// Calls in flight above which nothing more is read.
     in_flight_max: usize,
 }
@@ -61,6 +63,7 @@ impl Link {
             connection: RefCell::new(connection),
             wake: Notify::new(),
             in_flight: Cell::new(0),
+            calls: Cell::new(0),
             in_flight_max,
         })
     }
@@ -90,6 +93,13 @@ impl Link {
         if more {
             self.wake.notify_one();
         }
+    }
+
+    /// A call has come. Says whether there is room for another.
+    pub(super) fn called(&self) -> bool {
+        self.calls.set(self.calls.get() + 1);
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.in_flight.get() < self.in_flight_max
     }
 
     /// A call was answered.
@@ -126,7 +136,7 @@ impl Link {
     }
 
     /// Drives the link to its end: reads, gives what came to `on`, writes what the node loop could not.
-    pub(super) async fn drive(&self, clock: &super::Clock, mut on: impl FnMut(Incoming) -> Flow) {
+    pub(super) async fn drive(&self, hub: &super::Hub, mut on: impl FnMut(Incoming) -> Flow) {
         let mut shut = false;
         loop {
             let (wants_read, wants_write, wants_shutdown, finished) = {
@@ -158,7 +168,7 @@ impl Link {
                     () = self.wake.notified() => continue,
                 },
             };
-            let now = clock.millis();
+            let now = hub.clock.millis();
             match ready {
                 Err(error) => self.connection().lost(&error.to_string(), now),
                 Ok(ready) => {
@@ -166,7 +176,7 @@ impl Link {
                         self.push(now);
                     }
                     if wants_read && (ready.is_readable() || ready.is_read_closed() || ready.is_error()) {
-                        self.pull(now, &mut on);
+                        self.pull(hub, now, &mut on);
                     }
                 }
             }
@@ -174,7 +184,8 @@ impl Link {
     }
 
     /// Reads what is there, up to a bound, and gives it to `on`.
-    fn pull(&self, now: u64, on: &mut impl FnMut(Incoming) -> Flow) {
+    fn pull(&self, hub: &super::Hub, now: u64, on: &mut impl FnMut(Incoming) -> Flow) {
+        let (began, before) = (hub.clock.micros(), self.calls.get());
         let mut taken = 0;
         while taken < READ_TURN_BYTES {
             let read = {
@@ -203,6 +214,10 @@ impl Link {
             if paused {
                 break;
             }
+        }
+        let calls = self.calls.get() - before;
+        if calls > 0 {
+            hub.decoded.borrow_mut().push((hub.clock.micros() - began, calls));
         }
         // The connection may have answered by itself: a Pong, a Welcome, a Goodbye.
         self.push(now);

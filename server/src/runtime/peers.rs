@@ -113,7 +113,7 @@ async fn talk(hub: &Rc<Hub>, peer: NodeId, lane: Lane, stream: TcpStream) -> boo
         Flow::On
     };
     hub.dialed.borrow_mut().insert(link.id, Rc::clone(&link));
-    link.drive(&hub.clock, on).await;
+    link.drive(hub, on).await;
     hub.dialed.borrow_mut().remove(&link.id);
     let mut was_open = false;
     if let Some(lanes) = hub.lanes.borrow_mut().get_mut(&peer.0)
@@ -216,7 +216,7 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     let link = Link::new(hub.next_id(), stream, connection, usize::MAX);
     hub.accepted.borrow_mut().insert(link.id, Rc::clone(&link));
     let mut from = None;
-    link.drive(&hub.clock, |incoming| take(&hub, &link, &mut from, incoming)).await;
+    link.drive(&hub, |incoming| take(&hub, &link, &mut from, incoming)).await;
     hub.accepted.borrow_mut().remove(&link.id);
     if let Some(ended) = link.connection().ended() {
         let reason = CloseReason::from_number(ended.goodbye.reason);

@@ -242,7 +242,6 @@ impl Turns {
 
         let after = self.parts.node.counts();
         let proposed = after.proposed - before.proposed;
-        let (decoding, decoded) = self.parts.hub.decoding.take();
         let stages = self.parts.node.stages_mut();
         for (stage, from, to, count) in [
             (Stage::Propose, flushing, flushed, proposed),
@@ -252,8 +251,8 @@ impl Turns {
         ] {
             stages.record(stage, to.micros - from.micros, count);
         }
-        if decoded > 0 {
-            stages.record(Stage::Decode, decoding, decoded);
+        for (micros, count) in self.parts.hub.decoded.borrow_mut().drain(..) {
+            stages.record(Stage::Decode, micros, count);
         }
         self.follow_configuration();
         *self.parts.hub.leader.borrow_mut() = self.parts.node.leader_hint();
