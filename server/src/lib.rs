@@ -1,3 +1,5 @@
 //! The node, its runtime and the one binary.
 
 #![forbid(unsafe_code)]
+
+pub mod storage;
