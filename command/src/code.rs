@@ -80,6 +80,37 @@ numbered! {
         /// in several steps, over smaller spans.
         TooManyVisits = 1113,
 
+        /// This member is not the leader, and writes go through the leader. The answer says who is, if the member knows;
+        /// clients go there by themselves.
+        NotLeader = 1201,
+        /// As much is waiting at this member as it takes on. Nothing was executed; ask again after the time given.
+        Overloaded = 1202,
+        /// No leader is known: too few members can reach each other for a quorum, or an election is under way. Nothing was
+        /// executed. If it lasts longer than some seconds, look at the members' states.
+        NoLeader = 1203,
+        /// The member stopped being the leader while the request was under way. Whether it will have been executed is
+        /// decided by the next leader; within a session, sending it again under its sequence is safe.
+        LeadershipLost = 1204,
+        /// The request was not decided within the time that the client gave it. It may still be executed; within a session,
+        /// sending it again under its sequence is safe.
+        TimedOut = 1205,
+        /// The member has not applied the position that the read asked for within the time that the client gave it. Both
+        /// indices are given.
+        PositionNotReached = 1206,
+        /// The position belongs to another life of the cluster: it was restored or recovered since. What was read or written
+        /// under the old one may be gone.
+        OtherEpoch = 1207,
+        /// The position belongs to another Raft group.
+        OtherGroup = 1208,
+        /// What this member holds may be older than the read allows. Ask another one, or allow more.
+        TooStale = 1209,
+        /// The disk of the leader is full: nothing new is accepted until there is room. What was acknowledged is safe.
+        DiskFull = 1210,
+        /// The member is starting: it has no cluster yet, or has not read its log.
+        Starting = 1211,
+        /// The member is stopping. Ask another one.
+        Stopping = 1212,
+
         /// The request keeps the value or lease of a key that does not exist.
         KeyNotFound = 1301,
         /// The revision was compacted: history is kept for a limited time, and this is older. The oldest that can be
@@ -145,7 +176,9 @@ impl Code {
     pub const fn effect(self) -> Effect {
         match self {
             Self::AppliedReplyDropped => Effect::Applied,
-            Self::UnknownSession | Self::StaleSequence => Effect::Unknown,
+            Self::UnknownSession | Self::StaleSequence | Self::LeadershipLost | Self::TimedOut => {
+                Effect::Unknown
+            }
             Self::Malformed
             | Self::UnknownCommand
             | Self::UnsupportedFeature
@@ -182,7 +215,17 @@ impl Code {
             | Self::LevelNotNext
             | Self::UnknownNamespace
             | Self::BadNamespaceName
-            | Self::UnknownLease => Effect::NotApplied,
+            | Self::UnknownLease
+            | Self::NotLeader
+            | Self::Overloaded
+            | Self::NoLeader
+            | Self::PositionNotReached
+            | Self::OtherEpoch
+            | Self::OtherGroup
+            | Self::TooStale
+            | Self::DiskFull
+            | Self::Starting
+            | Self::Stopping => Effect::NotApplied,
         }
     }
 
@@ -203,6 +246,18 @@ impl Code {
                 | Self::IdempotencyMismatch
                 | Self::UnknownSession
                 | Self::StaleSequence
+                | Self::NotLeader
+                | Self::Overloaded
+                | Self::NoLeader
+                | Self::LeadershipLost
+                | Self::TimedOut
+                | Self::PositionNotReached
+                | Self::OtherEpoch
+                | Self::OtherGroup
+                | Self::TooStale
+                | Self::DiskFull
+                | Self::Starting
+                | Self::Stopping
         )
     }
 
@@ -218,6 +273,16 @@ impl Code {
                 | Self::TooManyIdempotencyKeys
                 | Self::TooManyNamespaces
                 | Self::WindowFull
+                | Self::NotLeader
+                | Self::Overloaded
+                | Self::NoLeader
+                | Self::LeadershipLost
+                | Self::TimedOut
+                | Self::PositionNotReached
+                | Self::TooStale
+                | Self::DiskFull
+                | Self::Starting
+                | Self::Stopping
         )
     }
 }

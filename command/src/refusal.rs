@@ -193,6 +193,43 @@ refusals! {
     #[error("the command would look at more than the {limit} keys that are allowed")]
     TooManyVisits { limit: u64 },
 
+    /// See [`Code::NotLeader`].
+    #[error("this member is not the leader")]
+    NotLeader,
+    /// See [`Code::Overloaded`].
+    #[error("as much is waiting as is taken on; ask again in {retry_after_ms} ms")]
+    Overloaded { retry_after_ms: u64 },
+    /// See [`Code::NoLeader`].
+    #[error("no leader is known")]
+    NoLeader,
+    /// See [`Code::LeadershipLost`].
+    #[error("leadership was lost while the request was under way")]
+    LeadershipLost,
+    /// See [`Code::TimedOut`].
+    #[error("not decided in time")]
+    TimedOut,
+    /// See [`Code::PositionNotReached`].
+    #[error("applied up to {applied}, and {asked} was asked for")]
+    PositionNotReached { applied: u64, asked: u64 },
+    /// See [`Code::OtherEpoch`].
+    #[error("the position is of epoch {asked}, and the cluster is at {current}")]
+    OtherEpoch { asked: u64, current: u64 },
+    /// See [`Code::OtherGroup`].
+    #[error("the position is of group {asked}")]
+    OtherGroup { asked: u64 },
+    /// See [`Code::TooStale`].
+    #[error("up to {staleness_ms} ms old, where {bound_ms} ms are allowed")]
+    TooStale { staleness_ms: u64, bound_ms: u64 },
+    /// See [`Code::DiskFull`].
+    #[error("the disk is full: {free} bytes are free, {needed} are needed")]
+    DiskFull { free: u64, needed: u64 },
+    /// See [`Code::Starting`].
+    #[error("the member is starting")]
+    Starting,
+    /// See [`Code::Stopping`].
+    #[error("the member is stopping")]
+    Stopping,
+
     /// See [`Code::KeyNotFound`].
     #[error("the key does not exist")]
     KeyNotFound,

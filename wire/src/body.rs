@@ -198,6 +198,12 @@ impl Parts {
         meta::decode(bytes).map_err(|error| error.moved(self.base + self.metadata_at as u64))
     }
 
+    /// What is wrong with a body whose parts are whole and do not fit each other.
+    #[must_use]
+    pub fn contradiction(&self, why: String) -> WireError {
+        WireError::Metadata { offset: self.base + self.metadata_at as u64, why }
+    }
+
     /// The sections, one after another.
     #[must_use]
     pub fn sections(&self) -> Sections<'_> {

@@ -76,6 +76,8 @@ random_id! {
     ClusterId,
     /// 128 random bits, minted with a data directory: tells a wiped node from the one that had its id before.
     NodeUuid,
+    /// Which part of a process's life, before it belongs to a cluster: 128 random bits that are never written down.
+    Life,
 }
 
 /// A cluster at one epoch: what two ends of a connection compare before anything else.

@@ -58,7 +58,7 @@ pub use error::{CodecError, WireError};
 pub use flags::{Flag, Flags};
 pub use frame::{Frame, FrameCodec, Header};
 pub use id::{
-    Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, NodeId, NodeIdentity, NodeUuid,
+    Boot, CallId, ClusterEpoch, ClusterId, ClusterIdentity, GroupId, Life, NodeId, NodeIdentity, NodeUuid,
 };
 pub use message::Message;
 pub use message_type::{Direction, MessageType, Spec};

@@ -25,8 +25,78 @@ numbered! {
         Ping = 6,
         /// The answer to a Ping, also to one with call 0.
         Pong = 7,
+
+        /// Executes a request: a write, or whatever else goes through the log.
+        Submit = 101,
+        /// The answer to a Submit that went through the log.
+        Submitted = 102,
+        /// Reads a range of keys, as consistently as it says.
+        Read = 103,
+        /// The answer to a Read that was executed.
+        ReadDone = 104,
+        /// The answer to a call that the node did not take on, or gave up: why, what came of it, whom to ask.
+        Refused = 105,
+        /// Asks how the node is.
+        Status = 106,
+        /// How the node is, as it sees itself and the cluster.
+        StatusReply = 107,
+        /// Asks what the node has measured since it started.
+        Stats = 108,
+        /// What the node has measured since it started.
+        StatsReply = 109,
+        /// Renews a session: the leader gathers those of a turn into one entry.
+        KeepSession = 110,
+        /// The answer to a KeepSession that went through the log.
+        SessionKept = 111,
+
+        /// Would you vote for me in the term after mine?
+        PreVote = 201,
+        /// The answer to a PreVote.
+        PreVoteReply = 202,
+        /// Vote for me in my term.
+        Vote = 203,
+        /// The answer to a Vote.
+        VoteReply = 204,
+        /// Entries of the leader's log, and how far it is committed.
+        Append = 205,
+        /// The sender's log equals the leader's up to here, durably.
+        AppendAck = 206,
+        /// The sender's log has something else before the entries of an Append.
+        AppendReject = 207,
+        /// The leader is alive.
+        Heartbeat = 208,
+        /// The answer to a Heartbeat.
+        HeartbeatAck = 209,
+        /// A follower asks how far it has to apply before it may serve reads.
+        ReadIndex = 210,
+        /// The answer to a ReadIndex.
+        ReadIndexReply = 211,
+        /// Campaign now: the leader hands its office over.
+        TimeoutNow = 212,
+        /// A piece of a snapshot.
+        SnapshotChunk = 213,
+        /// Where the next piece of a snapshot has to begin.
+        SnapshotAck = 214,
+        /// The snapshot cannot be taken.
+        SnapshotReject = 215,
+        /// This is my term, this is my boot; nothing else.
+        Notice = 216,
+        /// Where the clients of the sender reach it, and what its build understands.
+        Introduce = 217,
+
+        /// What does your identity file say? Before there is a cluster.
+        FormationAsk = 301,
+        /// This is what my identity file says.
+        FormationAnswer = 302,
+        /// Hold these names: the lowest id has drawn them.
+        FormationPrepare = 303,
     }
-    families { "connection" = 1..=99 }
+    families {
+        "connection" = 1..=99,
+        "client" = 101..=199,
+        "peer" = 201..=299,
+        "formation" = 301..=399,
+    }
 }
 
 /// Who may send a message, on which of the two ports.
@@ -90,6 +160,18 @@ pub const TEXT_CAP: u32 = 256;
 /// Cap of a Ping: enough to measure how a round trip grows with the size of a value.
 pub const PING_CAP: u32 = 64 * KIB;
 
+/// Cap of a question without particulars: the outline of a body and room for extensions.
+pub const QUESTION_CAP: u32 = KIB;
+
+/// Cap of a StatusReply: 64 members with two addresses of 256 bytes each, and as much again.
+pub const STATUS_CAP: u32 = 128 * KIB;
+
+/// Cap of a StatsReply: nine histograms of up to some 40 KiB.
+pub const STATS_CAP: u32 = KIB * KIB;
+
+/// Cap of a message of consensus that carries neither entries nor a snapshot: so short that it never delays a heartbeat.
+pub const CONTROL_CAP: u32 = 4 * KIB;
+
 /// Cap of a body of a type that this build does not know but may skip. A type may only be marked as
 /// skippable with a cap up to this, so that an old build can skip whatever a new one sends.
 pub const SKIPPABLE_CAP: u32 = 64 * KIB;
@@ -111,15 +193,40 @@ impl MessageType {
             Self::Goodbye => row(Any, GREETING_CAP, 1),
             Self::Ping => row(Any, PING_CAP, 1),
             Self::Pong => Spec { required: Flags::of(Flag::Reply), ..row(Any, PING_CAP, 1) },
+            Self::Submit | Self::Read => row(ClientToServer, BODY_CAP, 1),
+            Self::Submitted | Self::ReadDone => reply(BODY_CAP),
+            Self::Refused => {
+                Spec { required: Flags::of(Flag::Reply).and(Flags::of(Flag::Error)), ..reply(GREETING_CAP) }
+            }
+            Self::Status | Self::Stats | Self::KeepSession => row(ClientToServer, QUESTION_CAP, 1),
+            Self::SessionKept => reply(QUESTION_CAP),
+            Self::StatusReply => reply(STATUS_CAP),
+            Self::StatsReply => reply(STATS_CAP),
+            Self::Append | Self::SnapshotChunk => row(DialerToPeer, BODY_CAP, 1),
+            Self::PreVote
+            | Self::PreVoteReply
+            | Self::Vote
+            | Self::VoteReply
+            | Self::AppendAck
+            | Self::AppendReject
+            | Self::Heartbeat
+            | Self::HeartbeatAck
+            | Self::ReadIndex
+            | Self::ReadIndexReply
+            | Self::TimeoutNow
+            | Self::SnapshotAck
+            | Self::SnapshotReject
+            | Self::Notice
+            | Self::Introduce => row(DialerToPeer, CONTROL_CAP, 1),
+            Self::FormationAsk | Self::FormationAnswer | Self::FormationPrepare => {
+                row(DialerToPeer, GREETING_CAP, 1)
+            }
         }
     }
 
     /// Hello or Welcome: said once, before anything else.
     pub(crate) const fn is_greeting(self) -> bool {
-        match self {
-            Self::ClientHello | Self::PeerHello | Self::ClientWelcome | Self::PeerWelcome => true,
-            Self::Goodbye | Self::Ping | Self::Pong => false,
-        }
+        matches!(self, Self::ClientHello | Self::PeerHello | Self::ClientWelcome | Self::PeerWelcome)
     }
 
     /// Said by the connection itself and about itself: greetings and Goodbye. They belong to no group and no call.
@@ -151,6 +258,11 @@ impl Spec {
         }
         Ok(())
     }
+}
+
+/// A row of an answer to a client.
+const fn reply(body_cap: u32) -> Spec {
+    Spec { required: Flags::of(Flag::Reply), ..row(Direction::ServerToClient, body_cap, 1) }
 }
 
 /// A row of a type that every build knows and that carries no flags.

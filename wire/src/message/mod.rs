@@ -4,13 +4,27 @@
 //! extensions; [`crate::body`] does the rest. `docs/wire-format.md` shows every one of them laid out, drawn
 //! from these structs.
 
+mod call;
+mod formation;
 mod goodbye;
 mod greeting;
+mod peer;
 
 use bytes::Bytes;
+pub use call::{
+    Consistency, KeepSession, MemberStatus, Position, Read, ReadDone, Refused, SessionKept, Stats,
+    StatsReply, Status, StatusReply, Submit, Submitted,
+};
+pub use formation::{FormationAnswer, FormationAsk, FormationPrepare};
 pub use goodbye::{CloseReason, Goodbye};
 pub use greeting::{
     ClientHello, ClientWelcome, Credentials, Features, Lane, LeaderHint, Limits, PeerHello, PeerWelcome,
+};
+
+pub use peer::{
+    Append, AppendAck, AppendReject, EntryId, Heartbeat, HeartbeatAck, Introduce, Notice, PeerHeader,
+    PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject, TimeoutNow,
+    Vote, VoteReply,
 };
 
 use crate::body::{self, Parts};
@@ -34,6 +48,68 @@ pub enum Message {
     Ping(Echo),
     /// See [`MessageType::Pong`].
     Pong(Echo),
+    /// See [`MessageType::Submit`].
+    Submit(Submit),
+    /// See [`MessageType::Submitted`].
+    Submitted(Submitted),
+    /// See [`MessageType::Read`].
+    Read(Read),
+    /// See [`MessageType::ReadDone`].
+    ReadDone(ReadDone),
+    /// See [`MessageType::Refused`].
+    Refused(Refused),
+    /// See [`MessageType::Status`].
+    Status(Status),
+    /// See [`MessageType::StatusReply`].
+    StatusReply(StatusReply),
+    /// See [`MessageType::Stats`].
+    Stats(Stats),
+    /// See [`MessageType::StatsReply`].
+    StatsReply(StatsReply),
+    /// See [`MessageType::KeepSession`].
+    KeepSession(KeepSession),
+    /// See [`MessageType::SessionKept`].
+    SessionKept(SessionKept),
+    /// See [`MessageType::PreVote`].
+    PreVote(PreVote),
+    /// See [`MessageType::PreVoteReply`].
+    PreVoteReply(PreVoteReply),
+    /// See [`MessageType::Vote`].
+    Vote(Vote),
+    /// See [`MessageType::VoteReply`].
+    VoteReply(VoteReply),
+    /// See [`MessageType::Append`].
+    Append(Append),
+    /// See [`MessageType::AppendAck`].
+    AppendAck(AppendAck),
+    /// See [`MessageType::AppendReject`].
+    AppendReject(AppendReject),
+    /// See [`MessageType::Heartbeat`].
+    Heartbeat(Heartbeat),
+    /// See [`MessageType::HeartbeatAck`].
+    HeartbeatAck(HeartbeatAck),
+    /// See [`MessageType::ReadIndex`].
+    ReadIndex(ReadIndex),
+    /// See [`MessageType::ReadIndexReply`].
+    ReadIndexReply(ReadIndexReply),
+    /// See [`MessageType::TimeoutNow`].
+    TimeoutNow(TimeoutNow),
+    /// See [`MessageType::SnapshotChunk`].
+    SnapshotChunk(SnapshotChunk),
+    /// See [`MessageType::SnapshotAck`].
+    SnapshotAck(SnapshotAck),
+    /// See [`MessageType::SnapshotReject`].
+    SnapshotReject(SnapshotReject),
+    /// See [`MessageType::Notice`].
+    Notice(Notice),
+    /// See [`MessageType::Introduce`].
+    Introduce(Introduce),
+    /// See [`MessageType::FormationAsk`].
+    FormationAsk(FormationAsk),
+    /// See [`MessageType::FormationAnswer`].
+    FormationAnswer(FormationAnswer),
+    /// See [`MessageType::FormationPrepare`].
+    FormationPrepare(FormationPrepare),
 }
 
 /// The body of a Ping and of its Pong, which gives back what came.
@@ -66,6 +142,37 @@ impl Message {
             Self::Goodbye(_) => MessageType::Goodbye,
             Self::Ping(_) => MessageType::Ping,
             Self::Pong(_) => MessageType::Pong,
+            Self::Submit(_) => MessageType::Submit,
+            Self::Submitted(_) => MessageType::Submitted,
+            Self::Read(_) => MessageType::Read,
+            Self::ReadDone(_) => MessageType::ReadDone,
+            Self::Refused(_) => MessageType::Refused,
+            Self::Status(_) => MessageType::Status,
+            Self::StatusReply(_) => MessageType::StatusReply,
+            Self::Stats(_) => MessageType::Stats,
+            Self::StatsReply(_) => MessageType::StatsReply,
+            Self::KeepSession(_) => MessageType::KeepSession,
+            Self::SessionKept(_) => MessageType::SessionKept,
+            Self::PreVote(_) => MessageType::PreVote,
+            Self::PreVoteReply(_) => MessageType::PreVoteReply,
+            Self::Vote(_) => MessageType::Vote,
+            Self::VoteReply(_) => MessageType::VoteReply,
+            Self::Append(_) => MessageType::Append,
+            Self::AppendAck(_) => MessageType::AppendAck,
+            Self::AppendReject(_) => MessageType::AppendReject,
+            Self::Heartbeat(_) => MessageType::Heartbeat,
+            Self::HeartbeatAck(_) => MessageType::HeartbeatAck,
+            Self::ReadIndex(_) => MessageType::ReadIndex,
+            Self::ReadIndexReply(_) => MessageType::ReadIndexReply,
+            Self::TimeoutNow(_) => MessageType::TimeoutNow,
+            Self::SnapshotChunk(_) => MessageType::SnapshotChunk,
+            Self::SnapshotAck(_) => MessageType::SnapshotAck,
+            Self::SnapshotReject(_) => MessageType::SnapshotReject,
+            Self::Notice(_) => MessageType::Notice,
+            Self::Introduce(_) => MessageType::Introduce,
+            Self::FormationAsk(_) => MessageType::FormationAsk,
+            Self::FormationAnswer(_) => MessageType::FormationAnswer,
+            Self::FormationPrepare(_) => MessageType::FormationPrepare,
         }
     }
 
@@ -90,6 +197,37 @@ impl Message {
             Self::PeerWelcome(body) => body.write(header, sink),
             Self::Goodbye(body) => body.write(header, sink),
             Self::Ping(body) | Self::Pong(body) => body.write(header, sink),
+            Self::Submit(body) => body.write(header, sink),
+            Self::Submitted(body) => body.write(header, sink),
+            Self::Read(body) => body.write(header, sink),
+            Self::ReadDone(body) => body.write(header, sink),
+            Self::Refused(body) => body.write(header, sink),
+            Self::Status(body) => body.write(header, sink),
+            Self::StatusReply(body) => body.write(header, sink),
+            Self::Stats(body) => body.write(header, sink),
+            Self::StatsReply(body) => body.write(header, sink),
+            Self::KeepSession(body) => body.write(header, sink),
+            Self::SessionKept(body) => body.write(header, sink),
+            Self::PreVote(body) => body.write(header, sink),
+            Self::PreVoteReply(body) => body.write(header, sink),
+            Self::Vote(body) => body.write(header, sink),
+            Self::VoteReply(body) => body.write(header, sink),
+            Self::Append(body) => body.write(header, sink),
+            Self::AppendAck(body) => body.write(header, sink),
+            Self::AppendReject(body) => body.write(header, sink),
+            Self::Heartbeat(body) => body.write(header, sink),
+            Self::HeartbeatAck(body) => body.write(header, sink),
+            Self::ReadIndex(body) => body.write(header, sink),
+            Self::ReadIndexReply(body) => body.write(header, sink),
+            Self::TimeoutNow(body) => body.write(header, sink),
+            Self::SnapshotChunk(body) => body.write(header, sink),
+            Self::SnapshotAck(body) => body.write(header, sink),
+            Self::SnapshotReject(body) => body.write(header, sink),
+            Self::Notice(body) => body.write(header, sink),
+            Self::Introduce(body) => body.write(header, sink),
+            Self::FormationAsk(body) => body.write(header, sink),
+            Self::FormationAnswer(body) => body.write(header, sink),
+            Self::FormationPrepare(body) => body.write(header, sink),
         }
     }
 
@@ -107,6 +245,37 @@ impl Message {
             MessageType::Goodbye => Self::Goodbye(read(body, skipped)?),
             MessageType::Ping => Self::Ping(read(body, skipped)?),
             MessageType::Pong => Self::Pong(read(body, skipped)?),
+            MessageType::Submit => Self::Submit(read(body, skipped)?),
+            MessageType::Submitted => Self::Submitted(read(body, skipped)?),
+            MessageType::Read => Self::Read(read(body, skipped)?),
+            MessageType::ReadDone => Self::ReadDone(read(body, skipped)?),
+            MessageType::Refused => Self::Refused(read(body, skipped)?),
+            MessageType::Status => Self::Status(read(body, skipped)?),
+            MessageType::StatusReply => Self::StatusReply(read(body, skipped)?),
+            MessageType::Stats => Self::Stats(read(body, skipped)?),
+            MessageType::StatsReply => Self::StatsReply(read(body, skipped)?),
+            MessageType::KeepSession => Self::KeepSession(read(body, skipped)?),
+            MessageType::SessionKept => Self::SessionKept(read(body, skipped)?),
+            MessageType::PreVote => Self::PreVote(read(body, skipped)?),
+            MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
+            MessageType::Vote => Self::Vote(read(body, skipped)?),
+            MessageType::VoteReply => Self::VoteReply(read(body, skipped)?),
+            MessageType::Append => Self::Append(read(body, skipped)?),
+            MessageType::AppendAck => Self::AppendAck(read(body, skipped)?),
+            MessageType::AppendReject => Self::AppendReject(read(body, skipped)?),
+            MessageType::Heartbeat => Self::Heartbeat(read(body, skipped)?),
+            MessageType::HeartbeatAck => Self::HeartbeatAck(read(body, skipped)?),
+            MessageType::ReadIndex => Self::ReadIndex(read(body, skipped)?),
+            MessageType::ReadIndexReply => Self::ReadIndexReply(read(body, skipped)?),
+            MessageType::TimeoutNow => Self::TimeoutNow(read(body, skipped)?),
+            MessageType::SnapshotChunk => Self::SnapshotChunk(read(body, skipped)?),
+            MessageType::SnapshotAck => Self::SnapshotAck(read(body, skipped)?),
+            MessageType::SnapshotReject => Self::SnapshotReject(read(body, skipped)?),
+            MessageType::Notice => Self::Notice(read(body, skipped)?),
+            MessageType::Introduce => Self::Introduce(read(body, skipped)?),
+            MessageType::FormationAsk => Self::FormationAsk(read(body, skipped)?),
+            MessageType::FormationAnswer => Self::FormationAnswer(read(body, skipped)?),
+            MessageType::FormationPrepare => Self::FormationPrepare(read(body, skipped)?),
         })
     }
 }
@@ -132,6 +301,51 @@ impl Body for Echo {
     }
 }
 
+/// Bodies that are nothing but metadata: the struct itself is what is encoded.
+macro_rules! plain_bodies {
+    ($( $name:ident ),+ $(,)?) => { $(
+        impl Body for $name {
+            fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+                body::write(sink, header, self, &[], &[])
+            }
+
+            fn read(parts: &Parts, _: &mut body::Sections<'_>) -> Result<Self, WireError> {
+                parts.metadata()
+            }
+        }
+    )+ };
+}
+
+plain_bodies!(
+    KeepSession,
+    SessionKept,
+    Status,
+    Stats,
+    PreVote,
+    PreVoteReply,
+    Vote,
+    VoteReply,
+    AppendAck,
+    AppendReject,
+    Heartbeat,
+    HeartbeatAck,
+    ReadIndex,
+    ReadIndexReply,
+    TimeoutNow,
+    SnapshotAck,
+    SnapshotReject,
+    Notice
+);
+
+/// All sections that have not been taken yet.
+fn remaining(sections: &mut body::Sections<'_>) -> Result<Vec<Bytes>, WireError> {
+    let mut all = Vec::with_capacity(sections.left().into());
+    while sections.left() > 0 {
+        all.push(sections.bytes()?);
+    }
+    Ok(all)
+}
+
 macro_rules! from_body {
     ($( $variant:ident ),+) => { $(
         impl From<$variant> for Message {
@@ -142,4 +356,41 @@ macro_rules! from_body {
     )+ };
 }
 
-from_body!(ClientHello, PeerHello, ClientWelcome, PeerWelcome, Goodbye);
+from_body!(
+    ClientHello,
+    PeerHello,
+    ClientWelcome,
+    PeerWelcome,
+    Goodbye,
+    Submit,
+    Submitted,
+    Read,
+    ReadDone,
+    Refused,
+    KeepSession,
+    SessionKept,
+    Status,
+    StatusReply,
+    Stats,
+    StatsReply,
+    PreVote,
+    PreVoteReply,
+    Vote,
+    VoteReply,
+    Append,
+    AppendAck,
+    AppendReject,
+    Heartbeat,
+    HeartbeatAck,
+    ReadIndex,
+    ReadIndexReply,
+    TimeoutNow,
+    SnapshotChunk,
+    SnapshotAck,
+    SnapshotReject,
+    Notice,
+    Introduce,
+    FormationAsk,
+    FormationAnswer,
+    FormationPrepare
+);

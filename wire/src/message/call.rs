@@ -1,0 +1,508 @@
+//! What clients ask, and what they are answered.
+//!
+//! A write travels as the bytes of a `Request` of `holdfast-command` and comes back as those of an
+//! `Outcome`: this crate looks into neither. Numbers that a later build may add to stay
+//! numbers here, so that what is unknown is refused by name and does not break the connection.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use holdfast_machine::numbered;
+use serde::{Deserialize, Serialize};
+
+use super::{Body, LeaderHint};
+use crate::body::{self, Parts};
+use crate::message_type::TEXT_CAP;
+use crate::sink::{Section, Sink};
+use crate::{ClusterEpoch, ClusterIdentity, Header, NodeId, NodeIdentity, WireError};
+
+/// A place in the history of a cluster: what a write returns, and what a read may ask to be behind. Clients hand it on as
+/// opaque text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// Which life of the cluster.
+    pub epoch: ClusterEpoch,
+    /// Which Raft group; 0 today.
+    pub group: u32,
+    /// The term of the entry.
+    pub term: u64,
+    /// Its index.
+    pub index: u64,
+}
+
+numbered! {
+    /// What a read may see.
+    pub enum Consistency: u8, "Y" {
+        /// Everything that was acknowledged before the read was sent. Any member answers; it asks the leader how far it
+        /// has to have applied.
+        Linearizable = 1,
+        /// Everything up to the position in the request, and possibly more: reads one's own writes at any member, without
+        /// a word to the leader.
+        Follower = 2,
+        /// What the member that is asked has, and how old that can be at most.
+        Stale = 3,
+    }
+}
+
+/// Executes a request: a write, or whatever else goes through the log.
+///
+/// Sections: request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submit {
+    /// For how many milliseconds the caller waits; 0 for no limit. When they are over, the answer is not waited for any
+    /// more and the outcome is unknown to the caller.
+    pub timeout_ms: u32,
+    /// The bytes of a `Request` of `holdfast-command`.
+    pub request: Bytes,
+}
+
+/// The answer to a [`Submit`] that went through the log.
+///
+/// Sections: outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// Where the request was executed: that of the first time, if it came twice.
+    pub position: Position,
+    /// The bytes of an `Outcome` of `holdfast-command`.
+    pub outcome: Bytes,
+}
+
+/// Reads a range of keys.
+///
+/// Sections: range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Number of a [`Consistency`].
+    pub consistency: u8,
+    /// As in [`Submit::timeout_ms`].
+    pub timeout_ms: u32,
+    /// For a stale read, how many milliseconds the data may be old; 0 for any age.
+    pub max_stale_ms: u64,
+    /// What has to have been applied before the read; none for a linearizable read.
+    pub min_position: Option<Position>,
+    /// The bytes of a `Range` of `holdfast-command`.
+    pub range: Bytes,
+}
+
+/// The answer to a [`Read`] that was executed.
+///
+/// Sections: outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadDone {
+    /// What had been applied: a later read that asks for this position sees no less.
+    pub position: Position,
+    /// How many milliseconds old the data can be at most; 0 for a linearizable read.
+    pub staleness_ms: u64,
+    /// The bytes of an `Outcome` of `holdfast-command`: a page of the range, or why there is none.
+    pub outcome: Bytes,
+}
+
+/// The answer to a call that this node did not take on, or gave up.
+///
+/// Sections: detail, leader.address if the leader is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Number of a `Code` of `holdfast-command`.
+    pub code: u16,
+    /// What this copy of the request has done. 1: it was not executed, and never will be; 2: unknown.
+    pub effect: u8,
+    /// After how many milliseconds it may be sent again; 0 if waiting does not help.
+    pub retry_after_ms: u32,
+    /// First particular of the code; 0 if it has none.
+    pub first: u64,
+    /// Second particular of the code; 0 if it has none.
+    pub second: u64,
+    /// Where to ask instead, if this node knows.
+    pub leader: Option<LeaderHint>,
+    /// For people; may be empty.
+    pub detail: ByteString,
+}
+
+impl Refused {
+    /// The request was not executed, and this copy never will be.
+    pub const NOT_APPLIED: u8 = 1;
+    /// Nobody can say yet whether it will have been executed.
+    pub const UNKNOWN: u8 = 2;
+}
+
+/// Renews a session: says that its client is still there.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepSession {
+    /// As in [`Submit::timeout_ms`].
+    pub timeout_ms: u32,
+    /// Which session.
+    pub session: u64,
+}
+
+/// The answer to a [`KeepSession`] that went through the log.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionKept {
+    /// Where it was renewed.
+    pub position: Position,
+    /// Whether it was: not if the cluster does not know it, or it was opened in another name.
+    pub known: bool,
+}
+
+/// Asks how the node is.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {}
+
+/// How the node is, as it sees itself and the cluster.
+///
+/// Sections: build, members one each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusReply {
+    /// Who answers.
+    pub node: NodeIdentity,
+    /// Its cluster; `None` before it is formed.
+    pub cluster: Option<ClusterIdentity>,
+    /// Number of its state in machine 14.
+    pub life: u8,
+    /// Number of its role in machine 02; 0 before it has one.
+    pub role: u8,
+    /// Number of its state in machine 15; 0 before it has one.
+    pub leadership: u8,
+    /// Whether it serves: it knows a leader whose own-term entry is committed, and has applied up to it.
+    pub ready: bool,
+    /// Its leader, if it knows one.
+    pub leader: Option<NodeId>,
+    /// Its term.
+    pub term: u64,
+    /// How far it knows the log to be committed.
+    pub commit: u64,
+    /// How far it has applied.
+    pub applied: u64,
+    /// How far its own log is durable.
+    pub durable: u64,
+    /// The last index of its log.
+    pub last: u64,
+    /// The revision of its store.
+    pub revision: u64,
+    /// The oldest revision that it can read.
+    pub oldest: u64,
+    /// How many keys it holds.
+    pub keys: u64,
+    /// How many client sessions there are.
+    pub sessions: u64,
+    /// The feature level of the cluster.
+    pub level: u16,
+    /// The cluster clock in milliseconds.
+    pub clock_ms: u64,
+    /// Version of the node, for people.
+    pub build: ByteString,
+    /// The members, as a body each: see [`MemberStatus`].
+    pub members: Vec<MemberStatus>,
+}
+
+/// What a node knows of a member: itself among them.
+///
+/// A body of its own: its metadata are `node`, `voter`, `connected` and `matched`, its sections the two addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Which member.
+    pub node: NodeId,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether this node has a connection to it, both lanes; true for itself.
+    pub connected: bool,
+    /// How far its log is known to equal the leader's; 0 if this node is not the leader.
+    pub matched: u64,
+    /// Its peer address, as the configuration has it.
+    pub peer: ByteString,
+    /// Its client address, as it told; empty if it has not.
+    pub client: ByteString,
+}
+
+/// Asks what the node has measured since it started.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {}
+
+/// What the node has measured since it started.
+///
+/// Sections: stages one each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsReply {
+    /// Which process it is, so that what it costs can be measured from outside.
+    pub process: u32,
+    /// Turns of the node.
+    pub turns: u64,
+    /// Requests that were proposed.
+    pub proposed: u64,
+    /// Entries that were applied.
+    pub applied: u64,
+    /// Reads that were served.
+    pub reads: u64,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// Syncs of the log.
+    pub syncs: u64,
+    /// Bytes written to the log.
+    pub log_bytes: u64,
+    /// Terms that this node has led.
+    pub terms_led: u64,
+    /// One histogram of microseconds for each of the nine stages, in the V2 format of `HdrHistogram`.
+    pub stages: Vec<Bytes>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubmitMeta {
+    timeout_ms: u32,
+}
+
+impl Body for Submit {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { timeout_ms, ref request } = self;
+        body::write(sink, header, &SubmitMeta { timeout_ms }, &[Section::Share(request)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let SubmitMeta { timeout_ms } = parts.metadata()?;
+        Ok(Self { timeout_ms, request: sections.bytes()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubmittedMeta {
+    position: Position,
+}
+
+impl Body for Submitted {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { position, ref outcome } = self;
+        body::write(sink, header, &SubmittedMeta { position }, &[Section::Share(outcome)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let SubmittedMeta { position } = parts.metadata()?;
+        Ok(Self { position, outcome: sections.bytes()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReadMeta {
+    consistency: u8,
+    timeout_ms: u32,
+    max_stale_ms: u64,
+    min_position: Option<Position>,
+}
+
+impl Body for Read {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { consistency, timeout_ms, max_stale_ms, min_position, ref range } = self;
+        let metadata = ReadMeta { consistency, timeout_ms, max_stale_ms, min_position };
+        body::write(sink, header, &metadata, &[Section::Share(range)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let ReadMeta { consistency, timeout_ms, max_stale_ms, min_position } = parts.metadata()?;
+        Ok(Self { consistency, timeout_ms, max_stale_ms, min_position, range: sections.bytes()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReadDoneMeta {
+    position: Position,
+    staleness_ms: u64,
+}
+
+impl Body for ReadDone {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { position, staleness_ms, ref outcome } = self;
+        body::write(sink, header, &ReadDoneMeta { position, staleness_ms }, &[Section::Share(outcome)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let ReadDoneMeta { position, staleness_ms } = parts.metadata()?;
+        Ok(Self { position, staleness_ms, outcome: sections.bytes()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RefusedMeta {
+    code: u16,
+    effect: u8,
+    retry_after_ms: u32,
+    first: u64,
+    second: u64,
+    leader: Option<NodeId>,
+}
+
+impl Body for Refused {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { code, effect, retry_after_ms, first, second, ref leader, ref detail } = self;
+        let known = leader.as_ref().map(|leader| leader.node_id);
+        let metadata = RefusedMeta { code, effect, retry_after_ms, first, second, leader: known };
+        let detail = Section::text(detail, TEXT_CAP)?;
+        match leader {
+            None => body::write(sink, header, &metadata, &[detail], &[]),
+            Some(leader) => {
+                let address = Section::text(&leader.address, TEXT_CAP)?;
+                body::write(sink, header, &metadata, &[detail, address], &[])
+            }
+        }
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let RefusedMeta { code, effect, retry_after_ms, first, second, leader } = parts.metadata()?;
+        let detail = sections.text(TEXT_CAP)?;
+        let leader = match leader {
+            None => None,
+            Some(node_id) => Some(LeaderHint { node_id, address: sections.text(TEXT_CAP)? }),
+        };
+        Ok(Self { code, effect, retry_after_ms, first, second, leader, detail })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StatusReplyMeta {
+    node: NodeIdentity,
+    cluster: Option<ClusterIdentity>,
+    life: u8,
+    role: u8,
+    leadership: u8,
+    ready: bool,
+    leader: Option<NodeId>,
+    term: u64,
+    commit: u64,
+    applied: u64,
+    durable: u64,
+    last: u64,
+    revision: u64,
+    oldest: u64,
+    keys: u64,
+    sessions: u64,
+    level: u16,
+    clock_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberStatusMeta {
+    node: NodeId,
+    voter: bool,
+    connected: bool,
+    matched: u64,
+}
+
+impl MemberStatus {
+    fn to_bytes(&self) -> Result<Bytes, WireError> {
+        let &Self { node, voter, connected, matched, ref peer, ref client } = self;
+        let metadata = MemberStatusMeta { node, voter, connected, matched };
+        body::to_bytes(&metadata, &[Section::text(peer, TEXT_CAP)?, Section::text(client, TEXT_CAP)?], &[])
+    }
+
+    fn read(parts: &Parts) -> Result<Self, WireError> {
+        let MemberStatusMeta { node, voter, connected, matched } = parts.metadata()?;
+        let mut sections = parts.sections();
+        let (peer, client) = (sections.text(TEXT_CAP)?, sections.text(TEXT_CAP)?);
+        sections.finish(|_, _| Ok(false))?;
+        Ok(Self { node, voter, connected, matched, peer, client })
+    }
+}
+
+impl Body for StatusReply {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let metadata = StatusReplyMeta {
+            node: self.node,
+            cluster: self.cluster,
+            life: self.life,
+            role: self.role,
+            leadership: self.leadership,
+            ready: self.ready,
+            leader: self.leader,
+            term: self.term,
+            commit: self.commit,
+            applied: self.applied,
+            durable: self.durable,
+            last: self.last,
+            revision: self.revision,
+            oldest: self.oldest,
+            keys: self.keys,
+            sessions: self.sessions,
+            level: self.level,
+            clock_ms: self.clock_ms,
+        };
+        let members = self.members.iter().map(MemberStatus::to_bytes).collect::<Result<Vec<_>, _>>()?;
+        let mut sections = vec![Section::text(&self.build, TEXT_CAP)?];
+        sections.extend(members.iter().map(Section::Share));
+        body::write(sink, header, &metadata, &sections, &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let meta: StatusReplyMeta = parts.metadata()?;
+        let build = sections.text(TEXT_CAP)?;
+        let mut members = Vec::new();
+        while sections.left() > 0 {
+            members.push(MemberStatus::read(&sections.nested()?)?);
+        }
+        Ok(Self {
+            node: meta.node,
+            cluster: meta.cluster,
+            life: meta.life,
+            role: meta.role,
+            leadership: meta.leadership,
+            ready: meta.ready,
+            leader: meta.leader,
+            term: meta.term,
+            commit: meta.commit,
+            applied: meta.applied,
+            durable: meta.durable,
+            last: meta.last,
+            revision: meta.revision,
+            oldest: meta.oldest,
+            keys: meta.keys,
+            sessions: meta.sessions,
+            level: meta.level,
+            clock_ms: meta.clock_ms,
+            build,
+            members,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StatsReplyMeta {
+    process: u32,
+    turns: u64,
+    proposed: u64,
+    applied: u64,
+    reads: u64,
+    refused: u64,
+    syncs: u64,
+    log_bytes: u64,
+    terms_led: u64,
+}
+
+impl Body for StatsReply {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self {
+            process,
+            turns,
+            proposed,
+            applied,
+            reads,
+            refused,
+            syncs,
+            log_bytes,
+            terms_led,
+            ref stages,
+        } = self;
+        let metadata =
+            StatsReplyMeta { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led };
+        let sections: Vec<Section<'_>> = stages.iter().map(Section::Share).collect();
+        body::write(sink, header, &metadata, &sections, &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let StatsReplyMeta { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led } =
+            parts.metadata()?;
+        let stages = super::remaining(sections)?;
+        Ok(Self { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led, stages })
+    }
+}
