@@ -47,12 +47,14 @@ fn joint() -> Configuration {
 
 fn configurations() -> Vec<Configuration> {
     let empty = Configuration::default();
-    let full = (1..=64).map(|id| (NodeId(id), member(id as u8, id > 15, &[7; 1024]))).collect();
+    let full = (1..=64)
+        .map(|id| (NodeId(id), member(id as u8, id > 15, if id == 64 { &[7; 1024] } else { b"seven" })))
+        .collect();
     let full = Configuration::from_parts(
         (1..=15).map(NodeId).collect(),
         (2..=16).map(NodeId).collect(),
         full,
-        (100..1100).map(NodeId).collect(),
+        (100..140).map(NodeId).collect(),
     );
     vec![
         empty,

@@ -265,7 +265,13 @@ mod tests {
     }
 
     /// Magic, version, length, check.
-    const GOLDEN_HEADERS: [&str; 5] = ["", "", "", "", ""];
+    const GOLDEN_HEADERS: [&str; 5] = [
+        "48464944454e540a0100280000004230f056",
+        "48464944454e540a010079000000603b8676",
+        "48464944454e540a01007900000085c4afe4",
+        "48464944454e540a0100790000002c79293c",
+        "48464944454e540a010079000000c97f0c1a",
+    ];
 
     #[test]
     fn what_was_written_is_read() {
