@@ -200,6 +200,8 @@ fn a_members_context_that_is_none_is_refused() {
     for length in 0..whole.len() {
         assert_eq!(MemberContext::decode(whole.slice(..length)), Err(BadContext::Length));
     }
+    let longer = [&whole[..], &[0]].concat();
+    assert_eq!(MemberContext::decode(longer.into()), Err(BadContext::Length));
     let changed = |at: usize, value: u8| {
         let mut bytes = whole.to_vec();
         bytes[at] = value;

@@ -14,10 +14,11 @@ use holdfast_raft::{
     NodeId, Payload, Persist, PersistId, Recovered, SnapshotMeta, Term,
 };
 use holdfast_server::storage::{
-    DamageMark, GROUP, Identity, StorageError, clear_damage, encode_payload, initial_configuration, open_log,
-    start_core, to_ops, with_snapshot,
+    DamageMark, DataDir, GROUP, Identity, StorageError, clear_damage, encode_payload, initial_configuration,
+    open_log, start_core, to_ops, with_snapshot,
 };
 use holdfast_wal::disk::FakeDisk;
+use holdfast_wal::format::{Head, Kind};
 use holdfast_wal::{Ending, Log, Op, OpenError, tools};
 use storage_common::{FakeLog, NODE, Node, crashes, formed, formed_of, identity, mint, options, power_cuts};
 
@@ -64,11 +65,15 @@ fn used_entries() -> Vec<Entry> {
 
 /// Flips a bit of the record of an entry.
 fn flip(disk: &FakeDisk, index: u64, byte: u64) {
+    flip_in(disk, byte, |head| head.is_entry() && head.index == index);
+}
+
+/// Flips a bit of the last such record.
+fn flip_in(disk: &FakeDisk, byte: u64, wanted: impl Fn(&Head) -> bool) {
     let mut place = None;
     tools::dump(disk, &mut |line| {
         if let tools::Shown::Record { head, .. } = &line.shown
-            && head.is_entry()
-            && head.index == index
+            && wanted(head)
         {
             place = Some((line.file.clone(), line.offset));
         }
@@ -297,6 +302,32 @@ fn a_damaged_middle_is_a_hole_and_what_stands_behind_it_is_kept_apart() {
 }
 
 #[test]
+fn damage_that_touches_no_entry_and_no_vote_leaves_no_mark() {
+    let node = used();
+    let (mut log, ..) = node.start().expect("a log");
+    log.mark().expect("fits");
+    log.sync().expect("syncs");
+    put(&mut log, None, vec![append(11, &[2])]);
+    drop(log);
+    let node = node.power_cut();
+    flip_in(&node.disk, 24, |head| head.kind == Kind::Mark);
+    let (_, recovered, report) = node.start().expect("a log");
+    assert!(report.recovery.is_some_and(|recovery| recovery.healed), "or it was not damaged");
+    assert_eq!((recovered.damage, recovered.entries.len()), (None, 11));
+    assert_eq!(node.identity.borrow().damage, None);
+}
+
+#[test]
+fn a_log_that_was_damaged_before_it_was_used_is_made_anew_by_the_operator() {
+    let node = Node::with_log();
+    node.identity.borrow_mut().log_made = false;
+    flip(&node.disk, 1, BODY);
+    let error = node.start().expect_err("it is not what was written");
+    assert!(matches!(error, StorageError::UnusedLogDamaged { .. }), "{error}");
+    assert!(!node.identity.borrow().log_made);
+}
+
+#[test]
 fn what_damage_makes_doubtful_is_a_hole_and_the_claim_is_not_trusted() {
     let node = used();
     flip(&node.disk, 10, HEAD);
@@ -320,6 +351,8 @@ fn where_branches_are_mixed_the_log_ends_before_the_term_falls_and_no_readable_e
     put(&mut log, voted(3, 0), vec![LogOp::Fill { index: Index(5), entry: data(3, 5) }]);
     drop(log);
     let node = node.power_cut();
+    // What this opening says alone: the highest term stands at 5, and the highest index is 10.
+    node.identity.borrow_mut().damage = None;
     let (_, recovered, _) = node.start().expect("a damaged log opens");
     let mixed = used_entries().into_iter().take(4).chain([data(3, 5)]).collect::<Vec<_>>();
     assert_eq!(recovered.entries, mixed);
@@ -499,4 +532,107 @@ fn the_first_entry_on_the_disk_is_the_encoded_first_configuration() {
     let (log, ..) = node.start().expect("a log");
     let body = encode_payload(&first().entries[0].payload).expect("a configuration");
     assert_eq!(log.read(GROUP, 1).expect("it is there").body, body);
+}
+
+/// What a log should hold.
+struct Model {
+    hard: HardState,
+    prev: EntryId,
+    entries: Vec<Entry>,
+}
+
+impl Model {
+    fn last(&self) -> Index {
+        Index(self.prev.index.0 + self.entries.len() as u64)
+    }
+
+    fn term_at(&self, index: u64) -> Term {
+        match index.checked_sub(self.prev.index.0 + 1) {
+            Some(at) => self.entries[at as usize].term,
+            None => self.prev.term,
+        }
+    }
+
+    /// Some persist that a core could want.
+    fn step(&mut self, draw: &mut impl FnMut(u64) -> u64) -> Persist {
+        let term = Term(self.hard.term.0 + u64::from(draw(4) == 0));
+        let vote = Some(NodeId(draw(4))).filter(|id| id.0 != 0);
+        let hard_state = (term > self.hard.term).then_some(HardState { term, vote });
+        self.hard = hard_state.unwrap_or(self.hard);
+        let (prev, last) = (self.prev.index.0, self.last().0);
+        let mut log = Vec::new();
+        match draw(10) {
+            0 => {
+                let through = prev + 1 + draw(last - prev + 1);
+                if through <= last {
+                    let term = self.term_at(through);
+                    self.entries.drain(..(through - prev) as usize);
+                    self.prev = EntryId { term, index: Index(through) };
+                    log.push(LogOp::Trim { through: Index(through) });
+                }
+            }
+            1 if draw(4) == 0 => {
+                self.prev = EntryId { term: self.hard.term, index: Index(last + draw(5)) };
+                self.entries.clear();
+                log.push(LogOp::Reset { last: self.prev });
+            }
+            _ => {
+                // Mostly behind the last, sometimes over what is there.
+                let first = if draw(3) == 0 { prev + 1 + draw(last - prev + 1) } else { last + 1 };
+                self.entries.truncate((first - prev - 1) as usize);
+                let count = 1 + draw(4);
+                let entries: Vec<Entry> =
+                    (first..first + count).map(|index| data(self.hard.term.0, index)).collect();
+                self.entries.extend(entries.iter().cloned());
+                log.push(LogOp::Append { first: Index(first), entries });
+            }
+        }
+        Persist { id: PersistId(1), hard_state, log }
+    }
+}
+
+#[test]
+fn whatever_was_made_durable_is_read_back_after_power_cuts_at_random() {
+    for seed in 1..=40_u64 {
+        let mut random = seed;
+        let mut draw = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let mut model = Model { hard: first().hard_state, prev: EntryId::ZERO, entries: first().entries };
+        let mut node = Node::with_log();
+        for start in 0..6 {
+            let (mut log, recovered, _) = node.start().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let Model { hard, prev, entries } = &model;
+            let found = (&recovered.hard_state, &recovered.prev, &recovered.entries);
+            assert_eq!(found, (hard, prev, entries), "seed {seed}, start {start}");
+            assert!(recovered.damage.is_none() && !recovered.hard_state_lost, "seed {seed}, start {start}");
+            for _ in 0..draw(30) {
+                let ops = to_ops(model.step(&mut draw)).expect("envelopes");
+                log.append(&ops).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            }
+            log.sync().expect("syncs");
+            drop(log);
+            node = node.power_cut();
+        }
+    }
+}
+
+#[test]
+fn a_node_on_a_real_disk_starts_forms_and_starts_again() {
+    let path = tempfile::tempdir().expect("a temporary directory");
+    for start in 1..=3 {
+        let dir = DataDir::open(path.path()).expect("a directory");
+        let mut own = dir.begin_boot(NODE, "prod").expect("ours");
+        assert_eq!(own.boot, start);
+        if start == 1 {
+            own.formation = IdentityState::Formed(mint());
+            dir.store(&own).expect("stored");
+        }
+        let disk = dir.log_disk().expect("a directory in it");
+        let (_log, recovered, report) =
+            open_log(disk, &mut own, |next| dir.store(next), &formed(), options()).expect("a log");
+        assert_eq!((recovered, report.made), (first(), start == 1));
+        assert_eq!(dir.load().expect("whole"), Some(own));
+    }
 }
