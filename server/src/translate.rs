@@ -2,8 +2,8 @@
 //!
 //! # Why
 //! The core and the wire do not know each other, so that each can be read and tested alone. This is the one place where
-//! their types meet: every field of one is a field of the other, and nothing is decided here. A message that is added to
-//! either does not compile until it has its line.
+//! their types meet: every field of one is a field of the other, and nothing is decided here. A message that is added
+//! to either does not compile until it has its line.
 //!
 //! # Invariants
 //! - What a peer sends never panics: what cannot be a message is a [`TranslateError`], and the connection ends with it.
@@ -72,7 +72,8 @@ pub enum TranslateError {
     },
 }
 
-/// The body that says this, and the connection that it goes over: what may be large does not go before what must not wait.
+/// The body that says this, and the connection that it goes over: what may be large does not go before what must not
+/// wait.
 ///
 /// # Errors
 /// [`TranslateError::Zero`], and [`TranslateError::Entry`] for a command without an envelope: mistakes of this node.
@@ -300,8 +301,8 @@ pub fn formation_to_wire(
     })
 }
 
-/// What a body of the wire says to a formation, and the name that the sender's operator gave to the cluster; `None` if it is
-/// not of a formation.
+/// What a body of the wire says to a formation, and the name that the sender's operator gave to the cluster; `None` if
+/// it is not of a formation.
 ///
 /// # Errors
 /// [`TranslateError`]: the peer says what no build says.

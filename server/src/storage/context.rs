@@ -14,8 +14,8 @@ use super::layout::{Short, put_run, text};
 
 const VERSION: u8 = 1;
 
-/// The feature level that the first configuration of a cluster gives its members, whatever their builds: the first entry
-/// has to be the same on all of them. Each says later what it can do.
+/// The feature level that the first configuration of a cluster gives its members, whatever their builds: the first
+/// entry has to be the same on all of them. Each says later what it can do.
 pub const FORMED_FEATURE_LEVEL: u16 = 1;
 
 /// A member's [`context`](holdfast_raft::Member::context).

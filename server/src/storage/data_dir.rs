@@ -70,8 +70,8 @@ impl<D: Disk> DataDir<D> {
         }
     }
 
-    /// What the identity file says; `None` if there is none. It may not be durable yet: [`begin_boot`](Self::begin_boot)
-    /// makes it so.
+    /// What the identity file says; `None` if there is none. It may not be durable yet:
+    /// [`begin_boot`](Self::begin_boot) makes it so.
     ///
     /// # Errors
     /// [`StorageError::IdentityDamaged`], [`StorageError::IdentityLater`], [`StorageError::Io`].
@@ -105,8 +105,8 @@ impl<D: Disk> DataDir<D> {
     /// Replaces the identity file. It is durable when this returns; a crash before leaves the old one or this one.
     ///
     /// # Errors
-    /// [`StorageError::IdentityRule`], and nothing is changed; [`StorageError::Io`], and then nobody knows which of the two
-    /// the directory holds: the process has to end.
+    /// [`StorageError::IdentityRule`], and nothing is changed; [`StorageError::Io`], and then nobody knows which of the
+    /// two the directory holds: the process has to end.
     pub fn store(&self, identity: &Identity) -> Result<(), StorageError> {
         if let Some(rule) = identity.broken_rule() {
             return Err(StorageError::IdentityRule { place: self.disk.place(), rule });
@@ -128,8 +128,8 @@ impl<D: Disk> DataDir<D> {
         replace().map_err(|error| self.io("replacing the identity file", error))
     }
 
-    /// Counts this start of the process, durably, and says who the node is. To be called once, before anything is said to
-    /// anybody. In a directory without an identity file the node is blank.
+    /// Counts this start of the process, durably, and says who the node is. To be called once, before anything is said
+    /// to anybody. In a directory without an identity file the node is blank.
     ///
     /// # Errors
     /// [`StorageError::OtherNode`], [`StorageError::OtherClusterName`], [`StorageError::IdentityMissing`], and those of

@@ -17,8 +17,9 @@ pub struct DamageMark {
 }
 
 impl DamageMark {
-    /// What two looks at one log say together. Term and index are raised apart: a damaged log may be a mixture of branches,
-    /// and then the highest index need not belong to the highest term. Claiming too much costs time, never safety.
+    /// What two looks at one log say together. Term and index are raised apart: a damaged log may be a mixture of
+    /// branches, and then the highest index need not belong to the highest term. Claiming too much costs time, never
+    /// safety.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let (one, two) = (self.claimed_end, other.claimed_end);

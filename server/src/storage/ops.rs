@@ -6,8 +6,8 @@ use holdfast_wal::Op;
 use super::payload::{PayloadError, encode_payload};
 use super::recover::GROUP;
 
-/// The operations of a persist, in the order in which they have to be written: term and vote first, because what follows
-/// was written in that term.
+/// The operations of a persist, in the order in which they have to be written: term and vote first, because what
+/// follows was written in that term.
 ///
 /// # Errors
 /// [`PayloadError`] for a command without an envelope: whoever proposed it made a mistake, and nothing may be written.

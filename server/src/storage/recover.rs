@@ -15,8 +15,8 @@
 use bytestring::ByteString;
 use holdfast_raft::formation::{Formed, IdentityState};
 use holdfast_raft::{
-    Config, Configuration, Core, Damage, Entry, EntryId, HardState, Hole, Index, Member, NodeId, Payload,
-    Plant, Recovered, Rejected, SnapshotMeta, Term,
+    Config, Configuration, Core, Damage, Entry, EntryId, HardState, Hole, Index, Member, NodeId, Plant,
+    Recovered, Rejected, SnapshotMeta, Term,
 };
 use holdfast_wal::disk::Disk;
 use holdfast_wal::{Ending, Group, Log, LogBounds, Op, OpenError, Options, ReadError, Reader, Recovery};
@@ -70,8 +70,8 @@ pub fn initial_configuration(formed: &Formed) -> Result<Configuration, StorageEr
     Ok(Configuration::initial(members))
 }
 
-/// Opens the log of a formed node, or makes it if it never had one, and reads it back. `store` replaces the identity file
-/// ([`DataDir::store`](super::DataDir::store)); it is called before what it notes is relied on.
+/// Opens the log of a formed node, or makes it if it never had one, and reads it back. `store` replaces the identity
+/// file ([`DataDir::store`](super::DataDir::store)); it is called before what it notes is relied on.
 ///
 /// # Errors
 /// [`StorageError`]. [`LogGone`](StorageError::LogGone) if the node had a log and has none.
@@ -228,15 +228,14 @@ fn read_back<D: Disk>(
     let mut behind = Vec::new();
     let mut term = Term(bounds.prev_term);
     for index in bounds.first..=bounds.last {
-        let (entry, certain) = readable(reader, index, place)?;
         let at = Index(index);
-        if !certain {
+        let Some(entry) = readable(reader, index, place)? else {
             match holes.last_mut() {
                 Some(hole) if hole.last.next() == at => hole.last = at,
                 Some(_) | None => holes.push(Hole { first: at, last: at }),
             }
-        }
-        let Some(entry) = entry else { continue };
+            continue;
+        };
         let contiguous = holes.is_empty() && behind.is_empty();
         if contiguous && (mark.is_none() || entry.term >= term) {
             term = entry.term;
@@ -257,26 +256,22 @@ fn read_back<D: Disk>(
     }
 }
 
-/// The entry at an index that the log counts, if it can be read, and whether it is certain that it stands there.
-fn readable<D: Disk>(
-    reader: &Reader<D>,
-    index: u64,
-    place: &str,
-) -> Result<(Option<Entry>, bool), StorageError> {
+/// The entry at an index that the log counts; `None` for a hole. What is readable and doubtful is one too: the log does
+/// not give it out, and a leader sends it again.
+fn readable<D: Disk>(reader: &Reader<D>, index: u64, place: &str) -> Result<Option<Entry>, StorageError> {
     match reader.read(GROUP, index) {
         Ok(entry) => {
             let why = |why| StorageError::Entry { place: place.to_owned(), index, why };
-            let payload: Payload = decode_payload(entry.body).map_err(why)?;
-            Ok((Some(Entry { term: Term(entry.term), payload }), true))
+            Ok(Some(Entry { term: Term(entry.term), payload: decode_payload(entry.body).map_err(why)? }))
         }
-        Err(ReadError::Hole { .. }) => Ok((None, false)),
+        Err(ReadError::Hole { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Adds the newest durable snapshot to what the log says. Use this instead of the field: a log that was trimmed inside
-/// damage may not know the term of the entry before its first one, and the core would drop all that follows; the snapshot
-/// that ends there knows it.
+/// damage may not know the term of the entry before its first one, and the core would drop all that follows; the
+/// snapshot that ends there knows it.
 #[must_use]
 pub fn with_snapshot(mut recovered: Recovered, meta: SnapshotMeta) -> Recovered {
     let unknown = recovered.prev.index > Index(0) && recovered.prev.term == Term(0);
@@ -287,8 +282,8 @@ pub fn with_snapshot(mut recovered: Recovered, meta: SnapshotMeta) -> Recovered 
     recovered
 }
 
-/// Makes the core. If the log proves that term and vote are not the last that were written, that is noted for good, and the
-/// core is made as one that takes part in no quorum.
+/// Makes the core. If the log proves that term and vote are not the last that were written, that is noted for good, and
+/// the core is made as one that takes part in no quorum.
 ///
 /// # Errors
 /// [`StorageError::Rejected`], and those of `store`.
@@ -311,8 +306,8 @@ pub fn start_core<P: Plant>(
     }
 }
 
-/// Notes that the log is whole again: once a [`Heal`](holdfast_raft::LogOp::Heal) is durable, and not before. A crash in
-/// between costs another healing.
+/// Notes that the log is whole again: once a [`Heal`](holdfast_raft::LogOp::Heal) is durable, and not before. A crash
+/// in between costs another healing.
 ///
 /// # Errors
 /// Those of `store`.
