@@ -57,7 +57,7 @@ use tokio::task::LocalSet;
 
 use crate::node::Node;
 use crate::storage::{DataDir, LogOptions, PayloadError, StorageError, open_log, start_core};
-use hub::{Clock, Hub, Who};
+use hub::{Hub, Who};
 pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, State as LifeState};
 
 /// How long a tick is. All timeouts of the core are counted in ticks.
