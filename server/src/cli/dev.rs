@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 const PORTS_PER_NODE: u16 = 10;
 
 /// Segments of a cluster to try things out with: three nodes share a disk.
-const SEGMENT_BYTES: u64 = 4 << 20;
+const SEGMENT_BYTES: u64 = runtime::SEGMENT_BYTES_MIN;
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -88,10 +88,9 @@ fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
     while !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
         std::thread::sleep(POLL);
     }
-    for node in nodes {
-        node.stop()?;
-    }
-    Ok(())
+    nodes.iter().for_each(Running::ask_to_stop);
+    let ends: Vec<_> = nodes.into_iter().map(Running::stop).collect();
+    Ok(ends.into_iter().collect::<Result<(), _>>()?)
 }
 
 /// Returns once a leader serves, or there is nothing to wait for any more.

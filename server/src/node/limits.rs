@@ -19,8 +19,11 @@ pub const READS_MAX: usize = 65_536;
 /// Writes proposed in one turn. At 1 µs each to admit and 1 µs each to apply it bounds a turn to some 10 ms.
 pub const TURN_WRITES: usize = 4_096;
 
-/// Bytes of requests proposed in one turn. A request that is larger is proposed alone.
+/// Bytes of requests proposed in one turn; the last one may go beyond.
 pub const TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bytes of answers to reads in one turn; the last one may go beyond. What is left waits for the next turn.
+pub const TURN_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// Entries applied in one turn: some 2 ms.
 pub const TURN_APPLIED: usize = 2_048;

@@ -12,6 +12,7 @@ use holdfast_command::Refusal;
 use holdfast_command::keys::Range;
 use holdfast_machine::Numbered;
 use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as CoreRefusal};
+use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Position, Read};
 
 use super::apply::is_wide;
@@ -54,6 +55,8 @@ pub(super) struct Reads {
     open: Option<Report>,
     /// The newest report whose commit index is applied.
     reached: Option<Report>,
+    /// Bytes that were answered in this turn.
+    served_bytes: usize,
 }
 
 impl Reads {
@@ -82,6 +85,15 @@ impl Reads {
         self.reached.is_some_and(|report| report.term == term)
     }
 
+    pub(super) fn begin_turn(&mut self) {
+        self.served_bytes = 0;
+    }
+
+    /// Whether a read waits for nothing but a turn.
+    pub(super) fn can_serve(&self, applied: u64) -> bool {
+        self.behind.first_key_value().is_some_and(|((index, _), _)| *index <= applied)
+    }
+
     fn hold(&mut self, index: u64, waiting: Waiting) {
         self.last_id += 1;
         self.behind.insert((index, self.last_id), waiting);
@@ -105,7 +117,7 @@ impl Node {
             return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
         }
         let index = self.index_of(read.min_position)?;
-        let until = until(self.now, read.timeout_ms);
+        let until = until(self.now.micros, read.timeout_ms);
         let linearizable = consistency == Consistency::Linearizable;
         let waiting = Waiting { caller, range, until, index, linearizable };
         match consistency {
@@ -195,13 +207,18 @@ impl Node {
     /// Serves what the store has come to.
     pub(super) fn serve_reads(&mut self) {
         let applied = self.store.applied().index;
-        while let Some(first) = self.reads.behind.first_entry().filter(|first| first.key().0 <= applied) {
+        while self.reads.served_bytes < limits::TURN_READ_BYTES
+            && let Some(first) = self.reads.behind.first_entry().filter(|first| first.key().0 <= applied)
+        {
             let waiting = first.remove();
             self.serve(waiting);
         }
     }
 
     fn serve(&mut self, waiting: Waiting) {
+        if self.reads.served_bytes >= limits::TURN_READ_BYTES {
+            return self.reads.hold(0, waiting);
+        }
         let Waiting { caller, range, linearizable, .. } = waiting;
         self.counts.reads += 1;
         let position = self.position(self.store.applied());
@@ -211,6 +228,9 @@ impl Node {
             self.jobs.push(Job::Read { store, range, caller, position, staleness_ms });
         } else {
             let message = read(&self.store, &range, position, staleness_ms);
+            if let Message::ReadDone(done) = &message {
+                self.reads.served_bytes += done.outcome.len();
+            }
             self.replies.push((caller, message));
         }
     }
@@ -226,8 +246,9 @@ impl Node {
                 (waiting.caller, Refusal::PositionNotReached { applied, asked })
             }),
         );
+        // A read that was not made has no outcome that could be unknown.
         for (caller, refusal) in refused {
-            self.refuse(caller, refusal);
+            self.refuse_untouched(caller, refusal);
         }
     }
 }

@@ -108,6 +108,46 @@ impl Options {
     }
 }
 
+/// The smallest segment: an entry has up to 12 MiB, and goes into one.
+pub const SEGMENT_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+impl Options {
+    /// That nothing in them can go wrong later, when the node belongs to a cluster already.
+    ///
+    /// # Errors
+    /// [`RunError::Options`] with the rule.
+    pub fn validate(&self) -> Result<(), RunError> {
+        let unspecified = |address: &str| {
+            let address = address.parse::<std::net::SocketAddr>();
+            address.is_ok_and(|address| address.ip().is_unspecified() || address.port() == 0)
+        };
+        let advertised = self.advertise_client.as_deref().unwrap_or(&self.listen_client);
+        let rules = [
+            (
+                self.node >= 1 && self.node < holdfast_raft::COUNT_MAX,
+                "a node id is at least 1 and below 2^62",
+            ),
+            (self.heartbeat_ticks >= 1, "heartbeats are at least 10 ms apart"),
+            (
+                self.election_ticks > 2 * self.heartbeat_ticks && self.election_ticks < 1 << 20,
+                "an election timeout is longer than two heartbeats, or one lost message starts an election",
+            ),
+            (
+                self.segment_bytes >= SEGMENT_BYTES_MIN
+                    && self.segment_bytes <= holdfast_wal::format::MAX_SEGMENT_BYTES
+                    && self.segment_bytes.is_multiple_of(4096),
+                "a segment has 16 MiB to 1 GiB, and is a multiple of 4096 bytes",
+            ),
+            (
+                !unspecified(advertised),
+                "clients are told the address that this node listens on, and that is none that they could reach: name one \
+                 with --advertise-client",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(RunError::Options(rule)))
+    }
+}
+
 /// Why a node did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -152,6 +192,9 @@ pub enum RunError {
     /// The core wants something written that is no entry.
     #[error("an entry that no log may hold: {0}; please report this")]
     Entry(#[from] PayloadError),
+    /// The log has ended, or refuses what it should take.
+    #[error("the log: {0}; please report this")]
+    Log(String),
     /// The options contradict themselves.
     #[error("{0}")]
     Options(&'static str),
@@ -199,6 +242,11 @@ impl Running {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// Tells it to stop, and does not wait: so that several stop side by side.
+    pub fn ask_to_stop(&self) {
+        self.stop.stop();
     }
 
     /// Stops it in order, and waits for the end.
@@ -274,6 +322,8 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     if cluster_name.len() > crate::storage::CLUSTER_NAME_BYTES_MAX {
         return Err(RunError::Options("the name of the cluster is too long"));
     }
+
+    options.validate()?;
 
     // The lock first: nothing is read that another process may be writing.
     let data_dir = DataDir::open(&options.data_dir)?;
