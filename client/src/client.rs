@@ -1,0 +1,285 @@
+//! The async verbs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use holdfast_command::keys::{Compact, Delete, Put, Range, Span, Transaction};
+use holdfast_command::outcome::{KeyValue, RangePage};
+use holdfast_command::{Command, Reply, Request};
+use holdfast_wire::message::{Consistency, StatsReply, StatusReply};
+
+use crate::builder::millis;
+use crate::core::{Answer, Ask, Work};
+use crate::shell::Shell;
+use crate::{Builder, EndpointView, Error, Kind, Position};
+
+/// A client of one cluster. Clones are cheap and share connections, session and limits.
+///
+/// Any number of calls may be under way at once; they are answered in any order. Dropping the future of a call does not
+/// take the call back: what was asked for may still happen. When the last clone is dropped, session and connections are
+/// closed in the background; [`close`](Self::close) waits for that.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shell: Arc<Shell>,
+}
+
+/// How one call is made; [`Default`] is what the [`Builder`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// How long it may take in all. [`Duration::MAX`] for no limit.
+    pub timeout: Option<Duration>,
+    /// Whether it is sent within the session. Without, it is sent once: if the connection breaks meanwhile, the outcome
+    /// is unknown. A request with an idempotency key of its own is sent as it is, and may be sent again.
+    pub exactly_once: Option<bool>,
+}
+
+/// What a put may ask for besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// The lease it is attached to, 0 for none.
+    pub lease: i64,
+    /// Answer with what was there before.
+    pub return_previous: bool,
+    /// Why, up to 1,024 bytes; it is kept with the version.
+    pub reason: ByteString,
+    /// How the call is made.
+    pub call: CallOptions,
+}
+
+/// What a read may see, and where it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Linearizable unless said otherwise.
+    pub consistency: Consistency,
+    /// For a read that is not linearizable: what has to have been applied where it is made. Waits for that until the
+    /// deadline.
+    pub min_position: Option<Position>,
+    /// For a stale read: how many milliseconds old the data may be; 0 for any age.
+    pub max_stale_ms: u64,
+    /// How long it may take in all; the default is that of the [`Builder`].
+    pub timeout: Option<Duration>,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { consistency: Consistency::Linearizable, min_position: None, max_stale_ms: 0, timeout: None }
+    }
+}
+
+impl ReadOptions {
+    /// A read that sees at least `position`, at any member.
+    #[must_use]
+    pub fn behind(position: Position) -> Self {
+        Self { consistency: Consistency::Follower, min_position: Some(position), ..Self::default() }
+    }
+
+    /// A read of what some member has, up to `max_stale_ms` old; 0 for any age.
+    #[must_use]
+    pub fn stale(max_stale_ms: u64) -> Self {
+        Self { consistency: Consistency::Stale, max_stale_ms, ..Self::default() }
+    }
+}
+
+/// What a read has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The keys. If its `more` is set, the rest is read with its `continuation`.
+    pub page: RangePage,
+    /// What had been applied: a later read behind this position sees no less.
+    pub position: Position,
+    /// How many milliseconds old it can be at most; 0 for a linearizable read.
+    pub staleness_ms: u64,
+}
+
+impl Client {
+    /// How a client of these endpoints is made. Each is the client address of a member, `host:port`; some suffice, the
+    /// leader is found from any.
+    pub fn builder(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Builder {
+        Builder::new(endpoints.into_iter().map(Into::into).collect())
+    }
+
+    /// A client with the defaults of the [`Builder`], once one of these endpoints has welcomed it. Has to be called
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// Why no endpoint could be reached. If all refuse the connection, that takes milliseconds.
+    pub async fn connect(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, Error> {
+        Self::builder(endpoints).connect().await
+    }
+
+    pub(crate) fn start(builder: Builder) -> Result<Self, Error> {
+        Ok(Self { shell: Arc::new(Shell::start(builder)?) })
+    }
+
+    /// Waits until some endpoint has welcomed this client.
+    ///
+    /// # Errors
+    /// Why none has, as for any call.
+    pub async fn connected(&self) -> Result<(), Error> {
+        self.ask(Work::Connect, CallOptions::default()).await.map(|_| ())
+    }
+
+    /// Writes a key. The reply is [`Reply::Put`]: the revision.
+    ///
+    /// # Errors
+    /// With the outcome of the write, as all writes.
+    pub async fn put(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<(Reply, Position), Error> {
+        let put = Put { key: key.into(), value: value.into(), ..Put::default() };
+        self.submit(Command::Put(put)).await
+    }
+
+    /// Writes a key, with options.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn put_with(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+        options: PutOptions,
+    ) -> Result<(Reply, Position), Error> {
+        let PutOptions { lease, return_previous, reason, call } = options;
+        let put = Put { key: key.into(), value: value.into(), lease, return_previous, ..Put::default() };
+        self.submit_with(Request { reason, ..Command::Put(put).into() }, call).await
+    }
+
+    /// Deletes a key. The reply is [`Reply::Deleted`]: the revision behind it, and whether there was one to delete.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<(Reply, Position), Error> {
+        self.delete_span(Span::Key(key.into())).await
+    }
+
+    /// Deletes all keys of a span.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn delete_span(&self, span: Span) -> Result<(Reply, Position), Error> {
+        self.submit(Command::Delete(Delete { span, return_previous: false })).await
+    }
+
+    /// Compares, and does one of two lists of operations, all of it at one revision. The reply is [`Reply::Transacted`].
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). That a comparison does not hold is no error.
+    pub async fn transact(&self, transaction: Transaction) -> Result<(Reply, Position), Error> {
+        self.submit(Command::Transact(transaction)).await
+    }
+
+    /// Gives up all revisions below `revision`.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn compact(&self, revision: u64) -> Result<(Reply, Position), Error> {
+        self.submit(Command::Compact(Compact { revision })).await
+    }
+
+    /// Executes any command or request: namespaces, settings, a request with an idempotency key.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn submit(&self, request: impl Into<Request>) -> Result<(Reply, Position), Error> {
+        self.submit_with(request, CallOptions::default()).await
+    }
+
+    /// Executes any command or request, with options.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn submit_with(
+        &self,
+        request: impl Into<Request>,
+        options: CallOptions,
+    ) -> Result<(Reply, Position), Error> {
+        let request = request.into();
+        match self.ask(Work::Submit { request, exactly_once: options.exactly_once }, options).await? {
+            Answer::Written { reply, position } => Ok((reply, position)),
+            Answer::Read(_) | Answer::Status(_) | Answer::Stats(_) | Answer::Done => Err(mixed_up("write")),
+        }
+    }
+
+    /// The value of a key and its numbers, linearizable; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<KeyValue>, Error> {
+        let mut page = self.range(Range::of(Span::Key(key.into()))).await?;
+        Ok(page.page.entries.pop())
+    }
+
+    /// A page of a range, linearizable.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub async fn range(&self, range: Range) -> Result<Page, Error> {
+        self.read(range, ReadOptions::default()).await
+    }
+
+    /// A page of a range, as consistent as the options say.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub async fn read(&self, range: Range, options: ReadOptions) -> Result<Page, Error> {
+        let call = CallOptions { timeout: options.timeout, exactly_once: None };
+        match self.ask(Work::read(range, options), call).await? {
+            Answer::Read(page) => Ok(page),
+            Answer::Written { .. } | Answer::Status(_) | Answer::Stats(_) | Answer::Done => {
+                Err(mixed_up("read"))
+            }
+        }
+    }
+
+    /// How the node at an endpoint is, as it sees itself and the cluster. Asks that endpoint and no other, once. It may
+    /// be one that the client was not made with.
+    ///
+    /// # Errors
+    /// Why it did not answer; within milliseconds if nothing listens there.
+    pub async fn status(&self, endpoint: &str) -> Result<StatusReply, Error> {
+        match self.ask(Work::Status(endpoint.into()), CallOptions::default()).await? {
+            Answer::Status(status) => Ok(*status),
+            Answer::Written { .. } | Answer::Read(_) | Answer::Stats(_) | Answer::Done => {
+                Err(mixed_up("status"))
+            }
+        }
+    }
+
+    /// What the node at an endpoint has measured since it started. Asks that endpoint and no other, once.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn stats(&self, endpoint: &str) -> Result<StatsReply, Error> {
+        match self.ask(Work::Stats(endpoint.into()), CallOptions::default()).await? {
+            Answer::Stats(stats) => Ok(*stats),
+            Answer::Written { .. } | Answer::Read(_) | Answer::Status(_) | Answer::Done => {
+                Err(mixed_up("stats"))
+            }
+        }
+    }
+
+    /// The endpoints, those that were learned too, and how each is.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointView> {
+        self.shell.endpoints()
+    }
+
+    /// Takes no more calls, waits for those under way, closes session and connections.
+    pub async fn close(&self) {
+        self.shell.close().await;
+    }
+
+    async fn ask(&self, work: Work, options: CallOptions) -> Result<Answer, Error> {
+        self.shell.ask(Ask { work, timeout_ms: options.timeout.map(millis) }).await
+    }
+}
+
+/// The core answers each call in kind; should it not, that is said and not panicked about.
+fn mixed_up(operation: &str) -> Error {
+    Error::unheard(Kind::Unreadable, operation, "an answer of another kind")
+}
