@@ -327,7 +327,7 @@ impl Cluster {
             Message::Submit(_) => self.not_leader(link, call),
             Message::KeepSession(keep) if leads => {
                 let known = self.sessions.contains_key(&keep.session);
-                self.answer(link, call, SessionKept { position: self.position(), known }.into());
+                self.answer(link, call, &SessionKept { position: self.position(), known }.into());
             }
             Message::KeepSession(_) => self.not_leader(link, call),
             Message::Read(read) => {
@@ -365,15 +365,15 @@ impl Cluster {
             leader,
             detail: "".into(),
         };
-        self.answer(link, call, refused.into());
+        self.answer(link, call, &refused.into());
     }
 
-    fn answer(&mut self, link: LinkId, call: CallId, message: Message) {
+    fn answer(&mut self, link: LinkId, call: CallId, message: &Message) {
         if let Some(wire) = self.wires.get_mut(&link) {
             let mut header = message.header();
             header.call = call;
             // A connection that has ended takes no more: the answer is lost.
-            let _ = wire.server.send(header, &message);
+            let _ = wire.server.send(header, message);
         }
     }
 
@@ -397,7 +397,7 @@ impl Cluster {
                 self.gone.push(link);
                 continue;
             }
-            self.answer(link, call, Submitted { position, outcome: outcome.into() }.into());
+            self.answer(link, call, &Submitted { position, outcome: outcome.into() }.into());
         }
     }
 
