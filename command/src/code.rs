@@ -12,7 +12,9 @@ pub enum Effect {
     Applied,
     /// It was not executed.
     NotApplied,
-    /// This copy was not executed. Whether an earlier copy was cannot be said any more.
+    /// Nobody can say. Of a request that the log has refused (`UnknownSession`, `StaleSequence`), this copy was not
+    /// executed, and whether an earlier one was is forgotten. Of one that nobody waits for any more (`LeadershipLost`,
+    /// `TimedOut`), this copy may still be executed.
     Unknown,
 }
 
@@ -262,7 +264,10 @@ impl Code {
     }
 
     /// Whether waiting helps: what is in the way goes away as time passes or others finish. A request that was refused
-    /// under a request key stays refused under it, and needs a new one.
+    /// under a request key while it was executed stays refused under it, and needs a new one.
+    ///
+    /// Where the [`effect`](Self::effect) is unknown, sending again is safe only under the same request key: without one,
+    /// it could be executed twice.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         matches!(

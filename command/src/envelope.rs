@@ -154,8 +154,8 @@ impl Envelope {
         let (stamp, clock, auth_revision) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let ip = match (kind, port) {
             (0, 0) => None,
-            (4, _) => Some(IpAddr::from(reader.address::<4>()?)),
-            (6, _) => Some(IpAddr::from(reader.address::<16>()?)),
+            (4, _) => Some(IpAddr::from(reader.array::<4>()?)),
+            (6, _) => Some(IpAddr::from(reader.array::<16>()?)),
             (0, _) => {
                 return reader
                     .fault_at(4, Fault::Unknown { what: "port of no address", number: port.into() });

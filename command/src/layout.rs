@@ -92,7 +92,8 @@ impl Reader {
         self.bytes.len() - self.at
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    /// So many bytes as they are: a hash, an address.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         match self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>()) {
             Some(chunk) => {
                 self.at += N;
@@ -120,14 +121,6 @@ impl Reader {
 
     pub(crate) fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_le_bytes)
-    }
-
-    pub(crate) fn hash(&mut self) -> Result<[u8; 32], DecodeError> {
-        self.array()
-    }
-
-    pub(crate) fn address<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        self.array()
     }
 
     /// A variant of an enum of numbers.

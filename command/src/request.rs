@@ -243,7 +243,7 @@ impl Request {
                 sequence: reader.u64()?,
                 low: reader.u64()?,
             },
-            2 => RequestKey::Idempotency { key: reader.hash()?, request: reader.hash()? },
+            2 => RequestKey::Idempotency { key: reader.array()?, request: reader.array()? },
             _ => {
                 return reader
                     .fault_at(2, Fault::Unknown { what: "kind of request key", number: kind.into() });

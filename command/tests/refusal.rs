@@ -77,8 +77,35 @@ fn whatever_leaves_it_unknown_whether_an_earlier_copy_was_applied_speaks_of_the_
 }
 
 #[test]
-fn whatever_may_succeed_later_was_not_applied() {
+fn whatever_may_succeed_later_was_not_applied_unless_nobody_knows_what_became_of_this_copy() {
     for code in Code::ALL.iter().filter(|code| code.is_retryable()) {
-        assert_eq!(code.effect(), Effect::NotApplied, "{code}: who waits and repeats must not write twice");
+        // These two end the waiting and not the request: only under a request key may it be sent again.
+        let under_way = matches!(code, Code::LeadershipLost | Code::TimedOut);
+        let wanted = if under_way { Effect::Unknown } else { Effect::NotApplied };
+        assert_eq!(code.effect(), wanted, "{code}: who waits and repeats must not write twice");
     }
+}
+
+#[test]
+fn no_code_of_availability_says_that_a_request_was_applied_or_speaks_of_more_than_its_copy() {
+    let availability = Code::ALL.iter().filter(|code| (1201..=1299).contains(&code.number()));
+    let unknown: Vec<Code> = availability
+        .inspect(|code| {
+            assert!(code.is_of_copy(), "{code}: it never stood in the log, so nothing keeps it under a key");
+            assert_ne!(code.effect(), Effect::Applied, "{code}");
+        })
+        .copied()
+        .filter(|code| code.effect() == Effect::Unknown)
+        .collect();
+    assert_eq!(unknown, [Code::LeadershipLost, Code::TimedOut]);
+}
+
+#[test]
+fn waiting_does_not_help_where_a_position_belongs_to_another_cluster_life_or_group() {
+    let hopeless: Vec<Code> = Code::ALL
+        .iter()
+        .copied()
+        .filter(|code| (1201..=1299).contains(&code.number()) && !code.is_retryable())
+        .collect();
+    assert_eq!(hopeless, [Code::OtherEpoch, Code::OtherGroup]);
 }

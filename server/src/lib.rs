@@ -1,3 +1,11 @@
-//! The node, its runtime and the one binary.
+//! The node, its runtime and the one binary: where log, consensus, store and wire meet.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod cli;
+pub mod node;
+pub mod runtime;
+pub mod stage;
+pub mod storage;
+pub mod translate;

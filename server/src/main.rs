@@ -1,5 +1,9 @@
-//! `holdfast`.
+//! `holdfast`: the one binary. Everything it does is in the library, so that others can run the same code.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    holdfast_server::cli::main()
+}

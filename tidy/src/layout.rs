@@ -76,9 +76,10 @@ impl Types {
                 let bits: usize = name[1..].parse().expect("a width");
                 Shape::Plain(bits / 8, name)
             }
+            "bool" => Shape::Plain(1, "u8, 0 (false) or 1 (true)".into()),
             // These are declared inside macros; the walk over real bytes checks their width.
             "NodeId" | "ClusterEpoch" | "Boot" => Shape::Plain(8, format!("u64, not 0 (`{name}`)")),
-            "ClusterId" | "NodeUuid" => Shape::Plain(16, format!("16 bytes (`{name}`)")),
+            "ClusterId" | "NodeUuid" | "Life" => Shape::Plain(16, format!("16 bytes (`{name}`)")),
             _ => {
                 if let Some(width) = self.numbered.get(&name) {
                     let bits: usize = width[1..].parse().expect("a width");
@@ -101,64 +102,87 @@ impl Types {
         Shape::Fields(fields.iter().map(part).collect())
     }
 
-    /// The metadata of a message.
-    #[must_use]
-    pub fn metadata(&self, message_type: MessageType) -> Shape {
-        match self.structs.get(&format!("{}Meta", message_type.name())) {
-            None => Shape::Fields(vec![]),
+    /// The metadata of the body `name`: what its `NAMEMeta` holds; or, of a body that is nothing else, what it holds
+    /// itself.
+    fn metadata(&self, name: &str) -> Shape {
+        match self.structs.get(&format!("{name}Meta")) {
             Some(item) => self.parts(&item.fields),
+            None if self.sections(name).is_empty() => self.parts(&self.body(name).fields),
+            None => Shape::Fields(vec![]),
         }
     }
 
-    /// The public struct of a message.
-    fn body(&self, message_type: MessageType) -> &Struct {
-        let name = match message_type {
-            MessageType::Ping | MessageType::Pong => "Echo",
-            _ => message_type.name(),
-        };
+    /// The public struct of a body.
+    fn body(&self, name: &str) -> &Struct {
         self.structs.get(name).unwrap_or_else(|| panic!("no struct {name} in wire"))
     }
 
-    /// The sections of a message, as its documentation lists them behind `Sections:`.
+    /// The sections of a body, as its documentation lists them behind `Sections:`.
     ///
     /// # Panics
-    /// If it lists none: every message says what its sections are.
-    #[must_use]
-    pub fn sections(&self, message_type: MessageType) -> Vec<String> {
-        let body = self.body(message_type);
-        let line = body.doc.lines().find_map(|line| line.strip_prefix("Sections: "));
-        let line = line.unwrap_or_else(|| panic!("{} does not say what its sections are", body.name));
-        line.trim_end_matches('.').split(", ").map(ToOwned::to_owned).collect()
+    /// If it lists none and does not say so: every message says what its sections are.
+    fn sections(&self, name: &str) -> Vec<Listed> {
+        let doc = &self.body(name).doc;
+        let line = doc.lines().find_map(|line| line.strip_prefix("Sections: "));
+        let line = line.unwrap_or_else(|| panic!("{name} does not say what its sections are"));
+        match line.trim_end_matches('.') {
+            "none" => vec![],
+            list => list.split(", ").map(Listed::of).collect(),
+        }
     }
 
-    /// The table of one message for the wire page.
+    /// The table of one message for the wire page, and those of the bodies that stand in its sections.
     #[must_use]
     pub fn table(&self, message_type: MessageType) -> String {
-        let body = self.body(message_type);
+        let name = struct_name(message_type);
+        let inner =
+            self.sections(name).into_iter().filter_map(|section| self.inner_body(name, &section.path));
+        let inner: String = inner
+            .map(|inner| format!("\n{}", self.table_of(&inner, &format!("A {inner} of {message_type}"))))
+            .collect();
+        self.table_of(name, &message_type.label()) + &inner
+    }
+
+    /// The body that each piece of the section `path` of the body `name` is, if it is one.
+    fn inner_body(&self, name: &str, path: &str) -> Option<String> {
+        let field = self.body(name).fields.iter().find(|field| field.name == path)?;
+        let element = element(&field.written)?;
+        self.structs.contains_key(&format!("{element}Meta")).then_some(element)
+    }
+
+    fn table_of(&self, name: &str, title: &str) -> String {
+        let body = self.body(name);
         let public = |name: &str| body.fields.iter().find(|field| field.name == name);
         let mut rows = Vec::new();
-        flatten("", &self.metadata(message_type), "", &mut rows);
-        let mut out = format!(
-            "**{}**\n\n| part | field | bytes | type | meaning |\n|---|---|---|---|---|\n",
-            message_type.label()
-        );
+        flatten("", &self.metadata(name), "", &mut rows);
+        let sections = self.sections(name);
+        if rows.is_empty() && sections.is_empty() {
+            return format!("**{title}**\n\nNothing: the type says it all.\n");
+        }
+        let mut out =
+            format!("**{title}**\n\n| part | field | bytes | type | meaning |\n|---|---|---|---|---|\n");
         for (path, bytes, kind, doc) in rows {
             // The struct that is encoded is private; its fields are documented where users see them.
             let doc = public(&path).map_or(doc, |field| plain(&field.doc));
             assert!(!doc.is_empty(), "{} does not say what {path} means", body.name);
             let _ = writeln!(out, "| metadata | {path} | {bytes} | {kind} | {doc} |");
         }
-        for (at, section) in self.sections(message_type).iter().enumerate() {
-            let (path, when) = section.split_once(' ').unwrap_or((section, ""));
+        for (at, Listed { path, repeats, when }) in sections.iter().enumerate() {
             let name = path.split('.').next().unwrap_or_default();
             let field = public(path)
                 .cloned()
                 .or_else(|| self.inner(public(name)?, path.strip_prefix(name)?.get(1..)?));
             let field = field.unwrap_or_else(|| panic!("{} has no field {path}", body.name));
             let text = matches!(&field.written, syn::Type::Path(path) if path.path.is_ident("ByteString"));
-            let kind = if text { "UTF-8 text" } else { "bytes" };
-            let when = if when.is_empty() { String::new() } else { format!(" Only {when}.") };
-            let _ = writeln!(out, "| section {at} | {path} | any | {kind} | {}{when} |", plain(&field.doc));
+            let kind = match self.inner_body(&body.name, path) {
+                Some(inner) => format!("a body (`{inner}`) each"),
+                None if text => "UTF-8 text".to_owned(),
+                None if *repeats => "bytes each".to_owned(),
+                None => "bytes".to_owned(),
+            };
+            let place = if *repeats { format!("sections {at} and on") } else { format!("section {at}") };
+            let when = when.as_ref().map_or(String::new(), |when| format!(" Only {when}."));
+            let _ = writeln!(out, "| {place} | {path} | any | {kind} | {}{when} |", plain(&field.doc));
         }
         out
     }
@@ -177,6 +201,46 @@ impl Types {
             _ => last.ident.to_string(),
         };
         self.structs.get(&inner)?.fields.iter().find(|field| field.name == name).cloned()
+    }
+}
+
+/// A section as the documentation of its body lists it: `NAME`, `NAME if …`, or `NAME one each`.
+struct Listed {
+    /// The field, or a field of a field.
+    path: String,
+    /// Whether there are as many as there are things, none included. Only the last does that.
+    repeats: bool,
+    /// When it is there at all, if not always.
+    when: Option<String>,
+}
+
+impl Listed {
+    fn of(text: &str) -> Self {
+        let (path, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let repeats = rest == "one each";
+        let when = (!repeats && !rest.is_empty()).then(|| rest.to_owned());
+        Self { path: path.to_owned(), repeats, when }
+    }
+}
+
+/// The struct that is the body of a message.
+fn struct_name(message_type: MessageType) -> &'static str {
+    match message_type {
+        MessageType::Ping | MessageType::Pong => "Echo",
+        _ => message_type.name(),
+    }
+}
+
+/// `T` of a `Vec<T>`.
+fn element(written: &syn::Type) -> Option<String> {
+    let syn::Type::Path(path) = written else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Vec")?;
+    let syn::PathArguments::AngleBracketed(inner) = &last.arguments else { return None };
+    match inner.args.first()? {
+        syn::GenericArgument::Type(syn::Type::Path(inner)) => {
+            Some(inner.path.segments.last()?.ident.to_string())
+        }
+        _ => None,
     }
 }
 
@@ -243,21 +307,53 @@ pub fn take_apart(types: &Types, frame: &[u8]) -> Vec<Piece> {
         let text = if field.name == "type" { message_type.name() } else { field.name };
         take(&mut rest, field.bytes, text.to_owned());
     }
-    let metadata = usize::from(take(&mut rest, 2, "metadata length".into()).get_u16_le());
-    let count = usize::from(take(&mut rest, 2, "number of sections".into()).get_u16_le());
-    let names = types.sections(message_type);
-    let mut lengths = Vec::new();
-    for name in names.iter().take(count) {
-        lengths.push(take(&mut rest, 4, format!("length of {name}")).get_u32_le() as usize);
-    }
-    let before = rest.len();
-    walk("", &types.metadata(message_type), &mut rest, &mut take);
-    assert_eq!(before - rest.len(), metadata, "metadata of {message_type}");
-    for (name, length) in names.iter().zip(lengths) {
-        take(&mut rest, length, name.clone());
-    }
+    body_apart(types, struct_name(message_type), "", &mut rest, &mut take);
     assert!(rest.is_empty(), "{} bytes are not accounted for", rest.len());
     pieces
+}
+
+/// Takes one body apart, whose pieces are called by `path`, and the bodies in its sections.
+fn body_apart(
+    types: &Types,
+    name: &str,
+    path: &str,
+    rest: &mut Bytes,
+    take: &mut dyn FnMut(&mut Bytes, usize, String) -> Bytes,
+) {
+    let of = if path.is_empty() { String::new() } else { format!("{path}: ") };
+    let metadata = usize::from(take(rest, 2, format!("{of}metadata length")).get_u16_le());
+    let count = usize::from(take(rest, 2, format!("{of}number of sections")).get_u16_le());
+    let listed = types.sections(name);
+    if let Some((_, before)) = listed.split_last() {
+        assert!(before.iter().all(|section| !section.repeats), "{name}: only the last section repeats");
+    }
+    let repeats = listed.last().is_some_and(|last| last.repeats);
+    assert!(repeats || count <= listed.len(), "{name} has {count} sections");
+    let section = |at: usize| match listed.get(at) {
+        Some(one) if !one.repeats => (one.path.clone(), one),
+        Some(_) | None => {
+            let last = listed.last().expect("a section that repeats");
+            (format!("{}[{}]", last.path, at + 1 - listed.len()), last)
+        }
+    };
+    let mut lengths = Vec::new();
+    for at in 0..count {
+        lengths.push(take(rest, 4, format!("{of}length of {}", section(at).0)).get_u32_le() as usize);
+    }
+    let before = rest.len();
+    walk(path, &types.metadata(name), rest, take);
+    assert_eq!(before - rest.len(), metadata, "metadata of {name}");
+    for (at, length) in lengths.into_iter().enumerate() {
+        let (called, listed) = section(at);
+        match types.inner_body(name, &listed.path) {
+            None => drop(take(rest, length, joined(path, &called))),
+            Some(inner) => {
+                let before = rest.len();
+                body_apart(types, &inner, &joined(path, &called), rest, take);
+                assert_eq!(before - rest.len(), length, "{called} of {name}");
+            }
+        }
+    }
 }
 
 fn walk(
@@ -320,6 +416,31 @@ mod tests {
              0002  02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 11  rest\n\
              0012  12 13\n"
         );
+    }
+
+    #[test]
+    fn a_body_without_sections_is_its_metadata_and_one_without_either_says_so() {
+        let types = Types::of_wire();
+        let notice = types.table(MessageType::Notice);
+        assert!(
+            notice.contains("| metadata | peer.to_boot | 1 or 9 |") && !notice.contains("section"),
+            "{notice}"
+        );
+        assert_eq!(types.table(MessageType::Status), "**M106 Status**\n\nNothing: the type says it all.\n");
+        let vote = types.table(MessageType::VoteReply);
+        assert!(vote.contains("| metadata | granted | 1 | u8, 0 (false) or 1 (true) |"), "{vote}");
+    }
+
+    #[test]
+    fn a_section_that_repeats_is_shown_once_and_a_body_in_it_has_a_table_of_its_own() {
+        let types = Types::of_wire();
+        let append = types.table(MessageType::Append);
+        assert!(append.contains("| section 0 | terms | any | bytes |"), "{append}");
+        assert!(append.contains("| sections 1 and on | entries | any | bytes each |"), "{append}");
+        let status = types.table(MessageType::StatusReply);
+        assert!(status.contains("| sections 1 and on | members | any | a body (`MemberStatus`) each |"));
+        assert!(status.contains("| metadata | matched | 8 | u64 |"), "{status}");
+        assert!(status.contains("| section 1 | client | any | UTF-8 text |"), "{status}");
     }
 
     #[test]

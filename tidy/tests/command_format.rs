@@ -294,7 +294,11 @@ fn error(code: Code, messages: &BTreeMap<String, String>) -> String {
         Effect::Unknown => "**unknown**",
     };
     let about = if code.is_of_copy() { "this copy" } else { "the request" };
-    let later = if code.is_retryable() { "yes" } else { "no" };
+    let later = match (code.is_retryable(), code.effect()) {
+        (false, _) => "no",
+        (true, Effect::Unknown) => "yes, with a request key",
+        (true, Effect::Applied | Effect::NotApplied) => "yes",
+    };
     let message = messages.get(code.name()).unwrap_or_else(|| panic!("{code} has no text"));
     assert!(!message.contains("{}"), "{code}: {message}");
     let (tag, name, explanation) = (code.tag(), code.name(), layout::plain(code.caption()));

@@ -13,14 +13,14 @@ const LAYERS: [(&str, &[&str], &str); 14] = [
     ("raft", &["machine"], "the pure consensus core"),
     ("wal", &["machine", "handoff"], "the durable log, and the thread that syncs it"),
     ("store", &["machine", "command", "hlc", "handoff"], "the replicated state machine"),
-    ("client", &["wire", "command"], "client core without IO, and the async client"),
+    ("client", &["machine", "command", "wire"], "client core without IO, and the async client"),
     (
         "server",
         &["machine", "handoff", "hlc", "command", "wire", "raft", "wal", "store", "client"],
         "the node, its runtime, HTTP, CLI: the one binary",
     ),
     ("sim", &["machine", "raft", "wal", "store", "server", "client"], "deterministic simulator"),
-    ("bench", &["server", "client", "wal"], "load generator and reports"),
+    ("bench", &["command", "wal", "client", "server"], "load generator and reports"),
     ("loom-tests", &[], "model-checks the shared structures, compiled by path"),
     ("tidy", &["*"], "docs and numbers checked against code"),
 ];

@@ -207,7 +207,7 @@ impl Parts {
     /// The sections, one after another.
     #[must_use]
     pub fn sections(&self) -> Sections<'_> {
-        Sections { parts: self, next: 0, at: self.sections_at }
+        Sections { parts: self, next: 0, at: self.sections_at, skipped_inside: 0 }
     }
 
     /// Walks the extensions; see [`Sections::finish`].
@@ -249,6 +249,8 @@ pub struct Sections<'a> {
     parts: &'a Parts,
     next: u16,
     at: usize,
+    /// Extensions that were skipped in bodies inside.
+    skipped_inside: u64,
 }
 
 impl Sections<'_> {
@@ -304,6 +306,11 @@ impl Sections<'_> {
         Parts::outline(self.bytes()?, offset, depth)
     }
 
+    /// Adds what [`finish`](Self::finish) of a nested body returned to what it returns of this one.
+    pub fn skipped_inside(&mut self, count: u64) {
+        self.skipped_inside += count;
+    }
+
     /// Says that all sections have been taken, and walks the extensions, so that nothing of a body stays unread: `known`
     /// is given each tag and value, and says whether it knows the tag. Returns how many were skipped.
     ///
@@ -312,7 +319,7 @@ impl Sections<'_> {
     /// [`WireError::UnknownExtension`], and those of `known`.
     pub fn finish(self, known: impl FnMut(u16, Bytes) -> Result<bool, WireError>) -> Result<u64, WireError> {
         match self.left() {
-            0 => self.parts.extensions(known),
+            0 => Ok(self.skipped_inside + self.parts.extensions(known)?),
             extra => Err(WireError::ExtraSections { offset: self.parts.base + self.at as u64, extra }),
         }
     }

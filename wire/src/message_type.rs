@@ -154,7 +154,8 @@ const KIB: u32 = 1024;
 /// tickets are up to some 12 KiB long.
 pub const GREETING_CAP: u32 = 16 * KIB;
 
-/// Longest name, build or address in a greeting: enough for a host name of 253 bytes and less than a page of a log.
+/// Longest name, build, address or explanation in any message: enough for a host name of 253 bytes, and less than a page
+/// of a log.
 pub const TEXT_CAP: u32 = 256;
 
 /// Cap of a Ping: enough to measure how a round trip grows with the size of a value.
@@ -163,7 +164,8 @@ pub const PING_CAP: u32 = 64 * KIB;
 /// Cap of a question without particulars: the outline of a body and room for extensions.
 pub const QUESTION_CAP: u32 = KIB;
 
-/// Cap of a StatusReply: 64 members with two addresses of 256 bytes each, and as much again.
+/// Cap of a StatusReply: [`MEMBERS_MAX`] members with two addresses of [`TEXT_CAP`] bytes each are some 36 KiB; and as
+/// much again, and more, for what later builds tell.
 pub const STATUS_CAP: u32 = 128 * KIB;
 
 /// Cap of a StatsReply: nine histograms of up to some 40 KiB.
@@ -171,6 +173,16 @@ pub const STATS_CAP: u32 = KIB * KIB;
 
 /// Cap of a message of consensus that carries neither entries nor a snapshot: so short that it never delays a heartbeat.
 pub const CONTROL_CAP: u32 = 4 * KIB;
+
+/// Most members in one message: as many as a configuration of the cluster can hold. Without it, a message of empty
+/// sections would take many times its own length.
+pub const MEMBERS_MAX: usize = 64;
+
+/// Most histograms in a StatsReply: nine today, and room for those of later builds.
+pub const STAGES_MAX: usize = 64;
+
+/// Most entries in an Append: a section each, and one for the terms. (A sender stops at bytes long before.)
+pub const ENTRIES_MAX: usize = u16::MAX as usize - 1;
 
 /// Cap of a body of a type that this build does not know but may skip. A type may only be marked as
 /// skippable with a cap up to this, so that an old build can skip whatever a new one sends.

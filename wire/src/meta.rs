@@ -3,7 +3,7 @@
 //! bincode is pinned to 2.0.1 and no longer maintained. What keeps that harmless: the configuration is
 //! explicit, integers are fixed-width little-endian, and metadata holds nothing of variable length (text
 //! and bytes are sections). A replacement has to write a struct's fields one after another and to put a
-//! byte 0 or 1 before an option; the golden bytes say whether it does.
+//! byte 0 or 1 before an option or for a `bool`; the golden bytes say whether it does.
 //!
 //! Because nothing in metadata has a length, decoding it allocates nothing, whatever the bytes say.
 
@@ -84,6 +84,9 @@ pub(crate) fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, WireError> 
             DecodeError::OtherString(why) => WireError::Metadata { offset, why },
             DecodeError::UnexpectedVariant { found, .. } => {
                 WireError::Metadata { offset, why: format!("{found} is neither 0 (absent) nor 1 (present)") }
+            }
+            DecodeError::InvalidBooleanValue(found) => {
+                WireError::Metadata { offset, why: format!("{found} is neither 0 (false) nor 1 (true)") }
             }
             other => WireError::Metadata { offset, why: other.to_string() },
         }),

@@ -4,9 +4,14 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use common::{encoded, reseal, samples};
+use common::{encoded, families, reseal, samples};
+use holdfast_machine::Numbered;
 use holdfast_wire::body::{self, MAX_DEPTH, Parts};
-use holdfast_wire::{FrameCodec, Message, Section, WireError};
+use holdfast_wire::message::{
+    Append, FormationAnswer, Introduce, MemberStatus, Read, Refused, StatsReply, StatusReply, VoteReply,
+};
+use holdfast_wire::message_type::{BODY_CAP, CONTROL_CAP, GREETING_CAP};
+use holdfast_wire::{FrameCodec, Header, Message, MessageType, NodeUuid, Section, WireError};
 
 /// The body of a frame begins here, and offsets in errors count from the start of the frame.
 const BASE: u64 = 24;
@@ -25,7 +30,12 @@ fn outline_error(body: BytesMut) -> WireError {
 
 /// Decodes a whole message whose body is `body`; the type is that of a Ping.
 fn ping_with(body: &[u8], skipped: &mut u64) -> Result<Message, WireError> {
-    let mut frame = encoded(common::ping(0).header(), &common::ping(0));
+    message_with(&common::ping(0), body, skipped)
+}
+
+/// Decodes a whole message whose body is `body`; the type is that of `like`.
+fn message_with(like: &Message, body: &[u8], skipped: &mut u64) -> Result<Message, WireError> {
+    let mut frame = encoded(like.header(), like);
     frame.truncate(24);
     frame.extend_from_slice(body);
     let length = (frame.len() as u32 - 4).to_le_bytes();
@@ -239,4 +249,193 @@ fn offsets_in_a_nested_body_count_from_the_frame_too() {
     let nested = sections.nested().unwrap();
     let offset = BASE + 4 + 8 + 1 + 3 + 4 + 4;
     assert_eq!(nested.sections().text(4), Err(WireError::NotText { offset }));
+}
+
+/// The body of a message, and its metadata and sections apart.
+fn apart(message: &Message) -> (Vec<u8>, Vec<u8>, Vec<Bytes>) {
+    let body = Bytes::copy_from_slice(&encoded(message.header(), message)[24..]);
+    let (metadata, count) = (body[0] as usize, usize::from(body[2]));
+    assert!(body[1] == 0 && body[3] == 0, "samples are small");
+    let parts = Parts::parse(body.clone()).unwrap();
+    let mut sections = parts.sections();
+    let sections = (0..count).map(|_| sections.bytes().unwrap()).collect();
+    (body.to_vec(), body[4 + 4 * count..][..metadata].to_vec(), sections)
+}
+
+/// The message with other sections around its metadata.
+fn with_sections(like: &Message, sections: &[Bytes]) -> Result<Message, WireError> {
+    let (_, metadata, _) = apart(like);
+    let mut body = (metadata.len() as u16).to_le_bytes().to_vec();
+    body.extend_from_slice(&(sections.len() as u16).to_le_bytes());
+    body.extend(sections.iter().flat_map(|section| (section.len() as u32).to_le_bytes()));
+    body.extend_from_slice(&metadata);
+    body.extend(sections.concat());
+    message_with(like, &body, &mut 0)
+}
+
+/// That this is what says that parts do not fit each other, in these words.
+fn contradiction(message: Result<Message, WireError>, wanted: &str) {
+    match message {
+        Err(WireError::Metadata { why, .. }) => assert_eq!(why, wanted),
+        other => panic!("{wanted}: {other:?}"),
+    }
+}
+
+#[test]
+fn an_append_whose_terms_are_not_as_many_as_its_entries_is_refused_on_both_sides() {
+    let append = families::append();
+    let like = Message::from(append.clone());
+    let (_, _, sections) = apart(&like);
+    assert_eq!(with_sections(&like, &sections), Ok(like.clone()), "as it is");
+    contradiction(with_sections(&like, &sections[..3]), "24 bytes of terms for 2 entries");
+    let one_more = [&sections[..], &[Bytes::new()]].concat();
+    contradiction(with_sections(&like, &one_more), "24 bytes of terms for 4 entries");
+    let mut cut = sections.clone();
+    cut[0] = sections[0].slice(..23);
+    contradiction(with_sections(&like, &cut), "23 bytes of terms for 3 entries");
+    contradiction(with_sections(&like, &[Bytes::from_static(&[1])]), "1 bytes of terms for 0 entries");
+    let without_terms = with_sections(&like, &[]);
+    assert!(matches!(without_terms, Err(WireError::MissingSection { index: 0, .. })), "{without_terms:?}");
+
+    let one_term_less = Message::from(Append { terms: append.terms[..2].to_vec(), ..append });
+    let unencodable = WireError::Unencodable { what: "terms or entries", count: 3, limit: 2 };
+    assert_eq!(one_term_less.encode(one_term_less.header(), &mut BytesMut::new()), Err(unencodable));
+}
+
+#[test]
+fn ids_and_uuids_of_odd_lengths_are_refused() {
+    let like = Message::from(families::formation_answer());
+    let (_, _, sections) = apart(&like);
+    for (at, width) in [(1, 8), (2, 16)] {
+        for length in [1, width - 1, width + 1, 2 * width - 1] {
+            let mut odd = sections.clone();
+            odd[at] = vec![0; length].into();
+            contradiction(with_sections(&like, &odd), &format!("{length} bytes are no list of {width} each"));
+        }
+    }
+}
+
+#[test]
+fn lists_of_more_members_than_a_cluster_can_have_are_refused_on_both_sides() {
+    let answer = families::formation_answer();
+    let like = Message::from(answer.clone());
+    let (_, _, sections) = apart(&like);
+    for (at, width) in [(1, 8), (2, 16)] {
+        let mut many = sections.clone();
+        many[at] = vec![0; 64 * width].into();
+        assert!(with_sections(&like, &many).is_ok(), "at the limit");
+        many[at] = vec![0; 65 * width].into();
+        contradiction(with_sections(&like, &many), "a list of 65, where 64 are allowed");
+    }
+    let many = [&sections[..3], &vec![Bytes::new(); 65]].concat();
+    assert!(with_sections(&like, &many[..67]).is_ok(), "at the limit");
+    contradiction(with_sections(&like, &many), "65 sections repeat, where 64 may");
+
+    let members =
+        |count| StatusReply { members: vec![families::member(1); count], ..families::status_reply() };
+    let stages = |count| StatsReply { stages: vec![Bytes::new(); count], ..families::stats_reply() };
+    let mut out = BytesMut::new();
+    for message in [Message::from(members(64)), stages(64).into()] {
+        assert_eq!(message.encode(message.header(), &mut out), Ok(()), "at the limit");
+    }
+    for (what, message) in [
+        ("members", Message::from(members(65))),
+        ("stages", stages(65).into()),
+        ("ids", FormationAnswer { ids: vec![1; 65], ..answer.clone() }.into()),
+        ("uuids", FormationAnswer { uuids: vec![NodeUuid([1; 16]); 65], ..answer.clone() }.into()),
+        ("addresses", FormationAnswer { addresses: vec![Bytes::new(); 65], ..answer.clone() }.into()),
+    ] {
+        let unencodable = WireError::Unencodable { what, count: 65, limit: 64 };
+        assert_eq!(message.encode(message.header(), &mut out), Err(unencodable));
+    }
+}
+
+#[test]
+fn a_flag_in_metadata_that_is_neither_false_nor_true_is_refused() {
+    let vote = Message::from(VoteReply { peer: families::peer(), granted: true });
+    let (body, ..) = apart(&vote);
+    let last = body.len() - 1;
+    for (value, granted) in [(0, Some(false)), (1, Some(true)), (2, None), (255, None)] {
+        let mut body = body.clone();
+        body[last] = value;
+        let message = message_with(&vote, &body, &mut 0);
+        match granted {
+            Some(granted) => {
+                assert_eq!(message, Ok(VoteReply { peer: families::peer(), granted }.into()));
+            }
+            None => contradiction(message, &format!("{value} is neither 0 (false) nor 1 (true)")),
+        }
+    }
+}
+
+#[test]
+fn numbers_of_later_builds_reach_who_refuses_them_by_name() {
+    for message in [
+        Message::from(Read { consistency: 200, ..families::read() }),
+        Refused { code: 65_535, effect: 9, ..families::refused() }.into(),
+        StatusReply { life: 99, role: 98, leadership: 97, ..families::status_reply() }.into(),
+        FormationAnswer { state: 77, ..families::formation_answer() }.into(),
+    ] {
+        let (body, ..) = apart(&message);
+        assert_eq!(message_with(&message, &body, &mut 0), Ok(message));
+    }
+}
+
+#[test]
+fn an_unknown_extension_of_a_member_is_counted_or_ends_the_connection_like_any_other() {
+    let status = Message::from(families::status_reply());
+    let (_, _, sections) = apart(&status);
+    for (tag, wanted) in [(3_u8, Ok(2)), (4, Err(()))] {
+        let mut extended = sections.clone();
+        for member in &mut extended[1..3] {
+            *member = [&member[..], &[tag, 0, 1, 0, 0, 0, 0xee]].concat().into();
+        }
+        let (_, metadata, _) = apart(&status);
+        let mut body = (metadata.len() as u16).to_le_bytes().to_vec();
+        body.extend_from_slice(&(extended.len() as u16).to_le_bytes());
+        body.extend(extended.iter().flat_map(|section| (section.len() as u32).to_le_bytes()));
+        body.extend_from_slice(&metadata);
+        body.extend(extended.concat());
+        let mut skipped = 0;
+        match message_with(&status, &body, &mut skipped) {
+            Ok(message) => assert_eq!((Ok(skipped), message), (wanted, status.clone())),
+            Err(WireError::UnknownExtension { tag: 4, .. }) => assert_eq!(wanted, Err(())),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// What the control lane carries has a cap so short that it never delays a heartbeat; only entries and snapshots may be
+/// long, and formation is bounded like a greeting.
+#[test]
+fn a_message_of_consensus_is_short_unless_it_carries_entries_or_a_snapshot() {
+    for kind in MessageType::ALL {
+        let wanted = match kind.number() {
+            201..=299 if matches!(kind, MessageType::Append | MessageType::SnapshotChunk) => BODY_CAP,
+            201..=299 => CONTROL_CAP,
+            301..=399 => GREETING_CAP,
+            _ => continue,
+        };
+        assert_eq!(kind.spec().body_cap, wanted, "{kind}");
+        let mut frame = encoded(Header::of(MessageType::Ping), &common::ping(0));
+        frame[..4].copy_from_slice(&(21 + wanted).to_le_bytes());
+        frame[8..10].copy_from_slice(&kind.number().to_le_bytes());
+        let refused = FrameCodec::open().next(&mut frame).unwrap_err();
+        assert!(matches!(refused, WireError::OverCap { .. }), "{kind}: {refused}");
+    }
+}
+
+#[test]
+fn the_longest_introduction_fits_the_control_lane_and_the_longest_status_its_cap() {
+    let text = || ByteString::from("x".repeat(256));
+    let peer = families::peer();
+    let introduce =
+        Introduce { from: peer.from, from_boot: peer.from_boot, level: 1, client: text(), http: text() };
+    let member = MemberStatus { peer: text(), client: text(), ..families::member(1) };
+    let status = StatusReply { build: text(), members: vec![member; 64], ..families::status_reply() };
+    for message in [Message::from(introduce), status.into()] {
+        let cap = message.message_type().spec().body_cap as usize;
+        let bytes = encoded(message.header(), &message).len() - 24;
+        assert!(2 * bytes <= cap, "{bytes} of {cap}: room for as much again");
+    }
 }

@@ -144,8 +144,8 @@ fn a_wrong_check_names_both_checks_and_the_range() {
 
 #[test]
 fn an_unknown_type_ends_the_connection() {
-    for number in [0, 8, 99, 100, u16::MAX] {
-        assert_eq!(error_of(raw(number, 0, b"x")), WireError::UnknownType { number, known: 7 });
+    for number in [0, 8, 99, 100, 200, 300, 304, u16::MAX] {
+        assert_eq!(error_of(raw(number, 0, b"x")), WireError::UnknownType { number, known: 303 });
     }
 }
 

@@ -8,6 +8,8 @@ mod common;
 mod targets;
 
 use common::{encoded, random, samples};
+use holdfast_machine::Numbered;
+use holdfast_wire::MessageType;
 
 #[test]
 fn no_target_fails_on_golden_bytes_or_on_changes_to_them() {
@@ -16,12 +18,13 @@ fn no_target_fails_on_golden_bytes_or_on_changes_to_them() {
     for (_, header, message) in samples() {
         let frame = encoded(header, &message).to_vec();
         // As a stream, as a body behind a type, and as a connection behind side and step.
-        corpus.push([&[header.message_type as u8 - 1], &frame[24..]].concat());
+        let place = MessageType::ALL.iter().position(|kind| *kind == header.message_type).unwrap();
+        corpus.push([&[place as u8], &frame[24..]].concat());
         corpus.push([b"\x01\x40HLDF\x01\0\x01\0", &frame[..]].concat());
         corpus.push(frame);
     }
     for (name, target) in targets::TARGETS {
-        for round in 0..4_000 {
+        for round in 0..8_000 {
             let mut input = corpus[round % corpus.len()].clone();
             for _ in 0..if round < corpus.len() { 0 } else { random(&mut seed) % 4 } {
                 let at = random(&mut seed) as usize % (input.len() + 1);

@@ -210,6 +210,12 @@ impl Formation {
         Ok(Self { id, list, seed, ask_ticks, memory, steps: 0, drops, trace: Trace::new() })
     }
 
+    /// The nodes of the cluster that is formed: those that the identity file names, if it is formed already.
+    #[must_use]
+    pub fn members(&self) -> &MemberList {
+        &self.list
+    }
+
     /// Where the formation is. A state may not be durable yet: see [`formed`](Self::formed).
     #[must_use]
     pub fn state(&self) -> State {

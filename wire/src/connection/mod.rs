@@ -92,6 +92,7 @@ struct Heard {
 }
 
 /// What one look into the buffer came to.
+#[expect(clippy::large_enum_variant, reason = "never stored, and a message is what it mostly is")]
 enum Step {
     /// Something for the owner.
     Yield(Incoming),
@@ -445,6 +446,10 @@ impl Connection {
         Ok(Step::Yield(Incoming::Accepted(message)))
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever is not of the connection is for its owner, also what is added later"
+    )]
     fn read_message(&mut self, version: u16, now: u64) -> Result<Step, WireError> {
         let Some(frame) = self.codec.next(&mut self.inbound)? else { return Ok(Step::Wait) };
         let message_type = frame.header.message_type;
@@ -480,10 +485,6 @@ impl Connection {
                 }
                 Ok(Step::Yield(Incoming::Goodbye(theirs)))
             }
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "whatever is not of the connection is for its owner, also what is added later"
-            )]
             message => Ok(Step::Yield(Incoming::Message(frame.header, message))),
         }
     }

@@ -9,9 +9,9 @@ use bytestring::ByteString;
 use holdfast_machine::numbered;
 use serde::{Deserialize, Serialize};
 
-use super::{Body, LeaderHint};
+use super::{Body, LeaderHint, few};
 use crate::body::{self, Parts};
-use crate::message_type::TEXT_CAP;
+use crate::message_type::{MEMBERS_MAX, STAGES_MAX, TEXT_CAP};
 use crate::sink::{Section, Sink};
 use crate::{ClusterEpoch, ClusterIdentity, Header, NodeId, NodeIdentity, WireError};
 
@@ -195,13 +195,13 @@ pub struct StatusReply {
     pub clock_ms: u64,
     /// Version of the node, for people.
     pub build: ByteString,
-    /// The members, as a body each: see [`MemberStatus`].
+    /// The members, at most [`MEMBERS_MAX`].
     pub members: Vec<MemberStatus>,
 }
 
-/// What a node knows of a member: itself among them.
+/// What a node knows of a member: itself among them. A body of its own.
 ///
-/// A body of its own: its metadata are `node`, `voter`, `connected` and `matched`, its sections the two addresses.
+/// Sections: peer, client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Which member.
@@ -247,7 +247,8 @@ pub struct StatsReply {
     pub log_bytes: u64,
     /// Terms that this node has led.
     pub terms_led: u64,
-    /// One histogram of microseconds for each of the nine stages, in the V2 format of `HdrHistogram`.
+    /// One histogram of microseconds for each of the nine stages, in the V2 format of `HdrHistogram`; at most
+    /// [`STAGES_MAX`].
     pub stages: Vec<Bytes>,
 }
 
@@ -397,11 +398,13 @@ impl MemberStatus {
         body::to_bytes(&metadata, &[Section::text(peer, TEXT_CAP)?, Section::text(client, TEXT_CAP)?], &[])
     }
 
-    fn read(parts: &Parts) -> Result<Self, WireError> {
+    /// The next section, which is a body of its own.
+    fn read(outer: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let parts = outer.nested()?;
         let MemberStatusMeta { node, voter, connected, matched } = parts.metadata()?;
         let mut sections = parts.sections();
         let (peer, client) = (sections.text(TEXT_CAP)?, sections.text(TEXT_CAP)?);
-        sections.finish(|_, _| Ok(false))?;
+        outer.skipped_inside(sections.finish(|_, _| Ok(false))?);
         Ok(Self { node, voter, connected, matched, peer, client })
     }
 }
@@ -428,6 +431,7 @@ impl Body for StatusReply {
             level: self.level,
             clock_ms: self.clock_ms,
         };
+        few("members", self.members.len(), MEMBERS_MAX)?;
         let members = self.members.iter().map(MemberStatus::to_bytes).collect::<Result<Vec<_>, _>>()?;
         let mut sections = vec![Section::text(&self.build, TEXT_CAP)?];
         sections.extend(members.iter().map(Section::Share));
@@ -437,10 +441,7 @@ impl Body for StatusReply {
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let meta: StatusReplyMeta = parts.metadata()?;
         let build = sections.text(TEXT_CAP)?;
-        let mut members = Vec::new();
-        while sections.left() > 0 {
-            members.push(MemberStatus::read(&sections.nested()?)?);
-        }
+        let members = super::at_most(parts, sections, MEMBERS_MAX, MemberStatus::read)?;
         Ok(Self {
             node: meta.node,
             cluster: meta.cluster,
@@ -495,6 +496,7 @@ impl Body for StatsReply {
         } = self;
         let metadata =
             StatsReplyMeta { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led };
+        few("stages", stages.len(), STAGES_MAX)?;
         let sections: Vec<Section<'_>> = stages.iter().map(Section::Share).collect();
         body::write(sink, header, &metadata, &sections, &[])
     }
@@ -502,7 +504,7 @@ impl Body for StatsReply {
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let StatsReplyMeta { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led } =
             parts.metadata()?;
-        let stages = super::remaining(sections)?;
+        let stages = super::at_most(parts, sections, STAGES_MAX, body::Sections::bytes)?;
         Ok(Self { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led, stages })
     }
 }

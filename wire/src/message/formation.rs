@@ -7,9 +7,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::Body;
+use super::{Body, few};
 use crate::body::{self, Parts};
-use crate::message_type::TEXT_CAP;
+use crate::message_type::{MEMBERS_MAX, TEXT_CAP};
 use crate::sink::{Section, Sink};
 use crate::{ClusterId, Header, Life, NodeId, NodeUuid, WireError};
 
@@ -84,20 +84,22 @@ pub struct FormationPrepare {
     pub addresses: Vec<Bytes>,
 }
 
-fn ids_to_bytes(ids: &[u64]) -> BytesMut {
+fn ids_to_bytes(ids: &[u64]) -> Result<BytesMut, WireError> {
+    few("ids", ids.len(), MEMBERS_MAX)?;
     let mut out = BytesMut::with_capacity(8 * ids.len());
     for id in ids {
         out.put_u64_le(*id);
     }
-    out
+    Ok(out)
 }
 
-fn uuids_to_bytes(uuids: &[NodeUuid]) -> BytesMut {
+fn uuids_to_bytes(uuids: &[NodeUuid]) -> Result<BytesMut, WireError> {
+    few("uuids", uuids.len(), MEMBERS_MAX)?;
     let mut out = BytesMut::with_capacity(16 * uuids.len());
     for uuid in uuids {
         out.put_slice(&uuid.0);
     }
-    out
+    Ok(out)
 }
 
 /// Numbers of `width` bytes each, all of a section.
@@ -110,7 +112,11 @@ fn numbers<T>(
     if !bytes.len().is_multiple_of(width) {
         return Err(parts.contradiction(format!("{} bytes are no list of {width} each", bytes.len())));
     }
-    let mut out = Vec::with_capacity(bytes.len() / width);
+    let count = bytes.len() / width;
+    if count > MEMBERS_MAX {
+        return Err(parts.contradiction(format!("a list of {count}, where {MEMBERS_MAX} are allowed")));
+    }
+    let mut out = Vec::with_capacity(count);
     while bytes.remaining() >= width {
         out.push(one(&mut bytes));
     }
@@ -129,9 +135,14 @@ fn read_uuids(parts: &Parts, bytes: Bytes) -> Result<Vec<NodeUuid>, WireError> {
     })
 }
 
+fn read_addresses(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Vec<Bytes>, WireError> {
+    super::at_most(parts, sections, MEMBERS_MAX, body::Sections::bytes)
+}
+
 /// The sections of all three: the fixed ones, then an address each.
-fn with_addresses<'a>(fixed: &[Section<'a>], addresses: &'a [Bytes]) -> Vec<Section<'a>> {
-    fixed.iter().copied().chain(addresses.iter().map(Section::Share)).collect()
+fn with_addresses<'a>(fixed: &[Section<'a>], addresses: &'a [Bytes]) -> Result<Vec<Section<'a>>, WireError> {
+    few("addresses", addresses.len(), MEMBERS_MAX)?;
+    Ok(fixed.iter().copied().chain(addresses.iter().map(Section::Share)).collect())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -144,13 +155,13 @@ struct FormationAskMeta {
 impl Body for FormationAsk {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { from, life, to, ref name, ref ids, ref addresses } = self;
-        let ids = ids_to_bytes(ids);
+        let ids = ids_to_bytes(ids)?;
         let fixed = [Section::text(name, TEXT_CAP)?, Section::Copy(&ids)];
         body::write(
             sink,
             header,
             &FormationAskMeta { from, life, to },
-            &with_addresses(&fixed, addresses),
+            &with_addresses(&fixed, addresses)?,
             &[],
         )
     }
@@ -159,7 +170,7 @@ impl Body for FormationAsk {
         let FormationAskMeta { from, life, to } = parts.metadata()?;
         let name = sections.text(TEXT_CAP)?;
         let ids = read_ids(parts, sections.bytes()?)?;
-        Ok(Self { from, life, to, name, ids, addresses: super::remaining(sections)? })
+        Ok(Self { from, life, to, name, ids, addresses: read_addresses(parts, sections)? })
     }
 }
 
@@ -178,9 +189,9 @@ impl Body for FormationAnswer {
         let &Self { from, life, to, to_life, state, cluster, ref name, ref ids, ref uuids, ref addresses } =
             self;
         let metadata = FormationAnswerMeta { from, life, to, to_life, state, cluster };
-        let (ids, uuids) = (ids_to_bytes(ids), uuids_to_bytes(uuids));
+        let (ids, uuids) = (ids_to_bytes(ids)?, uuids_to_bytes(uuids)?);
         let fixed = [Section::text(name, TEXT_CAP)?, Section::Copy(&ids), Section::Copy(&uuids)];
-        body::write(sink, header, &metadata, &with_addresses(&fixed, addresses), &[])
+        body::write(sink, header, &metadata, &with_addresses(&fixed, addresses)?, &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
@@ -188,7 +199,7 @@ impl Body for FormationAnswer {
         let name = sections.text(TEXT_CAP)?;
         let ids = read_ids(parts, sections.bytes()?)?;
         let uuids = read_uuids(parts, sections.bytes()?)?;
-        let addresses = super::remaining(sections)?;
+        let addresses = read_addresses(parts, sections)?;
         Ok(Self { from, life, to, to_life, state, cluster, name, ids, uuids, addresses })
     }
 }
@@ -206,9 +217,9 @@ impl Body for FormationPrepare {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { from, life, to, to_life, cluster, ref name, ref ids, ref uuids, ref addresses } = self;
         let metadata = FormationPrepareMeta { from, life, to, to_life, cluster };
-        let (ids, uuids) = (ids_to_bytes(ids), uuids_to_bytes(uuids));
+        let (ids, uuids) = (ids_to_bytes(ids)?, uuids_to_bytes(uuids)?);
         let fixed = [Section::text(name, TEXT_CAP)?, Section::Copy(&ids), Section::Copy(&uuids)];
-        body::write(sink, header, &metadata, &with_addresses(&fixed, addresses), &[])
+        body::write(sink, header, &metadata, &with_addresses(&fixed, addresses)?, &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
@@ -216,7 +227,7 @@ impl Body for FormationPrepare {
         let name = sections.text(TEXT_CAP)?;
         let ids = read_ids(parts, sections.bytes()?)?;
         let uuids = read_uuids(parts, sections.bytes()?)?;
-        let addresses = super::remaining(sections)?;
+        let addresses = read_addresses(parts, sections)?;
         Ok(Self { from, life, to, to_life, cluster, name, ids, uuids, addresses })
     }
 }

@@ -337,13 +337,33 @@ plain_bodies!(
     Notice
 );
 
-/// All sections that have not been taken yet.
-fn remaining(sections: &mut body::Sections<'_>) -> Result<Vec<Bytes>, WireError> {
-    let mut all = Vec::with_capacity(sections.left().into());
+/// All sections that have not been taken yet, read by `one` each, if there are no more than `limit`. A section can be
+/// empty, and what it becomes cannot: the limit is what keeps a short body from taking much memory.
+fn at_most<'a, T>(
+    parts: &Parts,
+    sections: &mut body::Sections<'a>,
+    limit: usize,
+    mut one: impl FnMut(&mut body::Sections<'a>) -> Result<T, WireError>,
+) -> Result<Vec<T>, WireError> {
+    let count = usize::from(sections.left());
+    if count > limit {
+        return Err(parts.contradiction(format!("{count} sections repeat, where {limit} may")));
+    }
+    let mut all = Vec::with_capacity(count);
     while sections.left() > 0 {
-        all.push(sections.bytes()?);
+        all.push(one(sections)?);
     }
     Ok(all)
+}
+
+/// The same limit on the way out.
+fn few(what: &'static str, count: usize, limit: usize) -> Result<(), WireError> {
+    match count {
+        count if count > limit => {
+            Err(WireError::Unencodable { what, count: count as u64, limit: limit as u64 })
+        }
+        _ => Ok(()),
+    }
 }
 
 macro_rules! from_body {

@@ -8,9 +8,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
-use super::Body;
+use super::{Body, few};
 use crate::body::{self, Parts};
-use crate::message_type::TEXT_CAP;
+use crate::message_type::{ENTRIES_MAX, TEXT_CAP};
 use crate::sink::{Section, Sink};
 use crate::{Boot, ClusterIdentity, Header, NodeId, WireError};
 
@@ -285,6 +285,12 @@ struct AppendMeta {
 impl Body for Append {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { peer, prev, commit, established, stretch, ref terms, ref entries } = self;
+        few("entries", entries.len(), ENTRIES_MAX)?;
+        if terms.len() != entries.len() {
+            let (few, many) = (terms.len().min(entries.len()), terms.len().max(entries.len()));
+            let (what, count, limit) = ("terms or entries", many as u64, few as u64);
+            return Err(WireError::Unencodable { what, count, limit });
+        }
         let metadata = AppendMeta { peer, prev, commit, established, stretch };
         let mut encoded = BytesMut::with_capacity(8 * terms.len());
         for term in terms {
@@ -307,7 +313,8 @@ impl Body for Append {
         while encoded.remaining() >= 8 {
             terms.push(encoded.get_u64_le());
         }
-        Ok(Self { peer, prev, commit, established, stretch, terms, entries: super::remaining(sections)? })
+        let entries = super::at_most(parts, sections, ENTRIES_MAX, body::Sections::bytes)?;
+        Ok(Self { peer, prev, commit, established, stretch, terms, entries })
     }
 }
 

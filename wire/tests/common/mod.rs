@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod families;
+pub(crate) mod strategies;
+
 use bytes::{Bytes, BytesMut};
 use holdfast_machine::Numbered;
 use holdfast_wire::message::{
@@ -124,12 +127,14 @@ pub(crate) fn samples() -> Vec<(String, Header, Message)> {
     for &reason in CloseReason::ALL {
         samples.push((format!("Goodbye {reason}"), Goodbye::new(reason, "").into()));
     }
+    samples.extend(families::samples());
     samples
         .into_iter()
         .map(|(name, message)| {
             let header = Header { group: GroupId(0), ..message.header() };
-            let call = if name.starts_with("Ping") || name == "Pong" { CallId(0x1122) } else { CallId(0) };
-            (name, header.for_call(call), message)
+            // Pings and the calls of clients; peers answer by what a message says, and not by a call.
+            let call = matches!(message.message_type().number(), 6 | 7 | 101..=199);
+            (name, header.for_call(CallId(if call { 0x1122 } else { 0 })), message)
         })
         .collect()
 }

@@ -27,8 +27,8 @@ use holdfast_wire::message::{
 };
 use holdfast_wire::message_type::{GREETING_CAP, PING_CAP, TEXT_CAP};
 use holdfast_wire::{
-    CallId, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Flag, Flags, GroupId, Header, Message,
-    Preface, VersionRange,
+    CallId, ClusterEpoch, ClusterId, ClusterIdentity, Connection, Direction, Flag, Flags, GroupId, Header,
+    Message, Preface, VersionRange,
 };
 
 /// Two connections and the wire between them.

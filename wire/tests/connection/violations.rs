@@ -104,3 +104,41 @@ fn before_the_greeting_no_more_than_a_greeting_is_buffered() {
     feed(&mut open, &header, 0);
     assert_eq!(open.state(), State::Open, "once accepted, the cap of the type holds");
 }
+
+/// Messages of consensus flow from who dialed to who accepted, calls from client to server, replies back; whatever comes
+/// the other way, or on the other port, ends the connection.
+#[test]
+fn every_message_is_taken_from_the_side_that_may_say_it_and_from_no_other() {
+    let ports: [fn() -> Pair; 2] =
+        [Pair::client, || Pair::new(Role::DialingPeer(peer_hello()), Role::AcceptingPeer(peer_welcome()))];
+    for (name, header, message) in common::samples() {
+        let spec = message.message_type().spec();
+        if message.message_type().number() < 100 {
+            continue;
+        }
+        let mut taken = 0;
+        for (port, pair) in ports.into_iter().enumerate() {
+            for from_dialer in [true, false] {
+                let mut pair = pair();
+                pair.settle();
+                let to = if from_dialer { &mut pair.acceptor } else { &mut pair.dialer };
+                let came = feed(to, &encoded(header, &message), 0);
+                let wanted = match spec.direction {
+                    Direction::ClientToServer => (0, true),
+                    Direction::ServerToClient => (0, false),
+                    Direction::DialerToPeer => (1, true),
+                    Direction::PeerToDialer => (1, false),
+                    Direction::Any => continue,
+                };
+                if wanted == (port, from_dialer) {
+                    assert_eq!(came, [Incoming::Message(header, message.clone())], "{name}");
+                    taken += 1;
+                } else {
+                    assert_eq!(came, [], "{name}");
+                    assert_eq!(reason(to), (Edge::BreakOff, Some(CloseReason::Violation), false), "{name}");
+                }
+            }
+        }
+        assert_eq!(taken, 1, "{name}");
+    }
+}

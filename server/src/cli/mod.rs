@@ -1,0 +1,67 @@
+//! The command line.
+
+mod ask;
+mod dev;
+mod kv;
+mod serve;
+mod status;
+mod txn;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A replicated configuration and coordination store.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node of a cluster
+    Server(serve::Server),
+    /// Run three real nodes in this process, to try things out
+    Dev(dev::Dev),
+    /// Write a key
+    Put(kv::Put),
+    /// Read a key; exits with 1 if it does not exist
+    Get(kv::Get),
+    /// Delete a key, or all that begin with a prefix; exits with 1 if there was none
+    Del(kv::Del),
+    /// List keys and values
+    Ls(kv::Ls),
+    /// Compare and write several keys at once
+    Txn(txn::Txn),
+    /// Say whether the cluster is well
+    Status(status::Status),
+}
+
+/// Runs the command that the arguments of this process name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Server(server) => serve::run(server),
+        Command::Dev(dev) => dev::run(&dev),
+        Command::Put(put) => put.run(),
+        Command::Get(get) => get.run(),
+        Command::Del(del) => del.run(),
+        Command::Ls(ls) => ls.run(),
+        Command::Txn(txn) => txn.run(),
+        Command::Status(status) => status.run(),
+    }
+}
+
+/// Log lines go to standard error; `HOLDFAST_LOG` says which, as `info` or `holdfast_server=debug`.
+fn log(default: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}

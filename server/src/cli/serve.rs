@@ -1,0 +1,129 @@
+//! `holdfast server`: one node of a cluster.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::runtime::{self, Options, Stop};
+
+/// Exit code for arguments that contradict each other or the directory.
+const USAGE: u8 = 2;
+
+/// Exit code for data that is damaged, missing, or of somebody else.
+const INTEGRITY: u8 = 9;
+
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// The number of this node, from 1; never given to another node
+    #[arg(long, env = "HOLDFAST_NODE_ID", value_parser = clap::value_parser!(u64).range(1..1 << 62))]
+    node_id: u64,
+    /// Where it keeps its identity and its log
+    #[arg(long, env = "HOLDFAST_DATA_DIR")]
+    data_dir: PathBuf,
+    /// What the cluster is called; the same on all its nodes
+    #[arg(long, env = "HOLDFAST_CLUSTER", default_value = "holdfast")]
+    cluster: String,
+    /// Where to listen to clients
+    #[arg(long, env = "HOLDFAST_LISTEN_CLIENT", default_value = "127.0.0.1:7400", value_name = "HOST:PORT")]
+    listen_client: String,
+    /// Where to listen to the other nodes
+    #[arg(long, env = "HOLDFAST_LISTEN_PEER", default_value = "127.0.0.1:7401", value_name = "HOST:PORT")]
+    listen_peer: String,
+    /// Where clients reach this node, if not where it listens
+    #[arg(long, env = "HOLDFAST_ADVERTISE_CLIENT", value_name = "HOST:PORT")]
+    advertise_client: Option<String>,
+    /// The nodes that form a new cluster and their peer addresses; the same on all of them
+    #[arg(
+        long,
+        env = "HOLDFAST_INITIAL_CLUSTER",
+        value_name = "1=HOST:PORT,2=…",
+        value_delimiter = ',',
+        value_parser = member
+    )]
+    initial_cluster: Vec<(u64, String)>,
+    /// Milliseconds between heartbeats of a leader
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    heartbeat_ms: u32,
+    /// Shortest time without a leader before an election, in milliseconds; more than two heartbeats
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=1_000_000))]
+    election_ms: u32,
+    /// Bytes of a segment of a log that is made anew; a multiple of 4096
+    #[arg(long, default_value_t = 64 << 20)]
+    segment_bytes: u64,
+}
+
+/// `1=host:port`.
+fn member(text: &str) -> Result<(u64, String), String> {
+    let (id, address) = text.split_once('=').ok_or("expected ID=HOST:PORT")?;
+    let id = id.trim().parse().map_err(|_| format!("{id:?} is not a node id"))?;
+    if id == 0 {
+        return Err("node ids start at 1".to_owned());
+    }
+    let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok((id, address.trim().to_owned())),
+        Some(Err(_)) | None => Err(format!("{address:?} is not HOST:PORT")),
+    }
+}
+
+impl Server {
+    fn options(self) -> Options {
+        Options {
+            cluster: self.cluster,
+            listen_client: self.listen_client,
+            listen_peer: self.listen_peer,
+            advertise_client: self.advertise_client,
+            initial_cluster: self.initial_cluster,
+            heartbeat_ticks: self.heartbeat_ms / 10,
+            election_ticks: self.election_ms / 10,
+            segment_bytes: self.segment_bytes,
+            ..Options::new(self.node_id, self.data_dir)
+        }
+    }
+}
+
+pub(super) fn run(server: Server) -> ExitCode {
+    super::log("info");
+    let stop = Stop::new();
+    if let Err(error) = on_signal(stop.clone()) {
+        eprintln!("holdfast: {error}");
+        return ExitCode::FAILURE;
+    }
+    match runtime::run(server.options(), &stop) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("holdfast: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// What went wrong, as a number for scripts.
+fn exit_code(error: &runtime::RunError) -> u8 {
+    use runtime::RunError as E;
+    match error {
+        E::Options(_) | E::List(_) | E::NoCluster(_) | E::Listen { .. } => USAGE,
+        E::Storage(_) | E::Formation(_) | E::Stopped(_) | E::Halted { .. } | E::Entry(_) => INTEGRITY,
+        E::System(_) => 1,
+    }
+}
+
+/// Stops in order at the first interrupt or termination.
+pub(super) fn on_signal(stop: Stop) -> std::io::Result<()> {
+    let watch = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            stop.stop();
+            std::io::Result::Ok(())
+        })
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map(drop)
+}

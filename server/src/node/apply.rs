@@ -1,0 +1,122 @@
+//! Committed entries into the store: a bounded number a turn, and what takes long on another thread.
+//!
+//! While one entry is being applied elsewhere, everything else goes on: messages, timers, the log. Reads are served from
+//! the state before it, which is what they would have got a moment earlier; nothing reads in between.
+
+use bytes::{Bytes, BytesMut};
+use holdfast_command::keys::{Delete, Operation, Span};
+use holdfast_command::{Command, CommandNumber, Envelope, Request};
+use holdfast_machine::Numbered;
+use holdfast_raft::{Committed, Index, Input as CoreInput, Payload};
+use holdfast_store::{Applied, Halt, LogPosition};
+
+use super::io::{Executed, Job, NodeEvent};
+use super::{Node, limits};
+
+impl Node {
+    /// Applies what is committed, as much as a turn allows.
+    pub(super) fn apply_committed(&mut self) {
+        let before = self.store.applied();
+        let mut arena = BytesMut::new();
+        for _ in 0..limits::TURN_APPLIED {
+            if self.away || self.halted.is_some() {
+                break;
+            }
+            let Some(Committed { id, payload }) = self.committed.pop_front() else { break };
+            let at = LogPosition { index: id.index.0, term: id.term.0 };
+            match payload {
+                Payload::Empty | Payload::Configuration(_) => {
+                    let skipped = self.store.skip(at);
+                    self.note_halt(skipped);
+                }
+                Payload::Data(entry) => {
+                    if self.takes_long(&entry) {
+                        self.away = true;
+                        let store = Box::new(self.store.clone());
+                        self.jobs.push(Job::Apply { store, at, entry });
+                    } else {
+                        let result = self.store.apply(at, &entry);
+                        self.applied(at, result, &mut arena);
+                    }
+                }
+            }
+        }
+        if self.store.applied() != before {
+            self.after_apply();
+        }
+        if self.committed.is_empty() && !self.away {
+            self.store.sweep(limits::SWEEP_VERSIONS);
+        }
+    }
+
+    /// An entry was applied on another thread.
+    pub(super) fn executed(&mut self, executed: Executed) {
+        let Executed { store, at, result } = executed;
+        self.away = false;
+        self.store = *store;
+        let mut arena = BytesMut::new();
+        self.applied(at, result, &mut arena);
+        self.after_apply();
+    }
+
+    fn applied(&mut self, at: LogPosition, result: Result<Applied, Halt>, arena: &mut BytesMut) {
+        match result {
+            Ok(applied) => {
+                self.counts.applied += 1;
+                self.answer(at, &applied, arena);
+            }
+            Err(halt) => self.note_halt(Err(halt)),
+        }
+    }
+
+    fn note_halt(&mut self, result: Result<(), Halt>) {
+        if let Err(halt) = result {
+            self.halted = Some(halt.to_string());
+            self.events.push(NodeEvent::Halted(halt.to_string()));
+        }
+    }
+
+    /// The state has gone on: tells the core, and serves what waited for it.
+    fn after_apply(&mut self) {
+        let applied = self.store.applied();
+        self.tell(CoreInput::Applied(Index(applied.index)));
+        self.batches_executed();
+        self.reads.applied(applied.index);
+        self.serve_reads();
+    }
+
+    /// Whether an entry may look at so many keys, or has so many bytes, that it does not belong on this thread.
+    fn takes_long(&self, entry: &Bytes) -> bool {
+        if self.store.keys() <= limits::INLINE_KEYS && entry.len() <= limits::INLINE_BYTES {
+            return false;
+        }
+        let Ok((_, request)) = Envelope::split(entry) else { return false };
+        match Request::number(&request).and_then(CommandNumber::from_number) {
+            Some(CommandNumber::Delete | CommandNumber::Transact) => {}
+            Some(_) | None => return false,
+        }
+        match Request::decode(request).map(|request| request.command) {
+            Ok(Command::Delete(Delete { span, .. })) => is_wide(&span),
+            Ok(Command::Transact(transaction)) => {
+                let operations = transaction.then.iter().chain(&transaction.otherwise);
+                entry.len() > limits::INLINE_BYTES
+                    || transaction.compares.iter().any(|compare| is_wide(&compare.span))
+                    || operations.into_iter().any(|operation| match operation {
+                        Operation::Put(_) | Operation::Restore(_) => false,
+                        Operation::Delete(delete) => is_wide(&delete.span),
+                        Operation::Range(range) => is_wide(&range.span),
+                        Operation::Transaction(_) => true,
+                    })
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+/// Whether a span may hold more than one key.
+pub(super) fn is_wide(span: &Span) -> bool {
+    match span {
+        Span::Key(_) => false,
+        Span::Between { .. } | Span::From(_) => true,
+    }
+}

@@ -1,0 +1,213 @@
+//! What goes into a node and what comes out of it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use holdfast_command::keys::Range;
+use holdfast_command::{Actor, Outcome, SessionId};
+use holdfast_hlc::UnixMillis;
+use holdfast_raft::{Envelope, Event, NodeId, Persist, PersistId};
+use holdfast_store::{Applied, Halt, LogPosition, Store};
+use holdfast_wire::Message;
+use holdfast_wire::message::{Position, Read, ReadDone};
+
+use super::leadership;
+
+/// The time, as the owner of a node knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Microseconds of a clock that never goes back and starts anywhere.
+    pub micros: u64,
+    /// The time of day. Decides nothing; stamps the audit trail.
+    pub wall: UnixMillis,
+}
+
+/// Who is to be answered: a call of a connection. Chosen by the owner, opaque to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Caller {
+    /// Which connection; never used again within a process.
+    pub connection: u64,
+    /// Which call of it.
+    pub call: u64,
+}
+
+/// A write, or whatever else goes through the log.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Who asked.
+    pub caller: Caller,
+    /// In whose name.
+    pub actor: Actor,
+    /// From where.
+    pub address: Option<(IpAddr, u16)>,
+    /// The encoded request.
+    pub request: Bytes,
+    /// For how many milliseconds the caller waits; 0 for ever.
+    pub timeout_ms: u32,
+}
+
+/// Something that happened outside of the node.
+#[derive(Debug)]
+pub enum Input {
+    /// 10 ms passed.
+    Tick,
+    /// A peer said something.
+    Peer(Envelope),
+    /// A connection to this peer was made anew.
+    PeerConnected(NodeId),
+    /// The connection to this peer broke, or cannot be made.
+    PeerUnreachable(NodeId),
+    /// The machine of this peer answers, and its process does not.
+    PeerRefused(NodeId),
+    /// A peer told about itself.
+    Introduced {
+        /// Which peer.
+        from: NodeId,
+        /// The highest feature level that its build can apply.
+        level: u16,
+        /// Where clients reach it; empty if it did not say.
+        client: ByteString,
+    },
+    /// Everything up to and with this persist is on the disk.
+    Durable(PersistId),
+    /// A client wants something executed.
+    Submit(Submission),
+    /// A client says that it is still there.
+    Keep {
+        /// Who asked.
+        caller: Caller,
+        /// In whose name.
+        actor: Actor,
+        /// Which session.
+        session: SessionId,
+        /// As in [`Submission::timeout_ms`].
+        timeout_ms: u32,
+    },
+    /// A client wants to read.
+    Read {
+        /// Who asked.
+        caller: Caller,
+        /// What.
+        read: Read,
+    },
+    /// A [`Job::Apply`] is done.
+    Executed(Executed),
+    /// How the disk is: bytes that are free and bytes that are needed when it is too full for new writes, else `None`.
+    Disk(Option<(u64, u64)>),
+    /// The owner wants to stop: hand leadership over, admit nothing.
+    Stop,
+}
+
+/// Work that takes too long for the thread of the node.
+#[derive(Debug)]
+pub enum Job {
+    /// Apply one entry to this store, and say so with [`Input::Executed`].
+    Apply {
+        /// The state before it.
+        store: Box<Store>,
+        /// Where it stands.
+        at: LogPosition,
+        /// The entry.
+        entry: Bytes,
+    },
+    /// Read a range of this store, and answer.
+    Read {
+        /// The state.
+        store: Box<Store>,
+        /// What.
+        range: Box<Range>,
+        /// Whom to answer.
+        caller: Caller,
+        /// What the state is.
+        position: Position,
+        /// How old it is at most.
+        staleness_ms: u64,
+    },
+}
+
+/// What became of a [`Job::Apply`].
+#[derive(Debug)]
+pub struct Executed {
+    /// The state behind the entry.
+    pub store: Box<Store>,
+    /// Which entry.
+    pub at: LogPosition,
+    /// Its outcome.
+    pub result: Result<Applied, Halt>,
+}
+
+/// What became of a [`Job`].
+#[derive(Debug)]
+pub enum JobDone {
+    /// For the node.
+    Executed(Executed),
+    /// For a client.
+    Answer(Caller, Message),
+}
+
+impl Job {
+    /// Does the work, on whatever thread.
+    #[must_use]
+    pub fn run(self) -> JobDone {
+        match self {
+            Self::Apply { mut store, at, entry } => {
+                let result = store.apply(at, &entry);
+                JobDone::Executed(Executed { store, at, result })
+            }
+            Self::Read { store, range, caller, position, staleness_ms } => {
+                JobDone::Answer(caller, read(&store, &range, position, staleness_ms))
+            }
+        }
+    }
+}
+
+/// The answer to a read.
+pub(super) fn read(store: &Store, range: &Range, position: Position, staleness_ms: u64) -> Message {
+    let outcome = store.range(range).map(|page| holdfast_command::Reply::Ranged(page.to_reply()));
+    ReadDone { position, staleness_ms, outcome: Outcome(outcome).encode().into() }.into()
+}
+
+/// What a node wants done. The owner does all of it before it gives the node the next turn; in any order, but for two
+/// laws: persists go to the disk in their order, and what is sent does not wait for them.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Messages to peers.
+    pub send: Vec<Envelope>,
+    /// What the disk has to hold; [`Input::Durable`] when it does.
+    pub persist: Vec<Persist>,
+    /// Answers to clients.
+    pub replies: Vec<(Caller, Message)>,
+    /// Work for another thread.
+    pub jobs: Vec<Job>,
+    /// What happened, for logs.
+    pub events: Vec<NodeEvent>,
+    /// More is to be done without any further input: give another turn soon.
+    pub more: bool,
+}
+
+impl Effects {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        let Self { send, persist, replies, jobs, events, more } = self;
+        send.clear();
+        persist.clear();
+        replies.clear();
+        jobs.clear();
+        events.clear();
+        *more = false;
+    }
+}
+
+/// Something that happened inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeEvent {
+    /// In the core.
+    Raft(Event),
+    /// An edge of machine 15, and the term that it is about.
+    Leadership(leadership::Edge, u64),
+    /// The node cannot go on, and must not: it would differ from the others.
+    Halted(String),
+    /// A stamp is far ahead of this node's time of day.
+    Drift(String),
+}

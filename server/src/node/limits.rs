@@ -1,0 +1,48 @@
+//! How much a node takes on, each bound with its reason.
+
+/// Writes that wait to be proposed or to be answered. 1,024 clients with 64 calls each; one costs some 100 bytes beside its
+/// request.
+pub const WRITES_MAX: usize = 65_536;
+
+/// Bytes of requests that wait to be proposed or to be answered: as much as a leader may hold uncommitted.
+pub const WRITE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many more writes are let in of the kinds that give room or keep promises: deletions, renewals, the end of a session.
+pub const RESERVED_WRITES: usize = 8_192;
+
+/// And how many more bytes of them.
+pub const RESERVED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Reads that wait: for a confirmation, for the store, for a thread.
+pub const READS_MAX: usize = 65_536;
+
+/// Writes proposed in one turn. At 1 µs each to admit and 1 µs each to apply it bounds a turn to some 10 ms.
+pub const TURN_WRITES: usize = 4_096;
+
+/// Bytes of requests proposed in one turn. A request that is larger is proposed alone.
+pub const TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// Entries applied in one turn: some 2 ms.
+pub const TURN_APPLIED: usize = 2_048;
+
+/// A deletion or a read that may look at more keys than this leaves the thread of the node: some 1 ms.
+pub const INLINE_KEYS: usize = 1_000;
+
+/// A transaction of more bytes than this leaves the thread of the node.
+pub const INLINE_BYTES: usize = 256 * 1024;
+
+/// Superseded versions freed in one turn.
+pub const SWEEP_VERSIONS: usize = 1_024;
+
+/// After how many milliseconds a refused client may come again: two heartbeats.
+pub const RETRY_AFTER_MS: u32 = 100;
+
+/// Ticks between two looks for calls whose time is over: 50 ms.
+pub const TIMEOUT_TICKS: u64 = 5;
+
+/// Ticks between two looks for what a leader does by itself (clock entries, compaction, feature level): half a second, so
+/// that a clock entry is never later than a second after the one before.
+pub const CHORE_TICKS: u64 = 50;
+
+/// A stamp further ahead of the time of day than this is reported.
+pub const DRIFT_MS: u64 = 1_000;

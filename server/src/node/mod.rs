@@ -1,0 +1,443 @@
+//! One node of a cluster, without threads, sockets, files or clocks.
+//!
+//! # Why
+//! The node is where consensus, store and clients meet, and where most of the mistakes of such systems live: a reply
+//! before the sync, a read before the own-term entry, a retry that is executed twice. As a plain struct that is told what
+//! happened and says what it wants done, it runs in a simulator exactly as it runs in a process.
+//!
+//! # Shape
+//! ```text
+//!   Tick, Peer, Durable,        ┌──────────────┐     send      to peers: now
+//!   Submit, Keep, Read,   ────► │ Node::handle │     persist   to the disk, in order
+//!   Executed, Disk, Stop        │ Node::flush  │ ──► replies   to clients
+//!                               └──────────────┘     jobs      to another thread
+//!     inside: core (raft) ── committed ──► store     events    to the log
+//! ```
+//! The span between two flushes is a *turn*; its second half, `apply`, comes when messages and writes are on their way. A turn
+//! proposes all that clients sent as one batch, writes to the disk once
+//! and sends one append to each peer. What has to wait for the disk waits in here.
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `io` | inputs, effects, jobs |
+//! | `writes` | admission, stamping, proposing, answering; machine 01 |
+//! | `reads` | linearizable, follower and stale reads |
+//! | `apply` | committed entries into the store |
+//! | `leadership` | machine 15 |
+//! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
+//! | `limits` | every bound |
+//!
+//! # Invariants
+//! - No write is answered as executed before it was applied, and none is applied before it was committed.
+//! - While this node does not lead, no call that depends on leading waits here.
+//! - Memory: everything that waits is counted against a bound in `limits`, and refused beyond it.
+//! - The same inputs give the same effects.
+
+pub mod io;
+pub mod leadership;
+pub mod limits;
+pub mod path;
+
+mod apply;
+mod chores;
+mod reads;
+mod writes;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytestring::ByteString;
+use holdfast_command::{Code, Refusal};
+use holdfast_hlc::Clock;
+use holdfast_machine::{Machine, Numbered, Trace, decide};
+use holdfast_raft::{
+    Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
+};
+use holdfast_store::{LogPosition, Store};
+use holdfast_wire::message::{LeaderHint, Position, Refused};
+use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
+
+pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Submission};
+use leadership::{Edge, Event, LeadershipMachine, State};
+use reads::Reads;
+use writes::Writes;
+
+use crate::stage::Stages;
+
+/// Steps of machine 15 that are remembered for a post-mortem.
+const TRACED: usize = 16;
+
+/// What a node counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Turns.
+    pub turns: u64,
+    /// Requests proposed.
+    pub proposed: u64,
+    /// Entries applied.
+    pub applied: u64,
+    /// Reads served.
+    pub reads: u64,
+    /// Calls refused.
+    pub refused: u64,
+    /// Terms led.
+    pub terms_led: u64,
+}
+
+/// What a peer told about itself.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    level: u16,
+    client: ByteString,
+}
+
+/// One node. See the module documentation.
+#[derive(Debug)]
+pub struct Node {
+    core: Core,
+    store: Store,
+    /// An entry is being applied elsewhere: `store` is the state before it.
+    away: bool,
+    /// Committed, and not applied yet.
+    committed: VecDeque<Committed>,
+    halted: Option<String>,
+    /// The end of what the log held when this process started: applied before anything is served.
+    leadership: State,
+    /// The term that `leadership` is about.
+    led: u64,
+    leaderships: Trace<LeadershipMachine, TRACED>,
+    /// Messages that wait for the disk.
+    held: VecDeque<Held>,
+    writes: Writes,
+    reads: Reads,
+    stamps: Clock,
+    peers: BTreeMap<NodeId, Peer>,
+    /// Where clients reach this node.
+    client_address: ByteString,
+    disk_full: Option<(u64, u64)>,
+    stopping: bool,
+    ticks: u64,
+    now: Now,
+    output: Output,
+    replies: Vec<(Caller, Message)>,
+    sends: Vec<Envelope>,
+    jobs: Vec<Job>,
+    events: Vec<NodeEvent>,
+    stages: Stages,
+    counts: Counts,
+}
+
+impl Node {
+    /// A node around a core that was just made, and the state that its snapshot stands for: an empty store if it has none.
+    #[must_use]
+    pub fn new(core: Core, store: Store, client_address: ByteString, now: Now) -> Self {
+        let stamps = Clock::starting_at(store.stamp(), limits::DRIFT_MS);
+        Self {
+            core,
+            store,
+            away: false,
+            committed: VecDeque::new(),
+            halted: None,
+            leadership: LeadershipMachine::INITIAL,
+            led: 0,
+            leaderships: Trace::new(),
+            held: VecDeque::new(),
+            writes: Writes::new(now),
+            reads: Reads::default(),
+            stamps,
+            peers: BTreeMap::new(),
+            client_address,
+            disk_full: None,
+            stopping: false,
+            ticks: 0,
+            now,
+            output: Output::default(),
+            replies: Vec::new(),
+            sends: Vec::new(),
+            jobs: Vec::new(),
+            events: Vec::new(),
+            stages: Stages::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes one input. What it wants done is collected until the next [`flush`](Self::flush).
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = now;
+        match input {
+            Input::Tick => self.tick(),
+            Input::Peer(envelope) => self.hear(envelope),
+            Input::PeerConnected(id) => self.tell(CoreInput::PeerConnected(id)),
+            Input::PeerUnreachable(id) => self.tell(CoreInput::PeerUnreachable(id)),
+            Input::PeerRefused(id) => self.tell(CoreInput::PeerRefused(id)),
+            Input::Introduced { from, level, client } => {
+                self.peers.insert(from, Peer { level, client });
+            }
+            Input::Durable(id) => {
+                while let Some(held) = self.held.pop_front_if(|held| held.after <= id) {
+                    self.sends.push(held.envelope);
+                }
+                self.tell(CoreInput::Durable(id));
+                self.own_disk_done(id);
+            }
+            Input::Submit(submission) => self.submit(submission),
+            Input::Keep { caller, actor, session, timeout_ms } => {
+                self.keep(caller, (session, actor), timeout_ms);
+            }
+            Input::Read { caller, read } => self.read(caller, &read),
+            Input::Executed(executed) => self.executed(executed),
+            Input::Disk(full) => self.disk_full = full,
+            Input::Stop => self.stop(),
+        }
+    }
+
+    /// Ends the first half of a turn: proposes what clients sent, and adds to `effects` what goes to peers and to the disk.
+    /// All of that should be on its way before [`apply`](Self::apply), which takes longer and hurries nobody else.
+    pub fn flush(&mut self, now: Now, effects: &mut Effects) {
+        self.now = now;
+        self.counts.turns += 1;
+        self.propose();
+        self.ask_for_reads();
+        let mut output = std::mem::take(&mut self.output);
+        self.core.flush(&mut output);
+        for event in output.events.drain(..) {
+            self.events.push(NodeEvent::Raft(event));
+        }
+        // Before anything else is done as a follower.
+        self.follow_the_core();
+        if let Some(persist) = output.persist.take() {
+            self.writes.handed_over(&persist);
+            effects.persist.push(persist);
+        }
+        effects.send.append(&mut output.send_now);
+        effects.send.append(&mut self.sends);
+        self.held.extend(output.send_after_persist.drain(..));
+        for (id, why) in output.reads_refused.drain(..) {
+            self.read_refused(id, why);
+        }
+        for ready in output.reads_ready.drain(..) {
+            self.read_confirmed(ready);
+        }
+        self.committed.extend(output.apply.drain(..));
+        self.output = output;
+        self.quorum_done();
+    }
+
+    /// Ends the second half of a turn: applies what is committed, and adds to `effects` what goes to clients.
+    pub fn apply(&mut self, now: Now, effects: &mut Effects) {
+        self.now = now;
+        self.apply_committed();
+        self.follow_the_core();
+        effects.more |= self.has_more();
+        effects.replies.append(&mut self.replies);
+        effects.jobs.append(&mut self.jobs);
+        effects.events.append(&mut self.events);
+    }
+
+    /// Whether something is left to do that needs no further input.
+    fn has_more(&self) -> bool {
+        let behind = self.store.applied().index < self.core.commit().0;
+        let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
+        self.halted.is_none() && ((behind && !self.away) || asked)
+    }
+
+    /// Tells the core something that it never refuses.
+    fn tell(&mut self, input: CoreInput) {
+        let told = self.core.step(input);
+        debug_assert!(told.is_ok(), "reports and messages are not refused: {told:?}");
+    }
+
+    fn hear(&mut self, envelope: Envelope) {
+        let report = match &envelope.message {
+            Raft::Append { commit, established: true, .. }
+            | Raft::Heartbeat { commit, established: true, .. } => {
+                Some((envelope.from, envelope.term, *commit))
+            }
+            _ => None,
+        };
+        self.tell(CoreInput::Receive(envelope));
+        if let Some((from, term, commit)) = report
+            && self.core.leader() == Some(from)
+            && self.core.term() == term
+        {
+            self.reads.leader_reported(term.0, commit.0, self.now.micros, self.store.applied().index);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        self.tell(CoreInput::Tick);
+        if self.ticks.is_multiple_of(limits::TIMEOUT_TICKS) {
+            self.give_up_late_writes();
+            self.give_up_late_reads();
+        }
+        if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
+            self.chores();
+        }
+    }
+
+    /// Brings machine 15 up to what the core is.
+    fn follow_the_core(&mut self) {
+        let term = self.core.term().0;
+        let leads = self.core.role() == RoleState::Leader;
+        if self.leadership != State::Revoked && !(leads && term == self.led) {
+            self.shift(Event::Deposed);
+            self.revoke();
+            self.shift(Event::Settled);
+        }
+        if leads && self.leadership == State::Revoked {
+            self.led = term;
+            self.counts.terms_led += 1;
+            self.shift(Event::Elected);
+        }
+        if leads && self.store.applied().term == term && self.leadership == State::Establishing {
+            self.shift(Event::OwnTermApplied);
+            self.establish();
+        }
+    }
+
+    /// The only place where `leadership` changes.
+    fn shift(&mut self, event: Event) {
+        let Some(edge) = decide::<LeadershipMachine>(self.leadership, event) else { return };
+        self.leaderships.record(self.ticks, self.leadership, event, edge);
+        self.leadership = LeadershipMachine::target(edge);
+        self.events.push(NodeEvent::Leadership(edge, self.led));
+    }
+
+    /// What begins with an established leadership: the clocks go on from what was applied.
+    fn establish(&mut self) {
+        debug_assert!(self.leaderships.count(Edge::Establish) > 0);
+        self.writes.start_clock(self.store.clock(), self.now.micros);
+        if let Some(drift) = self.stamps.merge(self.store.stamp(), self.now.wall) {
+            self.events.push(NodeEvent::Drift(drift.to_string()));
+        }
+    }
+
+    /// Admits nothing more, and hands leadership to the voter that has most of the log.
+    fn stop(&mut self) {
+        self.stopping = true;
+        let (_, configuration) = self.core.configuration();
+        let others = configuration.voters().iter().filter(|id| **id != self.core.id());
+        let best = others.max_by_key(|id| self.core.progress(**id).map(|progress| progress.matched));
+        if let Some(best) = best.copied()
+            && self.core.role() == RoleState::Leader
+        {
+            // Refused if there is nobody to hand it to; then the others find out by themselves.
+            let _ = self.core.step(CoreInput::Transfer(best));
+        }
+    }
+
+    /// An answer that says why not.
+    fn refuse(&mut self, caller: Caller, refusal: Refusal) {
+        self.counts.refused += 1;
+        let message = self.refusal(refusal);
+        self.replies.push((caller, message));
+    }
+
+    fn refusal(&self, refusal: Refusal) -> Message {
+        let code = refusal.code();
+        let [first, second] = refusal.particulars();
+        let retry_after_ms = if code.is_retryable() { limits::RETRY_AFTER_MS } else { 0 };
+        let redirect =
+            matches!(code, Code::NotLeader | Code::NoLeader | Code::LeadershipLost | Code::Stopping);
+        let unknown = matches!(code, Code::LeadershipLost | Code::TimedOut);
+        Refused {
+            code: code.number(),
+            effect: if unknown { Refused::UNKNOWN } else { Refused::NOT_APPLIED },
+            retry_after_ms,
+            first,
+            second,
+            leader: if redirect { self.leader_hint() } else { None },
+            detail: ByteString::new(),
+        }
+        .into()
+    }
+
+    /// Why this node takes no writes, if it takes none.
+    fn not_leading(&self) -> Option<Refusal> {
+        match self.leadership {
+            State::Established | State::Establishing if self.stopping => Some(Refusal::Stopping),
+            State::Established | State::Establishing => None,
+            State::Revoked | State::Revoking if self.core.leader().is_some() => Some(Refusal::NotLeader),
+            State::Revoked | State::Revoking => Some(Refusal::NoLeader),
+        }
+    }
+
+    /// Where clients reach a member, as far as it has said so.
+    #[must_use]
+    pub fn client_address(&self, id: NodeId) -> ByteString {
+        if id == self.core.id() {
+            return self.client_address.clone();
+        }
+        self.peers.get(&id).map(|peer| peer.client.clone()).unwrap_or_default()
+    }
+
+    /// Where writes go, if this node knows; also for the greeting of a client.
+    #[must_use]
+    pub fn leader_hint(&self) -> Option<LeaderHint> {
+        let leader = self.core.leader()?;
+        let address = self.client_address(leader);
+        (!address.is_empty()).then_some(LeaderHint { node_id: WireNodeId::new(leader.0)?, address })
+    }
+
+    fn position(&self, at: LogPosition) -> Position {
+        let epoch = ClusterEpoch::new(self.core.config().epoch.0).unwrap_or(ClusterEpoch::FIRST);
+        Position { epoch, group: 0, term: at.term, index: at.index }
+    }
+
+    /// Whether it serves: it knows a leader whose own-term entry is committed, and has applied up to it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match self.leadership {
+            State::Established => true,
+            State::Establishing | State::Revoking => false,
+            State::Revoked => self.core.leader().is_some() && self.reads.has_followed(self.core.term().0),
+        }
+    }
+
+    /// The core, for whoever looks.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The state up to what was applied, for whoever looks.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Where machine 15 is.
+    #[must_use]
+    pub fn leadership(&self) -> State {
+        self.leadership
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How long the stages took.
+    #[must_use]
+    pub fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// The same, for the stages that the owner measures: 1 and 9.
+    pub fn stages_mut(&mut self) -> &mut Stages {
+        &mut self.stages
+    }
+
+    /// Calls that are not answered yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.writes.waiting() + self.reads.waiting()
+    }
+
+    /// Why it went no further; `None` while it does.
+    #[must_use]
+    pub fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
+    }
+}

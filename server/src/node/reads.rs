@@ -1,0 +1,233 @@
+//! Reads: how fresh, and from when on.
+//!
+//! | consistency | served when | by |
+//! |---|---|---|
+//! | linearizable | the leader of the day confirmed, after the read came in, that it still is; and this node has applied what was committed by then | any member |
+//! | follower | this node has applied the position that the read names | any member |
+//! | stale | at once, if what this node has is young enough | any member that has ever followed a leader |
+
+use std::collections::BTreeMap;
+
+use holdfast_command::Refusal;
+use holdfast_command::keys::Range;
+use holdfast_machine::Numbered;
+use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as CoreRefusal};
+use holdfast_wire::message::{Consistency, Position, Read};
+
+use super::apply::is_wide;
+use super::io::{Caller, Job, read};
+use super::leadership::State;
+use super::writes::until;
+use super::{Node, limits};
+
+/// A read that waits.
+#[derive(Debug)]
+struct Waiting {
+    caller: Caller,
+    range: Range,
+    /// When its client stops waiting.
+    until: u64,
+    /// What it has to be behind, whatever else it waits for.
+    index: u64,
+    linearizable: bool,
+}
+
+/// What a leader said of its commit index, and when.
+#[derive(Clone, Copy, Debug)]
+struct Report {
+    term: u64,
+    commit: u64,
+    at: u64,
+}
+
+/// All reads that wait, and what is known of the age of the state.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    last_id: u64,
+    /// Not asked for yet.
+    queued: Vec<Waiting>,
+    /// Waiting for the leader's word.
+    asked: BTreeMap<u64, Waiting>,
+    /// Waiting for the store, by the index that they need and the order in which they came.
+    behind: BTreeMap<(u64, u64), Waiting>,
+    /// The oldest report whose commit index is not applied yet.
+    open: Option<Report>,
+    /// The newest report whose commit index is applied.
+    reached: Option<Report>,
+}
+
+impl Reads {
+    pub(super) fn waiting(&self) -> usize {
+        self.queued.len() + self.asked.len() + self.behind.len()
+    }
+
+    /// The leader of `term` said that this much is committed.
+    pub(super) fn leader_reported(&mut self, term: u64, commit: u64, at: u64, applied: u64) {
+        let report = Report { term, commit, at };
+        if commit <= applied {
+            self.reached = Some(report);
+        } else if self.open.is_none() {
+            self.open = Some(report);
+        }
+    }
+
+    pub(super) fn applied(&mut self, applied: u64) {
+        if let Some(report) = self.open.take_if(|report| report.commit <= applied) {
+            self.reached = Some(report);
+        }
+    }
+
+    /// Whether the state covers what the leader of this term had committed at some time.
+    pub(super) fn has_followed(&self, term: u64) -> bool {
+        self.reached.is_some_and(|report| report.term == term)
+    }
+
+    fn hold(&mut self, index: u64, waiting: Waiting) {
+        self.last_id += 1;
+        self.behind.insert((index, self.last_id), waiting);
+    }
+}
+
+impl Node {
+    /// Takes a read in, if it can be served here at all and there is room.
+    pub(super) fn read(&mut self, caller: Caller, read: &Read) {
+        match self.place(caller, read) {
+            Ok(()) => {}
+            Err(refusal) => self.refuse(caller, refusal),
+        }
+    }
+
+    fn place(&mut self, caller: Caller, read: &Read) -> Result<(), Refusal> {
+        let consistency =
+            Consistency::from_number(read.consistency).ok_or(Refusal::Malformed { offset: 0 })?;
+        let range = Range::decode(read.range.clone())?;
+        if self.reads.waiting() >= limits::READS_MAX {
+            return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
+        }
+        let index = self.index_of(read.min_position)?;
+        let until = until(self.now, read.timeout_ms);
+        let linearizable = consistency == Consistency::Linearizable;
+        let waiting = Waiting { caller, range, until, index, linearizable };
+        match consistency {
+            Consistency::Linearizable => self.reads.queued.push(waiting),
+            Consistency::Follower if index <= self.store.applied().index => self.serve(waiting),
+            Consistency::Follower => self.reads.hold(index, waiting),
+            Consistency::Stale => {
+                let staleness_ms = self.staleness_ms().ok_or(Refusal::NoLeader)?;
+                let bound_ms = read.max_stale_ms;
+                if bound_ms > 0 && staleness_ms > bound_ms {
+                    return Err(Refusal::TooStale { staleness_ms, bound_ms });
+                }
+                if index > self.store.applied().index {
+                    self.reads.hold(index, waiting);
+                } else {
+                    self.serve(waiting);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index that a position names.
+    fn index_of(&self, position: Option<Position>) -> Result<u64, Refusal> {
+        let Some(Position { epoch, group, index, .. }) = position else { return Ok(0) };
+        let current = self.core.config().epoch.0;
+        if epoch.get() != current {
+            return Err(Refusal::OtherEpoch { asked: epoch.get(), current });
+        }
+        if group != 0 {
+            return Err(Refusal::OtherGroup { asked: group.into() });
+        }
+        Ok(index)
+    }
+
+    /// How old the state can be at most, in milliseconds: since the newest report that is applied, and what the leader
+    /// that gave it may have been without a quorum unnoticed. `None` if there never was one.
+    pub(super) fn staleness_ms(&self) -> Option<u64> {
+        let config = self.core.config();
+        // A leader counts its quorum once an election timeout, so it lasts at most two without one; a tick is 10 ms.
+        let unnoticed = 2 * 10 * u64::from(config.election_ticks);
+        if self.leadership == State::Established {
+            return Some(unnoticed);
+        }
+        let report = self.reads.reached?;
+        Some(self.now.micros.saturating_sub(report.at).div_ceil(1_000) + unnoticed)
+    }
+
+    /// Asks the core for the reads of this turn, all at once.
+    pub(super) fn ask_for_reads(&mut self) {
+        if self.reads.queued.is_empty() {
+            return;
+        }
+        let mut ids = Vec::with_capacity(self.reads.queued.len());
+        for waiting in std::mem::take(&mut self.reads.queued) {
+            self.reads.last_id += 1;
+            ids.push(ReadId(self.reads.last_id));
+            self.reads.asked.insert(self.reads.last_id, waiting);
+        }
+        if let Err(why) = self.core.step(CoreInput::Read(ids.clone())) {
+            for id in ids {
+                self.read_refused(id, why);
+            }
+        }
+    }
+
+    pub(super) fn read_refused(&mut self, id: ReadId, why: CoreRefusal) {
+        let Some(waiting) = self.reads.asked.remove(&id.0) else { return };
+        let refusal = match why {
+            CoreRefusal::ReadsFull => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
+            _ => Refusal::NoLeader,
+        };
+        self.refuse(waiting.caller, refusal);
+    }
+
+    /// The leader said how far to apply.
+    pub(super) fn read_confirmed(&mut self, ready: ReadReady) {
+        let Some(waiting) = self.reads.asked.remove(&ready.id.0) else { return };
+        let index = ready.index.0.max(waiting.index);
+        if index <= self.store.applied().index {
+            self.serve(waiting);
+        } else {
+            self.reads.hold(index, waiting);
+        }
+    }
+
+    /// Serves what the store has come to.
+    pub(super) fn serve_reads(&mut self) {
+        let applied = self.store.applied().index;
+        while let Some(first) = self.reads.behind.first_entry().filter(|first| first.key().0 <= applied) {
+            let waiting = first.remove();
+            self.serve(waiting);
+        }
+    }
+
+    fn serve(&mut self, waiting: Waiting) {
+        let Waiting { caller, range, linearizable, .. } = waiting;
+        self.counts.reads += 1;
+        let position = self.position(self.store.applied());
+        let staleness_ms = if linearizable { 0 } else { self.staleness_ms().unwrap_or(u64::MAX) };
+        if is_wide(&range.span) && self.store.keys() > limits::INLINE_KEYS {
+            let (store, range) = (Box::new(self.store.clone()), Box::new(range));
+            self.jobs.push(Job::Read { store, range, caller, position, staleness_ms });
+        } else {
+            let message = read(&self.store, &range, position, staleness_ms);
+            self.replies.push((caller, message));
+        }
+    }
+
+    /// Answers whoever does not wait any longer.
+    pub(super) fn give_up_late_reads(&mut self) {
+        let (now, applied) = (self.now.micros, self.store.applied().index);
+        let late = self.reads.asked.extract_if(.., |_, waiting| waiting.until <= now);
+        let mut refused: Vec<_> = late.map(|(_, waiting)| (waiting.caller, Refusal::TimedOut)).collect();
+        let late = self.reads.behind.extract_if(.., |_, waiting| waiting.until <= now);
+        refused.extend(
+            late.map(|((asked, _), waiting)| {
+                (waiting.caller, Refusal::PositionNotReached { applied, asked })
+            }),
+        );
+        for (caller, refusal) in refused {
+            self.refuse(caller, refusal);
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! Writes: admitted, stamped, proposed as one batch a turn, and answered when they were applied.
+//!
+//! The order of things that must not be mixed up: an entry is fixed when it is proposed; it is answered when it was applied,
+//! and it is applied when it was committed. A leader that is deposed answers everything that it proposed as unknown: the
+//! next leader decides.
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use holdfast_command::envelope::CLOCK_STEP_MAX_MS;
+use holdfast_command::sessions::{KeepSessions, Kept};
+use holdfast_command::{
+    Actor, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
+};
+use holdfast_machine::{Machine, Numbered, Trace, decide};
+use holdfast_raft::{Input as CoreInput, Persist, PersistId, Refusal as CoreRefusal};
+use holdfast_store::{Applied, LogPosition};
+use holdfast_wire::Message;
+use holdfast_wire::message::{SessionKept, Submitted};
+
+use super::io::{Caller, Now, Submission};
+use super::leadership::State as Leadership;
+use super::path::{Event, PathMachine, State};
+use super::{Node, limits};
+use crate::stage::Stage;
+
+/// Milliseconds of cluster time between two entries while something lives by it: half of what an entry may advance it.
+const CLOCK_ENTRY_MS: u64 = 1_000;
+
+/// A moment that never comes.
+const NEVER: u64 = u64::MAX;
+
+/// Who waits for an entry.
+#[derive(Debug)]
+enum Waiter {
+    /// A client.
+    Client(Caller),
+    /// The clients whose sessions it renews.
+    Renewals(Vec<(Caller, SessionId)>),
+    /// Nobody, or nobody any more.
+    Nobody,
+}
+
+/// An entry that was proposed and not applied.
+#[derive(Debug)]
+struct Proposed {
+    index: u64,
+    /// Bytes of its request.
+    bytes: usize,
+    waiter: Waiter,
+    /// When its client stops waiting.
+    until: u64,
+}
+
+/// A write that was not looked at yet.
+#[derive(Debug)]
+struct Arrived {
+    submission: Submission,
+    at: u64,
+}
+
+/// The writes of one turn, in machine 01.
+#[derive(Debug)]
+struct Batch {
+    state: State,
+    last: u64,
+    count: u64,
+    /// The persist that holds it; `None` before the core has said so.
+    persist: Option<PersistId>,
+    appended_at: u64,
+    committed_at: u64,
+}
+
+/// The cluster clock of a leader: goes on from that of the log by the leader's own monotonic time.
+#[derive(Clone, Copy, Debug)]
+struct LeaderClock {
+    millis: u64,
+    /// The moment that `millis` is about.
+    at: u64,
+}
+
+impl LeaderClock {
+    /// The clock at this moment. An entry advances the state's by two seconds at most; what a suspended leader missed
+    /// beyond that is let go, and not made up for by several entries in a row.
+    fn at(&self, micros: u64) -> Self {
+        let passed = micros.saturating_sub(self.at) / 1_000;
+        if passed > CLOCK_STEP_MAX_MS {
+            return Self { millis: self.millis + CLOCK_STEP_MAX_MS, at: micros };
+        }
+        Self { millis: self.millis + passed, at: self.at + passed * 1_000 }
+    }
+}
+
+/// All that waits, and what is needed to propose it.
+#[derive(Debug)]
+pub(super) struct Writes {
+    inbox: VecDeque<Arrived>,
+    /// Renewals, deletions: before the others, and with room of their own.
+    urgent: VecDeque<Arrived>,
+    inbox_bytes: usize,
+    renewals: Vec<(Caller, SessionId, Actor, u64)>,
+    proposed: VecDeque<Proposed>,
+    proposed_bytes: usize,
+    batches: VecDeque<Batch>,
+    paths: Trace<PathMachine, 16>,
+    clock: LeaderClock,
+    /// What a leader wants proposed by itself.
+    own: Vec<Command>,
+    /// Kept for its memory.
+    scratch: Vec<u8>,
+}
+
+impl Writes {
+    pub(super) fn new(now: Now) -> Self {
+        Self {
+            inbox: VecDeque::new(),
+            urgent: VecDeque::new(),
+            inbox_bytes: 0,
+            renewals: Vec::new(),
+            proposed: VecDeque::new(),
+            proposed_bytes: 0,
+            batches: VecDeque::new(),
+            paths: Trace::new(),
+            clock: LeaderClock { millis: 0, at: now.micros },
+            own: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) fn start_clock(&mut self, millis: u64, micros: u64) {
+        self.clock = LeaderClock { millis, at: micros };
+    }
+
+    pub(super) fn inbox_is_empty(&self) -> bool {
+        self.inbox.is_empty() && self.urgent.is_empty() && self.renewals.is_empty() && self.own.is_empty()
+    }
+
+    /// Calls that are not answered.
+    pub(super) fn waiting(&self) -> usize {
+        self.inbox.len() + self.urgent.len() + self.renewals.len() + self.proposed.len()
+    }
+
+    /// Whether one more of so many bytes is too much.
+    fn is_full(&self, bytes: usize, urgent: bool) -> bool {
+        let (items, more) = if urgent { (limits::RESERVED_WRITES, limits::RESERVED_BYTES) } else { (0, 0) };
+        self.waiting() >= limits::WRITES_MAX + items
+            || self.inbox_bytes + self.proposed_bytes + bytes > limits::WRITE_BYTES_MAX + more
+    }
+
+    /// The next one to look at.
+    fn next(&mut self) -> Option<Arrived> {
+        let next = self.urgent.pop_front().or_else(|| self.inbox.pop_front())?;
+        self.inbox_bytes -= next.submission.request.len();
+        Some(next)
+    }
+
+    /// The core wants a persist written: the batch that it holds is known from now on.
+    pub(super) fn handed_over(&mut self, persist: &Persist) {
+        if let Some(batch) = self.batches.back_mut().filter(|batch| batch.persist.is_none()) {
+            batch.persist = Some(persist.id);
+        }
+    }
+
+    /// How often machine 01 took an edge.
+    pub(super) fn paths(&self) -> &Trace<PathMachine, 16> {
+        &self.paths
+    }
+
+    /// The only place where a batch changes its state.
+    fn shift(paths: &mut Trace<PathMachine, 16>, batch: &mut Batch, event: Event) {
+        if let Some(edge) = decide::<PathMachine>(batch.state, event) {
+            paths.record(batch.last, batch.state, event, edge);
+            batch.state = PathMachine::target(edge);
+        }
+    }
+}
+
+/// Whether a request gives room or keeps a promise, so that it may come in when others may not.
+fn is_urgent(request: &[u8]) -> bool {
+    Request::number(request).and_then(CommandNumber::from_number).is_some_and(|number| match number {
+        CommandNumber::Delete | CommandNumber::CloseSession | CommandNumber::Compact => true,
+        CommandNumber::Put
+        | CommandNumber::Transact
+        | CommandNumber::Restore
+        | CommandNumber::SetNamespace
+        | CommandNumber::DeleteNamespace
+        | CommandNumber::ChangeSettings
+        | CommandNumber::RaiseFeatureLevel
+        | CommandNumber::OpenSession
+        | CommandNumber::KeepSessions
+        | CommandNumber::Tick => false,
+    })
+}
+
+/// When a call that begins now is over.
+pub(super) fn until(now: Now, timeout_ms: u32) -> u64 {
+    if timeout_ms == 0 { NEVER } else { now.micros.saturating_add(u64::from(timeout_ms) * 1_000) }
+}
+
+impl Node {
+    /// Takes a write in, if there is room.
+    pub(super) fn submit(&mut self, submission: Submission) {
+        if let Some(refusal) = self.not_leading() {
+            return self.refuse(submission.caller, refusal);
+        }
+        let urgent = is_urgent(&submission.request);
+        if let (Some((free, needed)), false) = (self.disk_full, urgent) {
+            return self.refuse(submission.caller, Refusal::DiskFull { free, needed });
+        }
+        if self.writes.is_full(submission.request.len(), urgent) {
+            let retry_after_ms = limits::RETRY_AFTER_MS.into();
+            return self.refuse(submission.caller, Refusal::Overloaded { retry_after_ms });
+        }
+        self.writes.inbox_bytes += submission.request.len();
+        let arrived = Arrived { submission, at: self.now.micros };
+        if urgent { self.writes.urgent.push_back(arrived) } else { self.writes.inbox.push_back(arrived) }
+    }
+
+    /// Takes a renewal in.
+    pub(super) fn keep(&mut self, caller: Caller, (session, actor): (SessionId, Actor), timeout_ms: u32) {
+        if let Some(refusal) = self.not_leading() {
+            return self.refuse(caller, refusal);
+        }
+        if self.writes.is_full(0, true) {
+            let retry_after_ms = limits::RETRY_AFTER_MS.into();
+            return self.refuse(caller, Refusal::Overloaded { retry_after_ms });
+        }
+        self.writes.renewals.push((caller, session, actor, until(self.now, timeout_ms)));
+    }
+
+    /// Wants a command executed in the name of the cluster.
+    pub(super) fn propose_own(&mut self, command: Command) {
+        self.writes.own.push(command);
+    }
+
+    /// Whether the log should be given the time: nothing was stamped for a while.
+    pub(super) fn clock_is_due(&self) -> bool {
+        self.now.micros.saturating_sub(self.writes.clock.at) >= CLOCK_ENTRY_MS * 1_000 / 2
+    }
+
+    /// Whether this request may be executed, by what is known without the log.
+    fn admit(&self, submission: &Submission) -> Result<(), Refusal> {
+        let request = self.store.admit(&submission.request, &submission.actor)?;
+        if let RequestKey::Idempotency { .. } = request.key {
+            // The hashes are made by the node that admits a foreign request; nobody may bring his own.
+            return Err(Refusal::Malformed { offset: 2 });
+        }
+        let asked = request.extensions.interpret(self.store.level())?;
+        let clock = self.writes.clock.at(self.now.micros).millis;
+        match asked.not_after {
+            Some(not_after) if clock > not_after => Err(Refusal::TooLate { clock, not_after }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Proposes what waits, up to the budget of a turn.
+    pub(super) fn propose(&mut self) {
+        if self.leadership != Leadership::Established || self.writes.inbox_is_empty() {
+            return;
+        }
+        let mut entries: Vec<Bytes> = Vec::new();
+        let mut waiters: Vec<Proposed> = Vec::new();
+        let mut arena = BytesMut::new();
+        let mut add = |node: &mut Self, entry: &Entry<'_>, waiter: Waiter, until: u64| {
+            entries.push(node.stamp(&mut arena, entry));
+            waiters.push(Proposed { index: 0, bytes: entry.request.len(), waiter, until });
+        };
+        for command in std::mem::take(&mut self.writes.own) {
+            let request = Request::from(command).encode();
+            add(
+                self,
+                &Entry { actor: &Actor::Cluster, address: None, request: &request },
+                Waiter::Nobody,
+                NEVER,
+            );
+        }
+        self.renew(&mut add);
+        let began = self.now.micros;
+        let (mut taken, mut bytes) = (0, 0);
+        while taken < limits::TURN_WRITES && bytes < limits::TURN_BYTES {
+            let Some(Arrived { submission, at }) = self.writes.next() else { break };
+            taken += 1;
+            self.stages.record(Stage::Admit, began.saturating_sub(at), 1);
+            match self.admit(&submission) {
+                Err(refusal) => self.refuse(submission.caller, refusal),
+                Ok(()) => {
+                    let Submission { caller, ref actor, address, ref request, timeout_ms } = submission;
+                    bytes += request.len();
+                    let until = until(Now { micros: at, ..self.now }, timeout_ms);
+                    add(self, &Entry { actor, address, request }, Waiter::Client(caller), until);
+                }
+            }
+        }
+        if !entries.is_empty() {
+            self.propose_batch(entries, waiters);
+        }
+    }
+
+    /// All renewals that wait, in as few entries as they fit.
+    fn renew(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64)) {
+        let mut renewals = std::mem::take(&mut self.writes.renewals).into_iter().peekable();
+        while renewals.peek().is_some() {
+            let (mut kept, mut callers, mut latest) = (Vec::new(), Vec::new(), 0);
+            for (caller, session, actor, until) in
+                renewals.by_ref().take(holdfast_command::sessions::KEPT_MAX)
+            {
+                kept.push(Kept { session, actor });
+                callers.push((caller, session));
+                latest = latest.max(until);
+            }
+            let request = Request::from(Command::KeepSessions(KeepSessions { kept })).encode();
+            let entry = Entry { actor: &Actor::Cluster, address: None, request: &request };
+            add(self, &entry, Waiter::Renewals(callers), latest);
+        }
+    }
+
+    /// An entry of the log: the envelope of now, and the request as it came. All entries of a turn share one allocation.
+    fn stamp(&mut self, arena: &mut BytesMut, entry: &Entry<'_>) -> Bytes {
+        let Node { writes, stamps, now, .. } = self;
+        writes.clock = writes.clock.at(now.micros);
+        let envelope = Envelope {
+            // A broken clock somewhere must not stop the cluster: order then comes from the log alone.
+            stamp: stamps.tick(now.wall).unwrap_or_else(|_| stamps.last()).to_bits(),
+            clock: writes.clock.millis,
+            actor: entry.actor.clone(),
+            auth_revision: 0,
+            address: entry.address,
+        };
+        writes.scratch.clear();
+        envelope.write(&mut writes.scratch);
+        arena.reserve(writes.scratch.len() + entry.request.len());
+        arena.put_slice(&writes.scratch);
+        arena.put_slice(entry.request);
+        arena.split().freeze()
+    }
+
+    fn propose_batch(&mut self, entries: Vec<Bytes>, waiters: Vec<Proposed>) {
+        let count = entries.len() as u64;
+        let micros = self.now.micros;
+        let mut batch = Batch {
+            state: PathMachine::INITIAL,
+            last: 0,
+            count,
+            persist: None,
+            appended_at: micros,
+            committed_at: 0,
+        };
+        match self.core.step(CoreInput::Propose(entries)) {
+            Ok(first) => {
+                let first = first.unwrap_or_default().index.0;
+                batch.last = first + count - 1;
+                Writes::shift(&mut self.writes.paths, &mut batch, Event::Taken);
+                self.writes.batches.push_back(batch);
+                for (index, waiter) in (first..).zip(waiters) {
+                    self.writes.proposed_bytes += waiter.bytes;
+                    self.writes.proposed.push_back(Proposed { index, ..waiter });
+                }
+                self.counts.proposed += count;
+            }
+            Err(why) => {
+                Writes::shift(&mut self.writes.paths, &mut batch, Event::NotTaken);
+                let refusal = match why {
+                    CoreRefusal::NotLeader | CoreRefusal::Transferring => Refusal::NotLeader,
+                    CoreRefusal::EntryTooLong => Refusal::RequestTooLong {
+                        bytes: 0,
+                        limit: holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64,
+                    },
+                    _ => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
+                };
+                for Proposed { waiter, .. } in waiters {
+                    self.refuse_waiter(waiter, refusal);
+                }
+            }
+        }
+    }
+
+    fn refuse_waiter(&mut self, waiter: Waiter, refusal: Refusal) {
+        match waiter {
+            Waiter::Client(caller) => self.refuse(caller, refusal),
+            Waiter::Renewals(callers) => {
+                for (caller, _) in callers {
+                    self.refuse(caller, refusal);
+                }
+            }
+            Waiter::Nobody => {}
+        }
+    }
+
+    /// The own disk holds everything up to this persist.
+    pub(super) fn own_disk_done(&mut self, id: PersistId) {
+        let (writes, stages) = (&mut self.writes, &mut self.stages);
+        for batch in &mut writes.batches {
+            match batch.persist {
+                Some(persist) if persist <= id => {
+                    batch.persist = Some(PersistId(u64::MAX));
+                    stages.record(
+                        Stage::Sync,
+                        self.now.micros.saturating_sub(batch.appended_at),
+                        batch.count,
+                    );
+                    Writes::shift(&mut writes.paths, batch, Event::OwnDiskDone);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+    }
+
+    /// Looks which batches are committed.
+    pub(super) fn quorum_done(&mut self) {
+        let (commit, micros) = (self.core.commit().0, self.now.micros);
+        let (writes, stages) = (&mut self.writes, &mut self.stages);
+        for batch in writes.batches.iter_mut().take_while(|batch| batch.last <= commit) {
+            if matches!(batch.state, State::Appended | State::Synced) {
+                stages.record(Stage::Replicate, micros.saturating_sub(batch.appended_at), batch.count);
+                batch.committed_at = micros;
+                Writes::shift(&mut writes.paths, batch, Event::QuorumDone);
+            }
+        }
+    }
+
+    /// Looks which batches are executed.
+    pub(super) fn batches_executed(&mut self) {
+        let applied = self.store.applied().index;
+        while let Some(mut batch) = self.writes.batches.pop_front_if(|batch| batch.last <= applied) {
+            Writes::shift(&mut self.writes.paths, &mut batch, Event::Executed);
+            let micros = self.now.micros.saturating_sub(batch.committed_at);
+            self.stages.record(Stage::Commit, micros, batch.count);
+        }
+    }
+
+    /// Answers whoever waits for this entry.
+    pub(super) fn answer(&mut self, at: LogPosition, applied: &Applied, arena: &mut BytesMut) {
+        let Some(proposed) = self.writes.proposed.pop_front_if(|proposed| proposed.index <= at.index) else {
+            return;
+        };
+        debug_assert_eq!(proposed.index, at.index, "entries are applied in order, and each once");
+        self.writes.proposed_bytes -= proposed.bytes;
+        match proposed.waiter {
+            Waiter::Nobody => {}
+            Waiter::Client(caller) => {
+                self.writes.scratch.clear();
+                applied.outcome.write(&mut self.writes.scratch);
+                arena.put_slice(&self.writes.scratch);
+                let outcome = arena.split().freeze();
+                let message = Submitted { position: self.position(applied.at), outcome };
+                self.replies.push((caller, message.into()));
+            }
+            Waiter::Renewals(callers) => self.answer_renewals(callers, at, &applied.outcome),
+        }
+    }
+
+    fn answer_renewals(&mut self, callers: Vec<(Caller, SessionId)>, at: LogPosition, outcome: &Outcome) {
+        let position = self.position(at);
+        match &outcome.0 {
+            Ok(Reply::SessionsKept { unknown }) => {
+                for (caller, session) in callers {
+                    let known = !unknown.contains(&session);
+                    self.replies.push((caller, Message::from(SessionKept { position, known })));
+                }
+            }
+            // A renewal of the cluster is refused by nothing; if it were, nobody would have been renewed.
+            Ok(_) | Err(_) => {
+                for (caller, _) in callers {
+                    self.replies.push((caller, SessionKept { position, known: false }.into()));
+                }
+            }
+        }
+    }
+
+    /// Answers what was proposed in a term that is over, and what waited to be.
+    pub(super) fn revoke(&mut self) {
+        for mut batch in std::mem::take(&mut self.writes.batches) {
+            Writes::shift(&mut self.writes.paths, &mut batch, Event::Deposed);
+        }
+        for proposed in std::mem::take(&mut self.writes.proposed) {
+            self.refuse_waiter(proposed.waiter, Refusal::LeadershipLost);
+        }
+        self.writes.proposed_bytes = 0;
+        self.writes.own.clear();
+        let elsewhere = if self.core.leader().is_some() { Refusal::NotLeader } else { Refusal::NoLeader };
+        while let Some(arrived) = self.writes.next() {
+            self.refuse(arrived.submission.caller, elsewhere);
+        }
+        for (caller, ..) in std::mem::take(&mut self.writes.renewals) {
+            self.refuse(caller, elsewhere);
+        }
+    }
+
+    /// Answers whoever does not wait any longer; the entries stay where they are.
+    pub(super) fn give_up_late_writes(&mut self) {
+        let now = self.now.micros;
+        let mut late = Vec::new();
+        for proposed in self.writes.proposed.iter_mut().filter(|proposed| proposed.until <= now) {
+            late.push(std::mem::replace(&mut proposed.waiter, Waiter::Nobody));
+            proposed.until = NEVER;
+        }
+        for waiter in late {
+            self.refuse_waiter(waiter, Refusal::TimedOut);
+        }
+    }
+
+    /// How often each edge of machine 01 was taken.
+    #[must_use]
+    pub fn path_edges(&self) -> Vec<(&'static str, u64)> {
+        super::path::Edge::ALL.iter().map(|edge| (edge.name(), self.writes.paths().count(*edge))).collect()
+    }
+}
+
+/// What an entry is made of.
+struct Entry<'a> {
+    actor: &'a Actor,
+    address: Option<(std::net::IpAddr, u16)>,
+    request: &'a Bytes,
+}

@@ -1,0 +1,111 @@
+//! The client port: who is let in, and what becomes of what they ask.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use holdfast_command::{Actor, SessionId};
+use holdfast_wire::connection::{Incoming, Role};
+use holdfast_wire::message::{ClientWelcome, CloseReason, Limits};
+use holdfast_wire::message_type::BODY_CAP;
+use holdfast_wire::{Connection, Message};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::hub::{BUILD, Event, FEATURES, Hub};
+use super::link::{Flow, Link};
+use crate::node::{Caller, Input, Submission};
+
+/// Connections of clients. One costs some 2 KiB while it is quiet, and a file descriptor.
+pub(super) const CLIENTS_MAX: usize = 8_192;
+
+/// Calls of one connection that are not answered yet; nothing more is read beyond.
+pub(super) const CALLS_MAX: usize = 4_096;
+
+/// How long the listener rests when the system has no file descriptor left.
+const REST: Duration = Duration::from_millis(100);
+
+/// Lets clients in, until it is dropped.
+pub(super) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                if hub.clients.borrow().len() >= CLIENTS_MAX {
+                    tracing::warn!(%address, limit = CLIENTS_MAX, "client turned away: too many connections");
+                    continue;
+                }
+                tokio::task::spawn_local(serve(Rc::clone(&hub), stream, address));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepting a client");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
+    let who = hub.who.get();
+    let welcome = ClientWelcome {
+        version: 0,
+        cluster: who.cluster,
+        node: who.node,
+        features: FEATURES,
+        limits: Limits {
+            frame_bytes: BODY_CAP,
+            request_bytes: 8 << 20,
+            transaction_bytes: 8 << 20,
+            transaction_operations: holdfast_command::keys::OPERATIONS_MAX as u32,
+        },
+        leader: hub.leader.borrow().clone(),
+        build: BUILD.into(),
+    };
+    let Ok(connection) = Connection::new(Role::Server(welcome), hub.clock.millis()) else { return };
+    let link = Link::new(hub.next_id(), stream, connection, CALLS_MAX);
+    hub.clients.borrow_mut().insert(link.id, Rc::clone(&link));
+    if hub.stopping.get() {
+        link.connection().close(CloseReason::Shutdown, "", hub.clock.millis());
+    }
+    link.drive(&hub, |incoming| take(&hub, &link, address, incoming)).await;
+    hub.clients.borrow_mut().remove(&link.id);
+    if let Some(ended) = link.connection().ended() {
+        tracing::debug!(%address, edge = %ended.edge, detail = %ended.goodbye.detail, "client gone");
+    }
+}
+
+fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow {
+    let (header, message) = match incoming {
+        Incoming::Accepted(_) => return Flow::On,
+        Incoming::Goodbye(_) => {
+            if link.in_flight.get() == 0 {
+                link.connection().drained(hub.clock.millis());
+            }
+            return Flow::On;
+        }
+        Incoming::Message(header, message) => (header, message),
+    };
+    let caller = Caller { connection: link.id, call: header.call.0 };
+    // Nobody has proved who it is; access control comes with its own issue.
+    let actor = Actor::Anonymous;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, clients do not say it here")]
+    let event = match message {
+        Message::Submit(submit) => Event::Node(Input::Submit(Submission {
+            caller,
+            actor,
+            address: Some((address.ip(), address.port())),
+            request: submit.request,
+            timeout_ms: submit.timeout_ms,
+        })),
+        Message::KeepSession(keep) => Event::Node(Input::Keep {
+            caller,
+            actor,
+            session: SessionId(keep.session),
+            timeout_ms: keep.timeout_ms,
+        }),
+        Message::Read(read) => Event::Node(Input::Read { caller, read }),
+        Message::Status(_) => Event::Status(caller),
+        Message::Stats(_) => Event::Stats(caller),
+        _ => return Flow::On,
+    };
+    hub.call(event);
+    if link.called() { Flow::On } else { Flow::Pause }
+}

@@ -1,0 +1,383 @@
+//! A node as a process: threads, sockets, files, clocks, around a [`Node`] that knows none of them.
+//!
+//! # Why one thread does nearly everything
+//! Waking another thread costs some 31 µs on the machine this was built for, a hop to another task of the same thread
+//! 0.6 µs. So sockets, node and apply share one thread, and what came in while a turn was busy is the next turn's batch.
+//!
+//! # Shape
+//! ```text
+//!   clients ──► links ──┐                    ┌──► peers            node thread: one runtime, one loop
+//!   peers   ──► links ──┼──► hub ──► turn ───┼──► WAL thread ──┐   writes and syncs, wakes only if wanted
+//!   WAL     ── durable ─┘     ▲              ├──► clients      │
+//!                             │              └──► workers ─────┤   long applies, long reads
+//!                             └────────────────────────────────┘
+//! ```
+//! | file | what stands there |
+//! |---|---|
+//! | `life` | machine 14: start and stop |
+//! | `turn` | the loop: what is done in which order |
+//! | `link` | a connection with its socket |
+//! | `clients`, `peers` | the two ports |
+//! | `disk`, `workers` | the other threads |
+//! | `forming` | before there is a cluster |
+//!
+//! # Order of a start
+//! lock the directory → identity and boot counter → (formation) → log → core → peers and listeners → ready. A stop goes
+//! the other way; `turn` has it as a list, with the reason for each place.
+
+mod clients;
+mod disk;
+mod forming;
+mod hub;
+mod life;
+mod link;
+mod peers;
+mod turn;
+mod workers;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use holdfast_raft::formation::{
+    ASK_TICKS, BadList, Formation, FormationConfig, FormationError, IdentityState, MemberList, Seed,
+    StopReason,
+};
+use holdfast_raft::{Config, NodeId};
+use holdfast_store::Store;
+use holdfast_wal::thread::Settings;
+use holdfast_wire::{Boot, NodeId as WireNodeId, NodeIdentity, NodeUuid};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+
+use crate::node::Node;
+use crate::storage::{DataDir, LogOptions, PayloadError, StorageError, open_log, start_core};
+use hub::{Hub, Who};
+pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, State as LifeState};
+
+/// How long a tick is. All timeouts of the core are counted in ticks.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Everything that a node is told when it is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its number, from 1; never used by another node before or after.
+    pub node: u64,
+    /// Where it keeps identity and log. Made if it is not there.
+    pub data_dir: PathBuf,
+    /// What the operator calls the cluster: nodes of differently called clusters do not form one.
+    pub cluster: String,
+    /// Where it listens to clients, `host:port`.
+    pub listen_client: String,
+    /// Where it listens to peers.
+    pub listen_peer: String,
+    /// Where clients reach it, if that is not where it listens.
+    pub advertise_client: Option<String>,
+    /// Ids and peer addresses of the nodes that form a cluster, this one among them; the same at all of them. May be empty
+    /// if the directory belongs to a cluster already.
+    pub initial_cluster: Vec<(u64, String)>,
+    /// Ticks of 10 ms between heartbeats.
+    pub heartbeat_ticks: u32,
+    /// The shortest election timeout in ticks of 10 ms.
+    pub election_ticks: u32,
+    /// Bytes of a segment of a log that is made anew.
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(node: u64, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            node,
+            data_dir: data_dir.into(),
+            cluster: "holdfast".to_owned(),
+            listen_client: "127.0.0.1:7400".to_owned(),
+            listen_peer: "127.0.0.1:7401".to_owned(),
+            advertise_client: None,
+            initial_cluster: Vec::new(),
+            heartbeat_ticks: holdfast_raft::config::HEARTBEAT_TICKS,
+            election_ticks: holdfast_raft::config::ELECTION_TICKS,
+            segment_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why a node did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The data directory.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The list of members.
+    #[error("the initial cluster is none: {0}")]
+    List(#[from] BadList),
+    /// List and identity file contradict each other.
+    #[error("{0}")]
+    Formation(#[from] FormationError),
+    /// A peer showed that this node must not go on.
+    #[error("{0}")]
+    Stopped(StopReason),
+    /// There is no cluster to belong to.
+    #[error(
+        "the directory {0} belongs to no cluster yet: name the members that form one with --initial-cluster, the same on all of them"
+    )]
+    NoCluster(String),
+    /// An address cannot be listened on.
+    #[error("listening on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A thread or a runtime could not be made.
+    #[error("starting: {0}")]
+    System(#[source] std::io::Error),
+    /// The store must not go on.
+    #[error("node {node} halts: {why}")]
+    Halted {
+        /// Which node.
+        node: u64,
+        /// Why.
+        why: String,
+    },
+    /// The core wants something written that is no entry.
+    #[error("an entry that no log may hold: {0}; please report this")]
+    Entry(#[from] PayloadError),
+    /// The options contradict themselves.
+    #[error("{0}")]
+    Options(&'static str),
+}
+
+/// Tells a node to stop, from any thread. Clones tell the same node.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<(AtomicBool, Notify)>);
+
+impl Stop {
+    /// One that nobody has used.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins an ordered stop; a second time changes nothing.
+    pub fn stop(&self) {
+        self.0.0.store(true, Ordering::Release);
+        self.0.1.notify_one();
+    }
+
+    /// Whether somebody has.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.0.0.load(Ordering::Acquire)
+    }
+
+    async fn wanted(&self) {
+        while !self.is_wanted() {
+            self.0.1.notified().await;
+        }
+    }
+}
+
+/// A node on a thread of its own.
+#[derive(Debug)]
+pub struct Running {
+    stop: Stop,
+    thread: thread::JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    /// Whether it has ended, by itself or because it was told to.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Stops it in order, and waits for the end.
+    ///
+    /// # Errors
+    /// [`RunError`], if it had ended by itself.
+    ///
+    /// # Panics
+    /// If its thread did.
+    pub fn stop(self) -> Result<(), RunError> {
+        self.stop.stop();
+        self.thread.join().unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
+    }
+}
+
+/// Runs a node on a thread of its own.
+///
+/// # Errors
+/// [`RunError::System`] if there is no thread.
+pub fn start(options: Options) -> Result<Running, RunError> {
+    let stop = Stop::new();
+    let theirs = stop.clone();
+    let thread = thread::Builder::new()
+        .name(format!("node-{}", options.node))
+        .spawn(move || run(options, &theirs))
+        .map_err(RunError::System)?;
+    Ok(Running { stop, thread })
+}
+
+/// Runs a node on this thread, until it is told to stop.
+///
+/// # Errors
+/// [`RunError`]: why it did not start, or went no further.
+pub fn run(options: Options, stop: &Stop) -> Result<(), RunError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::System)?;
+    let lived = LocalSet::new().block_on(&runtime, live(options, stop));
+    // A lookup of a name that hangs must not hold the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    lived
+}
+
+async fn bind(address: &str) -> Result<TcpListener, RunError> {
+    let listened = TcpListener::bind(address).await;
+    listened.map_err(|error| RunError::Listen { address: address.to_owned(), error })
+}
+
+/// 16 bytes of the system's randomness.
+fn seed() -> Result<[u8; 16], RunError> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(|error| RunError::System(std::io::Error::other(error)))?;
+    Ok(seed)
+}
+
+async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
+    let mut life = life::Life::new(options.node);
+    let lived = steps(&options, stop, &mut life).await;
+    if let Err(error) = &lived {
+        tracing::error!(node = options.node, %error, "the node cannot go on");
+        life.fact(LifeEvent::Broke);
+    }
+    lived
+}
+
+/// The steps of a life, in order.
+async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<(), RunError> {
+    let node = NodeId(options.node);
+    let (Some(wire_node), Ok(cluster_name)) =
+        (WireNodeId::new(options.node), ByteString::try_from(Bytes::from(options.cluster.clone())))
+    else {
+        return Err(RunError::Options("a node id is at least 1"));
+    };
+    if cluster_name.len() > crate::storage::CLUSTER_NAME_BYTES_MAX {
+        return Err(RunError::Options("the name of the cluster is too long"));
+    }
+
+    // The lock first: nothing is read that another process may be writing.
+    let data_dir = DataDir::open(&options.data_dir)?;
+    let mut identity = data_dir.begin_boot(node, &options.cluster)?;
+    let seed = seed()?;
+
+    let list = match identity.formation.mint() {
+        Some(mint) if options.initial_cluster.is_empty() => mint.list().clone(),
+        Some(_) | None if !options.initial_cluster.is_empty() => {
+            let members = options.initial_cluster.iter();
+            MemberList::new(members.map(|(id, address)| (NodeId(*id), Bytes::from(address.clone()))))?
+        }
+        Some(_) | None => return Err(RunError::NoCluster(options.data_dir.display().to_string())),
+    };
+    let config = FormationConfig { id: node, members: list, seed: Seed(seed), ask_ticks: ASK_TICKS };
+    let mut formation = Formation::new(config, identity.formation.clone())?;
+
+    let uuid = identity.formation.mint().and_then(|mint| mint.uuid(node)).unwrap_or_default();
+    let boot = Boot::new(identity.boot).unwrap_or(Boot::FIRST);
+    let who = Who { cluster: None, node: NodeIdentity { id: wire_node, uuid: NodeUuid(uuid.0), boot } };
+    let client_address = options.advertise_client.clone().unwrap_or_else(|| options.listen_client.clone());
+    let hub = Hub::new(who, client_address.into());
+
+    let mut tasks = turn::Tasks::default();
+    if matches!(identity.formation, IdentityState::Formed(_)) {
+        life.fact(LifeEvent::Formed);
+    } else {
+        life.fact(LifeEvent::Unformed);
+        let listener = bind(&options.listen_peer).await?;
+        tasks.spawn(peers::listen(std::rc::Rc::clone(&hub), listener));
+        let mut forming = forming::Forming {
+            hub: &hub,
+            formation: &mut formation,
+            data_dir: &data_dir,
+            identity: &mut identity,
+            name: &cluster_name,
+        };
+        if !forming.run(stop, &mut tasks).await? {
+            life.fact(LifeEvent::StopWanted);
+            life.fact(LifeEvent::Closed);
+            return Ok(());
+        }
+        life.fact(LifeEvent::Formed);
+    }
+    let Some(formed) = formation.formed() else {
+        return Err(RunError::NoCluster(options.data_dir.display().to_string()));
+    };
+
+    let mut salt = [0; 8];
+    salt.copy_from_slice(seed.split_at(8).0);
+    let salt = u64::from_le_bytes(salt);
+    let log_options = LogOptions { segment_bytes: options.segment_bytes, prepared: 2, salt_seed: salt };
+    let store = |identity: &_| data_dir.store(identity);
+    let (log, recovered, report) =
+        open_log(data_dir.log_disk()?, &mut identity, store, &formed, log_options)?;
+    tracing::info!(
+        node = options.node,
+        boot = identity.boot,
+        cluster = %formed.cluster,
+        entries = recovered.entries.len(),
+        made = report.made,
+        damaged = recovered.damage.is_some(),
+        hard_state_lost = recovered.hard_state_lost,
+        "log read"
+    );
+    let mut config = Config::new(
+        formed.cluster,
+        node,
+        formed.uuid,
+        holdfast_raft::Boot(identity.boot),
+        salt.rotate_left(17),
+    );
+    config.heartbeat_ticks = options.heartbeat_ticks;
+    config.election_ticks = options.election_ticks;
+    config.disk_stall_ticks = 2 * options.election_ticks;
+    let core = start_core(config, recovered, &mut identity, store)?;
+    let settings = Settings::default();
+    let (handle, waiter, running) =
+        holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;
+    let disk = disk::Disk::new(handle, waiter, running);
+
+    hub.become_member(&formed);
+    let node = Node::new(core, Store::new(), hub.client_address.clone(), hub.clock.now());
+    let clients = bind(&options.listen_client).await?;
+    if !tasks.listens() {
+        let listener = bind(&options.listen_peer).await?;
+        tasks.spawn(peers::listen(std::rc::Rc::clone(&hub), listener));
+    }
+    let accepting =
+        tokio::task::spawn_local(clients::listen(std::rc::Rc::clone(&hub), clients)).abort_handle();
+    life.fact(LifeEvent::Recovered);
+
+    let workers = workers::Workers::start(hub.waker()).map_err(RunError::System)?;
+    let turns = turn::Turns::new(turn::Parts {
+        hub,
+        node,
+        disk,
+        formation,
+        name: cluster_name,
+        data_dir,
+        identity,
+        workers,
+        tasks,
+        accepting,
+    });
+    turns.run(stop, life).await
+}

@@ -1,0 +1,538 @@
+//! The loop of a node: what is done in which order, turn after turn, and how it ends.
+//!
+//! # A turn
+//! 1. What the disk and the peers say, then what other threads have done.
+//! 2. Ticks: at most two, however long the gap was. A process that was suspended has to read what waits for it before it
+//!    may believe that everybody else is gone.
+//! 3. What clients ask. The node admits renewals first, and no more than a turn's worth.
+//! 4. Messages to peers, then the hand-over to the disk: the way over a follower is the longer one.
+//! 5. What is committed is applied, and clients are answered: one write to each socket.
+//!
+//! # Stopping
+//! | step | why here | at most |
+//! |---|---|---|
+//! | let no client in | whoever comes now would only be sent away | - |
+//! | say Goodbye to clients; hand leadership over | the next leader takes over while this one still answers | [`DRAIN`] |
+//! | answer what is under way | clients learn outcomes instead of guessing | [`DRAIN`] in all |
+//! | close the lanes to peers | nothing is owed to them: they ask another leader | - |
+//! | write, sync and close the log | its mark says that the end is clean | one sync |
+//! | release the directory | last: another process may start the moment it is free | - |
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use holdfast_machine::Numbered;
+use holdfast_raft::formation::Formation;
+use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
+use holdfast_wire::message::{CloseReason, Lane, MemberStatus, Refused, StatsReply, StatusReply};
+use holdfast_wire::{CallId, Message, NodeId as WireNodeId, NodeIdentity};
+use tokio::task::AbortHandle;
+
+use super::disk::Disk;
+use super::forming::Forming;
+use super::hub::{BUILD, Event, Hub};
+use super::life::{Event as LifeEvent, Life, State as LifeState};
+use super::link::Link;
+use super::workers::Workers;
+use super::{RunError, Stop, TICK, peers};
+use crate::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent};
+use crate::stage::Stage;
+use crate::storage::{DataDir, Identity, MemberContext, clear_damage};
+use crate::translate;
+
+/// How long an ordered stop takes for what others have to do.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Ticks credited in one turn at most.
+const TICKS_MAX: u64 = 2;
+
+/// Ticks between two looks at all links: 100 ms.
+const LINK_TICKS: u64 = 10;
+
+/// Tasks that run beside the loop; aborted when this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    listeners: Vec<AbortHandle>,
+    dials: BTreeMap<u64, Vec<AbortHandle>>,
+    /// The peers as they were last dialed, by their address.
+    dialed: BTreeMap<u64, ByteString>,
+}
+
+impl Tasks {
+    pub(super) fn spawn(&mut self, task: impl Future<Output = ()> + 'static) {
+        self.listeners.push(tokio::task::spawn_local(task).abort_handle());
+    }
+
+    pub(super) fn listens(&self) -> bool {
+        !self.listeners.is_empty()
+    }
+
+    pub(super) fn dial(&mut self, peer: NodeId, task: impl Future<Output = ()> + 'static) {
+        let handle = tokio::task::spawn_local(task).abort_handle();
+        self.dials.entry(peer.0).or_default().push(handle);
+    }
+
+    /// Ends the lanes to a peer.
+    fn hang_up(&mut self, hub: &Hub, peer: u64) {
+        for task in self.dials.remove(&peer).unwrap_or_default() {
+            task.abort();
+        }
+        self.dialed.remove(&peer);
+        if let Some(lanes) = hub.lanes.borrow_mut().remove(&peer) {
+            for link in [lanes.control, lanes.bulk].into_iter().flatten() {
+                hub.dialed.borrow_mut().remove(&link.id);
+            }
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in self.listeners.iter().chain(self.dials.values().flatten()) {
+            task.abort();
+        }
+    }
+}
+
+/// What a loop is made of.
+pub(super) struct Parts {
+    pub(super) hub: Rc<Hub>,
+    pub(super) node: Node,
+    pub(super) disk: Disk,
+    pub(super) formation: Formation,
+    pub(super) name: ByteString,
+    pub(super) data_dir: DataDir,
+    pub(super) identity: Identity,
+    pub(super) workers: Workers,
+    pub(super) tasks: Tasks,
+    pub(super) accepting: AbortHandle,
+}
+
+/// The loop.
+pub(super) struct Turns {
+    parts: Parts,
+    effects: Effects,
+    /// Links to be written to at the end of a turn.
+    dirty: Vec<Rc<Link>>,
+    /// The index of the configuration whose members are dialed.
+    configured: Option<u64>,
+    next_tick: u64,
+    ticks: u64,
+}
+
+impl Turns {
+    pub(super) fn new(parts: Parts) -> Self {
+        let next_tick = parts.hub.clock.micros();
+        Self { parts, effects: Effects::default(), dirty: Vec::new(), configured: None, next_tick, ticks: 0 }
+    }
+
+    /// Runs until it is told to stop, and stops in order.
+    pub(super) async fn run(mut self, stop: &Stop, life: &mut Life) -> Result<(), RunError> {
+        let mut drain_until = None;
+        loop {
+            if self.effects.more {
+                tokio::task::yield_now().await;
+            } else if !self.parts.disk.arm() {
+                self.sleep(stop, drain_until.is_some()).await;
+            }
+            self.parts.disk.disarm();
+            self.turn()?;
+            if self.parts.node.is_ready() {
+                life.fact(LifeEvent::CaughtUp);
+            } else if life.state() == LifeState::Ready {
+                life.fact(LifeEvent::LeaderLost);
+            }
+            let now = self.parts.hub.clock.micros();
+            match drain_until {
+                None if stop.is_wanted() => {
+                    life.fact(LifeEvent::StopWanted);
+                    self.begin_stop();
+                    drain_until = Some(now + u64::try_from(DRAIN.as_micros()).unwrap_or(0));
+                }
+                Some(until) if self.is_drained() || now >= until => break,
+                None | Some(_) => {}
+            }
+        }
+        life.fact(LifeEvent::Drained);
+        let Parts { hub, disk, data_dir, tasks, workers, .. } = self.parts;
+        for link in hub.clients.borrow().values() {
+            link.push(hub.clock.millis());
+        }
+        drop(tasks);
+        drop(workers);
+        disk.close();
+        life.fact(LifeEvent::Closed);
+        drop(data_dir);
+        Ok(())
+    }
+
+    /// Until something happens.
+    async fn sleep(&self, stop: &Stop, stopping: bool) {
+        let bell = self.parts.hub.bell();
+        let wait = self.next_tick.saturating_sub(self.parts.hub.clock.micros());
+        tokio::select! {
+            biased;
+            () = bell.rung() => {}
+            () = tokio::time::sleep(Duration::from_micros(wait)) => {}
+            () = stop.wanted(), if !stopping => {}
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        let Parts { hub, node, accepting, .. } = &mut self.parts;
+        accepting.abort();
+        hub.stopping.set(true);
+        let now = hub.clock.millis();
+        for link in hub.clients.borrow().values() {
+            link.connection().close(CloseReason::Shutdown, "", now);
+            link.push(now);
+        }
+        node.handle(hub.clock.now(), Input::Stop);
+        hub.ring();
+    }
+
+    fn is_drained(&self) -> bool {
+        let Parts { node, disk, hub, .. } = &self.parts;
+        let leads =
+            node.core().role() == RoleState::Leader && node.core().configuration().1.voters().len() > 1;
+        node.waiting() == 0 && !leads && disk.is_idle() && hub.calls.borrow().is_empty()
+    }
+
+    /// One turn. See the module documentation.
+    fn turn(&mut self) -> Result<(), RunError> {
+        let began = self.parts.hub.clock.now();
+        self.effects.clear();
+        if let Some(done) = self.parts.disk.done() {
+            self.parts.node.handle(began, Input::Durable(done.id));
+            if done.healed {
+                let Parts { data_dir, identity, .. } = &mut self.parts;
+                clear_damage(identity, |identity| data_dir.store(identity))?;
+            }
+        }
+        for event in self.parts.hub.reports.take() {
+            self.take(event)?;
+        }
+        while let Some(done) = self.parts.workers.next() {
+            match done {
+                JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
+                JobDone::Answer(caller, message) => self.answer(caller, &message),
+            }
+        }
+        self.tick();
+        for event in self.parts.hub.calls.take() {
+            self.take(event)?;
+        }
+        self.parts.disk.retry();
+        let full = self.parts.disk.full();
+        self.parts.node.handle(began, Input::Disk(full));
+
+        let before = self.parts.node.counts();
+        let flushing = self.parts.hub.clock.now();
+        self.parts.node.flush(flushing, &mut self.effects);
+        let flushed = self.parts.hub.clock.now();
+        self.hand_over()?;
+        let handed = self.parts.hub.clock.now();
+        self.parts.node.apply(handed, &mut self.effects);
+        let applied = self.parts.hub.clock.now();
+        let answered = self.reply();
+        let replied = self.parts.hub.clock.now();
+
+        let after = self.parts.node.counts();
+        let proposed = after.proposed - before.proposed;
+        let stages = self.parts.node.stages_mut();
+        for (stage, from, to, count) in [
+            (Stage::Propose, flushing, flushed, proposed),
+            (Stage::Append, flushed, handed, proposed),
+            (Stage::Apply, handed, applied, after.applied - before.applied),
+            (Stage::Reply, applied, replied, answered),
+        ] {
+            stages.record(stage, to.micros - from.micros, count);
+        }
+        for (micros, count) in self.parts.hub.decoded.borrow_mut().drain(..) {
+            stages.record(Stage::Decode, micros, count);
+        }
+        self.follow_configuration();
+        *self.parts.hub.leader.borrow_mut() = self.parts.node.leader_hint();
+        self.log_events();
+        match self.parts.node.halted() {
+            Some(why) => Err(RunError::Halted { node: self.parts.identity.node.0, why: why.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), RunError> {
+        let now = self.parts.hub.clock.now();
+        match event {
+            Event::Node(input) => self.parts.node.handle(now, input),
+            Event::Formation(name, message) => {
+                let Parts { hub, formation, data_dir, identity, name: ours, .. } = &mut self.parts;
+                Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+            }
+            Event::Greeted(link, theirs) => self.check_directory(link, theirs),
+            Event::Status(caller) => {
+                let status = self.status();
+                self.answer(caller, &status);
+            }
+            Event::Stats(caller) => {
+                let stats = self.stats();
+                self.answer(caller, &stats);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the node the time that has passed, but no more than two ticks of it.
+    fn tick(&mut self) {
+        let tick = u64::try_from(TICK.as_micros()).unwrap_or(u64::MAX);
+        let mut credit = TICKS_MAX;
+        let now = self.parts.hub.clock.now();
+        while now.micros >= self.next_tick {
+            self.next_tick += tick;
+            if credit > 0 {
+                credit -= 1;
+                self.ticks += 1;
+                self.parts.node.handle(now, Input::Tick);
+                if self.ticks.is_multiple_of(LINK_TICKS) {
+                    self.parts.hub.tick_links();
+                }
+            } else {
+                self.next_tick = now.micros + tick;
+            }
+        }
+    }
+
+    /// Messages to the peers, then what the disk has to hold.
+    fn hand_over(&mut self) -> Result<(), RunError> {
+        let lanes = self.parts.hub.lanes.borrow();
+        for envelope in self.effects.send.drain(..) {
+            let Some(to) = lanes.get(&envelope.to.0) else { continue };
+            match translate::to_wire(&envelope) {
+                Ok((lane, message)) => {
+                    // What cannot be sent is lost, as messages are; the core says it again.
+                    if let Some(link) = to.get(lane)
+                        && link.send(message.header(), &message).is_ok()
+                    {
+                        self.dirty.push(Rc::clone(link));
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a message that the wire does not know; please report this")
+                }
+            }
+        }
+        drop(lanes);
+        self.push_dirty();
+        for persist in self.effects.persist.drain(..) {
+            self.parts.disk.submit(persist)?;
+        }
+        Ok(())
+    }
+
+    /// Answers clients. Says how many.
+    fn reply(&mut self) -> u64 {
+        let mut replies = std::mem::take(&mut self.effects.replies);
+        let count = replies.len() as u64;
+        for (caller, message) in replies.drain(..) {
+            self.answer(caller, &message);
+        }
+        self.effects.replies = replies;
+        for job in std::mem::take(&mut self.effects.jobs) {
+            match self.parts.workers.give(job) {
+                Ok(()) | Err(Job::Apply { .. }) => {}
+                Err(Job::Read { caller, .. }) => self.answer(caller, &overloaded()),
+            }
+        }
+        self.push_dirty();
+        count
+    }
+
+    fn answer(&mut self, caller: Caller, message: &Message) {
+        let clients = self.parts.hub.clients.borrow();
+        // Whoever is gone waits for nothing.
+        let Some(link) = clients.get(&caller.connection) else { return };
+        link.answered();
+        if link.send(message.header().for_call(CallId(caller.call)), message).is_err() {
+            // It leaves unread more than is kept for it, or is on its way out.
+            let now = self.parts.hub.clock.millis();
+            link.connection().close(CloseReason::Unread, "answers were not read", now);
+        }
+        self.dirty.push(Rc::clone(link));
+    }
+
+    fn push_dirty(&mut self) {
+        let now = self.parts.hub.clock.millis();
+        // Written once each, though there may be many messages for it.
+        self.dirty.sort_unstable_by_key(|link| link.id);
+        self.dirty.dedup_by_key(|link| link.id);
+        for link in self.dirty.drain(..) {
+            link.push(now);
+        }
+    }
+
+    /// Dials whoever is a member now, and hangs up on whoever is not.
+    fn follow_configuration(&mut self) {
+        let Parts { hub, node, tasks, .. } = &mut self.parts;
+        let (index, configuration) = node.core().configuration();
+        if self.configured == Some(index.0) {
+            return;
+        }
+        self.configured = Some(index.0);
+        let own = node.core().id();
+        let mut wanted: BTreeMap<u64, ByteString> = BTreeMap::new();
+        for (id, member) in configuration.members().iter().filter(|(id, _)| **id != own) {
+            match MemberContext::decode(member.context.clone()) {
+                Ok(context) => {
+                    wanted.insert(id.0, context.peer);
+                }
+                Err(error) => tracing::error!(peer = id.0, %error, "the member's addresses"),
+            }
+        }
+        let gone: Vec<u64> = hub.lanes.borrow().keys().chain(tasks.dials.keys()).copied().collect();
+        for peer in gone {
+            if wanted.get(&peer).is_none_or(|address| tasks.dialed.get(&peer) != Some(address)) {
+                tasks.hang_up(hub, peer);
+            }
+        }
+        for (peer, address) in wanted {
+            if tasks.dialed.contains_key(&peer) {
+                continue;
+            }
+            for lane in [Lane::Control, Lane::Bulk] {
+                tasks.dial(NodeId(peer), peers::dial(Rc::clone(hub), NodeId(peer), address.clone(), lane));
+            }
+            tasks.dialed.insert(peer, address);
+        }
+    }
+
+    /// A peer that carries the id of a member and another directory than that member has is not that member.
+    fn check_directory(&self, link: u64, theirs: NodeIdentity) {
+        let Parts { hub, node, .. } = &self.parts;
+        let (_, configuration) = node.core().configuration();
+        let Some(member) = configuration.members().get(&NodeId(theirs.id.get())) else { return };
+        let unformed = theirs.uuid.0 == [0; 16];
+        if unformed || member.uuid.0 == theirs.uuid.0 {
+            return;
+        }
+        let detail = format!(
+            "node {} of this cluster has the directory {}, and this one is {}; start with that directory, or use `member \
+             replace {}`",
+            theirs.id, member.uuid, theirs.uuid, theirs.id
+        );
+        tracing::error!(peer = %theirs, "{detail}");
+        if let Some(link) = hub.accepted.borrow().get(&link) {
+            let now = hub.clock.millis();
+            link.connection().close(CloseReason::DuplicateNode, &detail, now);
+            link.push(now);
+        }
+    }
+
+    fn status(&self) -> Message {
+        let Parts { hub, node, .. } = &self.parts;
+        let (core, store, who) = (node.core(), node.store(), hub.who.get());
+        let (_, configuration) = core.configuration();
+        let lanes = hub.lanes.borrow();
+        let member = |(id, member): (&NodeId, &holdfast_raft::Member)| {
+            let own = *id == core.id();
+            let context = MemberContext::decode(member.context.clone());
+            let open = lanes.get(&id.0).is_some_and(|lanes| lanes.control.is_some() && lanes.bulk.is_some());
+            Some(MemberStatus {
+                node: WireNodeId::new(id.0)?,
+                voter: configuration.is_voter(*id),
+                connected: own || open,
+                matched: if own {
+                    core.durable().0
+                } else {
+                    core.progress(*id).map_or(0, |peer| peer.matched.0)
+                },
+                peer: context.map(|context| context.peer).unwrap_or_default(),
+                client: node.client_address(*id),
+            })
+        };
+        let members = configuration.members().iter().filter_map(member).collect();
+        let life = if hub.stopping.get() {
+            LifeState::Draining
+        } else if node.is_ready() {
+            LifeState::Ready
+        } else {
+            LifeState::Joining
+        };
+        StatusReply {
+            node: who.node,
+            cluster: who.cluster,
+            life: life.number(),
+            role: core.role().number(),
+            leadership: node.leadership().number(),
+            ready: node.is_ready(),
+            leader: core.leader().and_then(|id| WireNodeId::new(id.0)),
+            term: core.term().0,
+            commit: core.commit().0,
+            applied: store.applied().index,
+            durable: core.durable().0,
+            last: core.last().index.0,
+            revision: store.revision(),
+            oldest: store.oldest(),
+            keys: store.keys() as u64,
+            sessions: store.sessions().count() as u64,
+            level: store.level().0,
+            clock_ms: store.clock(),
+            build: BUILD.into(),
+            members,
+        }
+        .into()
+    }
+
+    fn stats(&self) -> Message {
+        let Parts { node, disk, .. } = &self.parts;
+        let counts = node.counts();
+        let (syncs, log_bytes) = disk.counters();
+        StatsReply {
+            process: std::process::id(),
+            turns: counts.turns,
+            proposed: counts.proposed,
+            applied: counts.applied,
+            reads: counts.reads,
+            refused: counts.refused,
+            syncs,
+            log_bytes,
+            terms_led: counts.terms_led,
+            stages: node.stages().encode(),
+        }
+        .into()
+    }
+
+    fn log_events(&mut self) {
+        let node = self.parts.identity.node.0;
+        for event in self.effects.events.drain(..) {
+            match event {
+                NodeEvent::Raft(CoreEvent::Role(edge, term)) => tracing::info!(node, %term, "raft {edge}"),
+                NodeEvent::Raft(CoreEvent::Alarm(alarm, about)) => alarmed(node, alarm, about),
+                NodeEvent::Raft(event) => tracing::debug!(node, ?event, "raft"),
+                NodeEvent::Leadership(edge, term) => tracing::info!(node, term, "leadership {edge}"),
+                NodeEvent::Halted(why) => tracing::error!(node, %why, "the store must not go on"),
+                NodeEvent::Drift(drift) => tracing::warn!(node, %drift, "clocks differ"),
+            }
+        }
+    }
+}
+
+fn alarmed(node: u64, alarm: Alarm, about: NodeId) {
+    tracing::error!(node, %about, "ALARM {alarm}: no correct peer does this; look at that node");
+}
+
+/// The answer to a read that there is no thread for.
+fn overloaded() -> Message {
+    use crate::node::limits::RETRY_AFTER_MS;
+    Refused {
+        code: holdfast_command::Code::Overloaded.number(),
+        effect: Refused::NOT_APPLIED,
+        retry_after_ms: RETRY_AFTER_MS,
+        first: RETRY_AFTER_MS.into(),
+        second: 0,
+        leader: None,
+        detail: ByteString::new(),
+    }
+    .into()
+}

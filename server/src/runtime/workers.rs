@@ -1,0 +1,69 @@
+//! The threads for what takes long: one applies, one reads, so that a long read never holds up an apply.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Waker;
+use std::thread;
+
+use crate::node::{Job, JobDone};
+
+/// Reads that may be under way on the other thread; more are refused as overload.
+pub(super) const READS_MAX: usize = 1_024;
+
+/// The two threads. They end when this is dropped and their work is done.
+#[derive(Debug)]
+pub(super) struct Workers {
+    apply: Sender<Job>,
+    read: Sender<Job>,
+    done: Receiver<JobDone>,
+    reads: usize,
+}
+
+impl Workers {
+    /// Starts both; `waker` is used after each piece of work.
+    pub(super) fn start(waker: Waker) -> io::Result<Self> {
+        let (done, results) = channel();
+        let apply = worker("apply", done.clone(), waker.clone())?;
+        let read = worker("read", done, waker)?;
+        Ok(Self { apply, read, done: results, reads: 0 })
+    }
+
+    /// Gives work to one of them.
+    ///
+    /// # Errors
+    /// The job, if too many reads are under way.
+    pub(super) fn give(&mut self, job: Job) -> Result<(), Job> {
+        let to = match job {
+            Job::Apply { .. } => &self.apply,
+            Job::Read { .. } if self.reads >= READS_MAX => return Err(job),
+            Job::Read { .. } => {
+                self.reads += 1;
+                &self.read
+            }
+        };
+        to.send(job).map_err(|refused| refused.0)
+    }
+
+    /// What is done by now.
+    pub(super) fn next(&mut self) -> Option<JobDone> {
+        let done = self.done.try_recv().ok()?;
+        if matches!(done, JobDone::Answer(..)) {
+            self.reads -= 1;
+        }
+        Some(done)
+    }
+}
+
+fn worker(name: &str, done: Sender<JobDone>, waker: Waker) -> io::Result<Sender<Job>> {
+    let (jobs, work) = channel::<Job>();
+    let run = move || {
+        for job in work {
+            if done.send(job.run()).is_err() {
+                return;
+            }
+            waker.wake_by_ref();
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    Ok(jobs)
+}

@@ -1,0 +1,165 @@
+//! The data directory: its lock, and the identity file, which is replaced as a whole or not at all.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use holdfast_raft::NodeId;
+use holdfast_wal::disk::{Access, Disk, LockError, RealDisk};
+
+use super::codec::{BadIdentity, IDENTITY_BYTES_MAX, decode, encode, known_version};
+use super::error::StorageError;
+use super::identity::Identity;
+
+/// The file that says who the node is.
+pub const IDENTITY_FILE: &str = "identity";
+
+/// The directory of the log, in the data directory.
+pub const LOG_DIRECTORY: &str = "wal";
+
+/// What is to become the identity file. Means nothing until it has its name.
+const NEW_FILE: &str = "identity.new";
+
+/// A data directory, locked against other processes until this is dropped.
+///
+/// Works on any [`Disk`], so that every crash between two of its steps can be tried out.
+#[derive(Debug)]
+pub struct DataDir<D: Disk = RealDisk> {
+    disk: D,
+    /// Held, not looked at.
+    _lock: D::Lock,
+}
+
+impl DataDir {
+    /// Opens a directory, making it, durably, if it is missing, and locks it.
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] if another process holds it, [`StorageError::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let path = path.as_ref();
+        let disk = RealDisk::create(path).map_err(|error| StorageError::Io {
+            place: path.display().to_string(),
+            doing: "opening the data directory".to_owned(),
+            error,
+        })?;
+        Self::on(disk)
+    }
+
+    /// The directory of the log, made if it is missing. Not before the node is formed: see
+    /// [`IdentityMissing`](StorageError::IdentityMissing).
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn log_disk(&self) -> Result<RealDisk, StorageError> {
+        let path = Path::new(&self.disk.place()).join(LOG_DIRECTORY);
+        RealDisk::create(path).map_err(|error| self.io("opening the directory of the log", error))
+    }
+}
+
+impl<D: Disk> DataDir<D> {
+    /// Locks a directory that exists.
+    ///
+    /// # Errors
+    /// [`StorageError::Locked`] if another process holds it, [`StorageError::Io`].
+    pub fn on(disk: D) -> Result<Self, StorageError> {
+        match disk.lock() {
+            Ok(lock) => Ok(Self { disk, _lock: lock }),
+            Err(LockError::Held { by }) => Err(StorageError::Locked { place: disk.place(), pid: by }),
+            Err(LockError::Io(error)) => {
+                Err(StorageError::Io { place: disk.place(), doing: "locking".to_owned(), error })
+            }
+        }
+    }
+
+    /// What the identity file says; `None` if there is none. It may not be durable yet:
+    /// [`begin_boot`](Self::begin_boot) makes it so.
+    ///
+    /// # Errors
+    /// [`StorageError::IdentityDamaged`], [`StorageError::IdentityLater`], [`StorageError::Io`].
+    pub fn load(&self) -> Result<Option<Identity>, StorageError> {
+        if !self.has(IDENTITY_FILE)? {
+            return Ok(None);
+        }
+        let damaged = |what| StorageError::IdentityDamaged { place: self.disk.place(), what };
+        let doing = "reading the identity file";
+        let read = || {
+            let file = self.disk.open(IDENTITY_FILE, Access::Read)?;
+            let length = self.disk.len(&file)?;
+            let mut bytes = vec![0; length.min(IDENTITY_BYTES_MAX + 1) as usize];
+            self.disk.read_at(&file, 0, &mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|error| self.io(doing, error))?;
+        if bytes.len() as u64 > IDENTITY_BYTES_MAX {
+            return Err(damaged("it is longer than any"));
+        }
+        match decode(&Bytes::from(bytes)) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(BadIdentity::Damaged(what)) => Err(damaged(what)),
+            Err(BadIdentity::Later { version }) => {
+                let (place, known) = (self.disk.place(), known_version());
+                Err(StorageError::IdentityLater { place, version, known })
+            }
+        }
+    }
+
+    /// Replaces the identity file. It is durable when this returns; a crash before leaves the old one or this one.
+    ///
+    /// # Errors
+    /// [`StorageError::IdentityRule`], and nothing is changed; [`StorageError::Io`], and then nobody knows which of the
+    /// two the directory holds: the process has to end.
+    pub fn store(&self, identity: &Identity) -> Result<(), StorageError> {
+        if let Some(rule) = identity.broken_rule() {
+            return Err(StorageError::IdentityRule { place: self.disk.place(), rule });
+        }
+        let bytes = encode(identity);
+        let leftover = self.has(NEW_FILE)?;
+        let replace = || {
+            if leftover {
+                // Of a process that did not come to name it.
+                self.disk.unlink(NEW_FILE)?;
+            }
+            let file = self.disk.create(NEW_FILE)?;
+            self.disk.allocate(&file, bytes.len() as u64)?;
+            self.disk.write_at(&file, 0, &bytes)?;
+            self.disk.sync(&file)?;
+            self.disk.rename(NEW_FILE, IDENTITY_FILE)?;
+            self.disk.sync_directory()
+        };
+        replace().map_err(|error| self.io("replacing the identity file", error))
+    }
+
+    /// Counts this start of the process, durably, and says who the node is. To be called once, before anything is said
+    /// to anybody. In a directory without an identity file the node is blank.
+    ///
+    /// # Errors
+    /// [`StorageError::OtherNode`], [`StorageError::OtherClusterName`], [`StorageError::IdentityMissing`], and those of
+    /// [`load`](Self::load) and [`store`](Self::store). What was refused is as it was.
+    pub fn begin_boot(&self, node: NodeId, cluster_name: &str) -> Result<Identity, StorageError> {
+        let place = self.disk.place();
+        let mut identity = match self.load()? {
+            Some(identity) => identity,
+            // The log is made after the file, and nothing removes the file.
+            None if self.has(LOG_DIRECTORY)? => return Err(StorageError::IdentityMissing { place }),
+            None => Identity::blank(node, cluster_name),
+        };
+        if identity.node != node {
+            return Err(StorageError::OtherNode { place, recorded: identity.node, configured: node });
+        }
+        if identity.cluster_name != cluster_name {
+            let (recorded, configured) = (identity.cluster_name, cluster_name.to_owned());
+            return Err(StorageError::OtherClusterName { place, recorded, configured });
+        }
+        identity.boot += 1;
+        self.store(&identity)?;
+        Ok(identity)
+    }
+
+    fn has(&self, name: &str) -> Result<bool, StorageError> {
+        let names = self.disk.list().map_err(|error| self.io("listing", error))?;
+        Ok(names.iter().any(|found| found == name))
+    }
+
+    fn io(&self, doing: &str, error: std::io::Error) -> StorageError {
+        StorageError::Io { place: self.disk.place(), doing: doing.to_owned(), error }
+    }
+}

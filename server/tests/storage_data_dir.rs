@@ -1,0 +1,173 @@
+//! The data directory: replaced as a whole or not at all, held by one process, refused when it is another's.
+
+mod storage_common;
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+
+use holdfast_raft::formation::IdentityState;
+use holdfast_raft::{EntryId, NodeId};
+use holdfast_server::storage::{DamageMark, DataDir, IDENTITY_FILE, Identity, StorageError};
+use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
+use storage_common::{NODE, crashes, data_dir, mint};
+
+/// More than a replacement of the identity ever leaves open: all of it is tried.
+const ALL: usize = 4096;
+
+fn small_disk() -> FakeDisk {
+    FakeDisk::new(1 << 20)
+}
+
+#[test]
+fn a_crash_while_the_identity_is_replaced_leaves_the_old_one_or_the_new_one() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    let old = dir.begin_boot(NODE, "prod").expect("a blank directory");
+    let new = Identity {
+        formation: IdentityState::Formed(mint()),
+        log_made: true,
+        damage: Some(DamageMark { claimed_end: EntryId::new(3, 9), trustworthy: false }),
+        ..old.clone()
+    };
+    let images = crashes(&disk, ALL, || dir.store(&new).expect("there is room"));
+    let mut seen = BTreeSet::new();
+    for (crash, disk) in images {
+        let found = data_dir(&disk).load().unwrap_or_else(|error| panic!("{crash}: {error}"));
+        let found = found.unwrap_or_else(|| panic!("{crash}: nothing left"));
+        assert!(found == old || found == new, "{crash}: {found:?}");
+        seen.insert((crash.starts_with("killed"), found == new));
+    }
+    assert_eq!(seen.len(), 4, "old and new were both left by both kinds of crash");
+}
+
+#[test]
+fn a_crash_while_the_first_identity_is_written_leaves_none_or_all_of_it() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    let images = crashes(&disk, ALL, || drop(dir.begin_boot(NODE, "prod").expect("a blank directory")));
+    let first = Identity { boot: 1, ..Identity::blank(NODE, "prod") };
+    for (crash, disk) in images {
+        let found = data_dir(&disk).load().unwrap_or_else(|error| panic!("{crash}: {error}"));
+        assert!(found.is_none() || found.as_ref() == Some(&first), "{crash}: {found:?}");
+    }
+}
+
+#[test]
+fn a_stored_identity_survives_every_power_cut() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    for boot in 1..=3 {
+        assert_eq!(dir.begin_boot(NODE, "prod").expect("it is ours").boot, boot);
+        assert!(disk.unsynced().is_empty(), "nothing is left to a power cut");
+    }
+}
+
+#[test]
+fn no_boot_number_is_given_twice_whatever_crashes_lie_between() {
+    let disk = small_disk();
+    let given = data_dir(&disk).begin_boot(NODE, "prod").expect("a blank directory").boot;
+    let dir = data_dir(&disk);
+    // The second start is cut off anywhere, and so is the third.
+    for (crash, second) in crashes(&disk, 8, || drop(dir.begin_boot(NODE, "prod").expect("it is ours"))) {
+        let whole = crash.ends_with("the end");
+        let dir = data_dir(&second);
+        for (again, third) in crashes(&second, 8, || drop(dir.begin_boot(NODE, "prod").expect("it is ours")))
+        {
+            let boot = data_dir(&third).begin_boot(NODE, "prod").expect("it is ours").boot;
+            let floor = given + u64::from(whole) + u64::from(again.ends_with("the end"));
+            assert!(boot > floor, "{crash}, {again}: boot {boot} again");
+        }
+    }
+}
+
+#[test]
+fn what_was_being_written_when_the_process_ended_is_in_nobodys_way() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    dir.begin_boot(NODE, "prod").expect("a blank directory");
+    disk.inject(Injection { call: Call::Rename, skip: 0, fault: Fault::Fail(ErrorKind::Other) });
+    assert!(matches!(dir.begin_boot(NODE, "prod"), Err(StorageError::Io { .. })));
+    assert_eq!(disk.names(), [IDENTITY_FILE, "identity.new"]);
+    drop(dir);
+    assert_eq!(data_dir(&disk).begin_boot(NODE, "prod").expect("it is ours").boot, 2);
+    assert_eq!(disk.names(), [IDENTITY_FILE]);
+}
+
+#[test]
+fn a_failure_of_any_step_is_reported() {
+    let calls = [Call::Create, Call::Allocate, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory];
+    for call in calls {
+        let disk = small_disk();
+        let dir = data_dir(&disk);
+        disk.inject(Injection { call, skip: 0, fault: Fault::Fail(ErrorKind::StorageFull) });
+        let error = dir.begin_boot(NODE, "prod").expect_err("it failed");
+        assert!(error.to_string().contains("replacing the identity file"), "{call:?}: {error}");
+    }
+}
+
+#[test]
+fn a_directory_of_another_node_or_cluster_is_refused_and_both_are_named() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    let ours = dir.begin_boot(NODE, "prod").expect("a blank directory");
+    let text = |node: u64, name: &str| dir.begin_boot(NodeId(node), name).expect_err("not ours").to_string();
+    let node = text(3, "prod");
+    assert!(node.contains("belongs to node 2") && node.contains("to be node 3"), "{node}");
+    let cluster = text(2, "test");
+    assert!(cluster.contains("cluster \"prod\"") && cluster.contains("cluster \"test\""), "{cluster}");
+    assert_eq!(dir.load().expect("whole"), Some(ours), "a refused start changes nothing");
+}
+
+#[test]
+fn a_node_id_or_a_name_that_cannot_be_is_refused_before_anything_is_written() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    let long = "x".repeat(256);
+    for (node, name) in [(0, "prod"), (1 << 62, "prod"), (2, ""), (2, &long)] {
+        let refused = dir.begin_boot(NodeId(node), name);
+        assert!(matches!(refused, Err(StorageError::IdentityRule { .. })), "{node} {name}: {refused:?}");
+    }
+    assert!(disk.names().is_empty());
+}
+
+#[test]
+fn a_damaged_identity_names_what_to_do_and_a_later_one_the_build() {
+    let disk = small_disk();
+    data_dir(&disk).begin_boot(NODE, "prod").expect("a blank directory");
+    let whole = disk.after_kill();
+    disk.flip_bit(IDENTITY_FILE, 8 * 25);
+    let error = data_dir(&disk).begin_boot(NODE, "prod").expect_err("damaged");
+    assert!(error.to_string().contains("member replace"), "{error}");
+
+    for length in [0, 5, 100_000] {
+        whole.set_length(IDENTITY_FILE, length);
+        let cut = data_dir(&whole).load();
+        assert!(matches!(cut, Err(StorageError::IdentityDamaged { .. })), "{length} bytes: {cut:?}");
+    }
+}
+
+#[test]
+fn a_log_without_an_identity_file_is_not_the_start_of_a_new_node() {
+    let path = tempfile::tempdir().expect("a temporary directory");
+    let dir = DataDir::open(path.path()).expect("a directory");
+    dir.begin_boot(NODE, "prod").expect("a blank directory");
+    dir.log_disk().expect("a directory in it");
+    std::fs::remove_file(path.path().join(IDENTITY_FILE)).expect("it is there");
+    let error = dir.begin_boot(NODE, "prod").expect_err("who was it?");
+    assert!(matches!(error, StorageError::IdentityMissing { .. }), "{error}");
+    assert!(error.to_string().contains("member replace"), "{error}");
+}
+
+#[test]
+fn a_directory_is_made_and_held_by_one_at_a_time() {
+    let path = tempfile::tempdir().expect("a temporary directory");
+    let deep = path.path().join("var/holdfast/node-2");
+    let first = DataDir::open(&deep).expect("made");
+    let error = DataDir::open(&deep).expect_err("held");
+    assert!(matches!(error, StorageError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    assert_eq!(first.begin_boot(NODE, "prod").expect("blank").boot, 1);
+    drop(first);
+    let second = DataDir::open(&deep).expect("free again");
+    assert_eq!(second.begin_boot(NODE, "prod").expect("ours").boot, 2);
+}
