@@ -339,11 +339,8 @@ impl Cluster {
                 let entry = KeyValue { version: self.written.values().sum(), ..KeyValue::default() };
                 let page = RangePage { entries: vec![entry], ..RangePage::default() };
                 let outcome = Outcome(Ok(Reply::Ranged(page))).encode().into();
-                self.answer(
-                    link,
-                    call,
-                    ReadDone { position: self.position(), staleness_ms: 0, outcome }.into(),
-                );
+                let answer = ReadDone { position: self.position(), staleness_ms: 0, outcome };
+                self.answer(link, call, &answer.into());
             }
             _ => {}
         }
