@@ -103,14 +103,14 @@ impl<W> Core<W> {
             particulars: refusal.particulars(),
             detail: String::new(),
         }));
-        match refusal {
-            Refusal::UnknownSession { .. } => self.session_unknown(index, now),
+        if matches!(refusal, Refusal::UnknownSession { .. }) {
+            self.session_unknown(index, now);
+        } else if matches!(refusal, Refusal::WindowFull { .. }) && call.bound.is_some() {
             // The window moves as the oldest are answered.
-            Refusal::WindowFull { .. } if call.bound.is_some() => self.retry(index, 0, false, now),
-            refusal => {
-                let outcome = fate(refusal.code(), call.uncertain);
-                self.fail_with(index, Kind::Refused, outcome, String::new(), now);
-            }
+            self.retry(index, 0, false, now);
+        } else {
+            let outcome = fate(refusal.code(), call.uncertain);
+            self.fail_with(index, Kind::Refused, outcome, String::new(), now);
         }
     }
 

@@ -46,12 +46,14 @@ impl<W> Core<W> {
     }
 
     /// No transport could be opened for a link: `what` is how it failed.
-    pub fn dial_failed(&mut self, link: LinkId, what: What, now: u64) {
+    pub fn dial_failed(&mut self, link: LinkId, what: &What, now: u64) {
         let Some(endpoint) = self.endpoints.get(link.endpoint) else { return };
         if let Link::Dialing { number, since } = endpoint.link
             && number == link.number
         {
             self.link_failed(link.endpoint, what, since, now);
+            self.fail_if_hopeless(now);
+            self.advance(now);
         }
     }
 
@@ -184,7 +186,7 @@ impl<W> Core<W> {
             Link::Dialing { since, .. } => {
                 let since = *since;
                 if now >= since.saturating_add(connect_ms) {
-                    self.link_failed(index, What::ConnectTimedOut, since, now);
+                    self.link_failed(index, &What::ConnectTimedOut, since, now);
                 }
             }
             Link::Up(up) => {
@@ -199,9 +201,9 @@ impl<W> Core<W> {
                         self.settle(index, now);
                     }
                 } else if !up.accepted && now >= since.saturating_add(connect_ms) {
-                    self.link_failed(index, What::ConnectTimedOut, since, now);
+                    self.link_failed(index, &What::ConnectTimedOut, since, now);
                 } else if up.owes() && now >= up.quiet_since.saturating_add(silence_ms) && up.pinged {
-                    self.link_failed(index, What::Silent, quiet_since, now);
+                    self.link_failed(index, &What::Silent, quiet_since, now);
                 } else if up.owes()
                     && now >= up.quiet_since.saturating_add(silence_ms.div_ceil(2))
                     && !up.pinged
@@ -248,7 +250,7 @@ impl<W> Core<W> {
                 );
                 self.link_failed(
                     link.endpoint,
-                    What::NotWelcome { reason: Some(reason), detail },
+                    &What::NotWelcome { reason: Some(reason), detail },
                     since,
                     now,
                 );
@@ -337,12 +339,12 @@ impl<W> Core<W> {
             None => return,
             Some(ended) => why(ended, up.accepted),
         };
-        self.link_ended(index, what, since, now);
+        self.link_ended(index, &what, since, now);
         self.flush(index);
     }
 
     /// A link has failed and is dropped.
-    fn link_failed(&mut self, index: usize, what: What, since: u64, now: u64) {
+    fn link_failed(&mut self, index: usize, what: &What, since: u64, now: u64) {
         if let Some(endpoint) = self.endpoints.get_mut(index)
             && let Link::Up(up) = &endpoint.link
         {
@@ -356,7 +358,7 @@ impl<W> Core<W> {
     }
 
     /// No call on a link will be answered any more.
-    fn link_ended(&mut self, index: usize, what: What, since: u64, now: u64) {
+    fn link_ended(&mut self, index: usize, what: &What, since: u64, now: u64) {
         let leaving = matches!(self.life, Life::Leaving { .. });
         let Some(endpoint) = self.endpoints.get_mut(index) else { return };
         let was_up = match &mut endpoint.link {
@@ -368,17 +370,8 @@ impl<W> Core<W> {
             Link::Idle | Link::Dialing { .. } => false,
         };
         let ms = now.saturating_sub(since);
-        let hard = match &what {
-            What::ConnectRefused | What::ConnectFailed(_) | What::NotWelcome { .. } => true,
-            What::ConnectionLost(_) => !was_up,
-            What::ConnectTimedOut
-            | What::Silent
-            | What::Refused { .. }
-            | What::NoAnswer
-            | What::LeftAlone
-            | What::Connecting
-            | What::NotAsked => false,
-        };
+        let hard = matches!(what, What::ConnectRefused | What::ConnectFailed(_) | What::NotWelcome { .. })
+            || (matches!(what, What::ConnectionLost(_)) && !was_up);
         endpoint.hard = if hard { endpoint.hard.saturating_add(1) } else { 0 };
         endpoint.last = Some((what.clone(), ms));
         if !leaving {
@@ -387,7 +380,7 @@ impl<W> Core<W> {
         if self.leader == Some(index) {
             self.leader = None;
         }
-        self.copies_lost(index, &what, now);
+        self.copies_lost(index, what, now);
     }
 
     /// What was sent on a link and not answered: sent again if that is safe.
@@ -412,19 +405,8 @@ impl<W> Core<W> {
                 Place::Queued if call.lane == Lane::Directed(lost) => {
                     let ms = endpoint.last.as_ref().map_or(0, |(_, ms)| *ms);
                     call.note(&endpoint.address, endpoint.node, what.clone(), ms);
-                    let kind = match what {
-                        What::NotWelcome { .. } => Kind::Incompatible,
-                        What::ConnectRefused
-                        | What::ConnectFailed(_)
-                        | What::ConnectTimedOut
-                        | What::ConnectionLost(_)
-                        | What::Silent
-                        | What::Refused { .. }
-                        | What::NoAnswer
-                        | What::LeftAlone
-                        | What::Connecting
-                        | What::NotAsked => Kind::NoEndpoint,
-                    };
+                    let talked = matches!(what, What::NotWelcome { .. });
+                    let kind = if talked { Kind::Incompatible } else { Kind::NoEndpoint };
                     self.fail(index, kind, String::new(), now);
                 }
                 Place::Queued | Place::Waiting { .. } | Place::Sent { .. } => {}

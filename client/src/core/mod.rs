@@ -488,9 +488,9 @@ impl<W> Core<W> {
                 continue;
             }
             let (what, ms) = match (&endpoint.link, &endpoint.last) {
-                (Link::Up(up), _) if up.accepted => (What::NotAsked, 0),
                 (_, Some((what, ms))) => (what.clone(), *ms),
-                (Link::Up(_), None) => (What::Connecting, 0),
+                (Link::Up(up), None) if up.accepted => (What::NotAsked, 0),
+                (Link::Up(up), None) => (What::Connecting, now.saturating_sub(up.since)),
                 (Link::Dialing { since, .. }, None) => (What::Connecting, now.saturating_sub(*since)),
                 (Link::Idle, None) => (What::NotAsked, 0),
             };
@@ -550,7 +550,27 @@ impl<W> Core<W> {
                 call.note(&endpoint.address, endpoint.node, What::NoAnswer, now.saturating_sub(at));
             }
         }
+        // A write that waits for its session has tried what the session has tried.
+        let is_opening = |call: &&Call<W>| matches!(call.owner, Owner::Opening);
+        let opening = match self.session {
+            Session::Opening => self.calls.iter().flatten().find(is_opening),
+            Session::None | Session::Open(_) => None,
+        };
+        if let Some((tried, met)) = opening.map(|opening| (opening.attempts.clone(), opening.met.clone())) {
+            self.lend(index, &tried, met.as_deref());
+        }
         self.fail(index, Kind::TimedOut, String::new(), now);
+    }
+
+    /// Tells a write that waits for its session, and has tried nothing itself, what was tried for it.
+    fn lend(&mut self, index: usize, tried: &[Attempt], met: Option<&call::Met>) {
+        if let Some(call) = self.call_at(index)
+            && call.lane == Lane::Session
+            && call.attempts.is_empty()
+        {
+            call.attempts = tried.to_vec();
+            call.met = met.cloned().map(Box::new);
+        }
     }
 
     /// All that can be done now: connections that are wanted, calls that can be sent, the next step of an end.
@@ -591,8 +611,13 @@ impl<W> Core<W> {
             {
                 self.ttl_ms = bound_ms;
             }
-            // Whoever still waits asks for it again.
-            (Kind::TimedOut, _) => {}
+            // Whoever still waits asks for it again, and knows what was tried.
+            (Kind::TimedOut, _) => {
+                let met = met_by(&error);
+                for index in self.writes.clone() {
+                    self.lend(index, &error.tried, met.as_deref());
+                }
+            }
             _ => {
                 let waiting: Vec<usize> = self.writes.drain(..).collect();
                 for index in waiting {
@@ -608,13 +633,7 @@ impl<W> Core<W> {
         if call.lane != Lane::Session || call.place != Place::Queued {
             return;
         }
-        call.met = (error.code_number != 0).then(|| {
-            Box::new(call::Met {
-                code: error.code_number,
-                particulars: error.refusal.map_or([0; 2], |refusal| refusal.particulars()),
-                detail: String::new(),
-            })
-        });
+        call.met = met_by(error);
         let detail = format!("no session could be opened{}", separated(&error.detail));
         self.fail(index, error.kind, detail, now);
     }
@@ -718,6 +737,17 @@ fn payload_bytes(payload: &Payload) -> u64 {
         Payload::Read { range, .. } => range.len() as u64,
         Payload::Connect | Payload::Keep { .. } | Payload::Status | Payload::Stats => 0,
     }
+}
+
+/// The refusal that an error tells of.
+fn met_by(error: &Error) -> Option<Box<call::Met>> {
+    (error.code_number != 0).then(|| {
+        Box::new(call::Met {
+            code: error.code_number,
+            particulars: error.refusal.map_or([0; 2], |refusal| refusal.particulars()),
+            detail: String::new(),
+        })
+    })
 }
 
 fn separated(detail: &str) -> String {

@@ -40,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>, link: LinkId, address: Arc<str>) {
                 if inner.core.dialed(link, now) { Some(stream) } else { None }
             }
             Err(what) => {
-                inner.core.dial_failed(link, what, now);
+                inner.core.dial_failed(link, &what, now);
                 None
             }
         };
