@@ -45,7 +45,7 @@ pub struct Submission {
     pub request: Bytes,
     /// For how many milliseconds the caller waits; 0 for ever.
     pub timeout_ms: u32,
-    /// When it came, in [`Now::micros`].
+    /// When it came, in [`Now::micros`]; what lies in the future counts as now.
     pub at: u64,
 }
 

@@ -47,5 +47,9 @@ pub const TIMEOUT_TICKS: u64 = 5;
 /// that a clock entry is never later than a second after the one before.
 pub const CHORE_TICKS: u64 = 50;
 
+/// Ticks between two questions to the leader by which a node knows how old its state can be, when no client asks: half a
+/// second. A multiple of [`TIMEOUT_TICKS`]; a node that has no answer yet asks that often.
+pub const PROBE_TICKS: u64 = 50;
+
 /// A stamp further ahead of the time of day than this is reported.
 pub const DRIFT_MS: u64 = 1_000;

@@ -260,7 +260,7 @@ impl Node {
             && self.core.leader() == Some(from)
             && self.core.term() == term
         {
-            self.reads.leader_reported(term.0, commit.0, self.now.micros, self.store.applied().index);
+            self.reads.leader_reported(term.0, commit.0, self.store.applied().index);
         }
     }
 
@@ -270,6 +270,7 @@ impl Node {
         if self.ticks.is_multiple_of(limits::TIMEOUT_TICKS) {
             self.give_up_late_writes();
             self.give_up_late_reads();
+            self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
@@ -443,6 +444,12 @@ impl Node {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.writes.waiting() + self.reads.waiting()
+    }
+
+    /// Those of them that depend on leading: none while machine 15 is in Revoked.
+    #[must_use]
+    pub fn waiting_writes(&self) -> usize {
+        self.writes.waiting()
     }
 
     /// Why it went no further; `None` while it does.

@@ -219,7 +219,8 @@ impl Node {
         }
         self.writes.inbox_bytes += submission.request.len();
         // In the order in which they came, the urgent ones too: a client that pipelines a put and a delete means that.
-        self.writes.inbox.push_back(Arrived(submission));
+        let at = submission.at.min(self.now.micros);
+        self.writes.inbox.push_back(Arrived(Submission { at, ..submission }));
     }
 
     /// Takes a renewal in.
