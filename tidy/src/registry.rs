@@ -1,6 +1,7 @@
 //! Every machine and every numbered enum of the workspace. `tidy/tests/numbers.rs` scans the sources and fails if
 //! one is declared and not listed here.
 
+use holdfast_client::core::breaker::{BreakerEdge, BreakerEvent, BreakerMachine, BreakerState};
 use holdfast_command::keys::{Content, OperationNumber, Relation, SortBy, Subject};
 use holdfast_command::{Code, CommandNumber, Extension, ReplyNumber, Setting};
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
@@ -90,6 +91,7 @@ pub fn machines() -> Vec<MachineEntry> {
         MachineEntry::of::<LifeMachine>(),
         MachineEntry::of::<leadership::LeadershipMachine>(),
         MachineEntry::of::<FormationMachine>(),
+        MachineEntry::of::<BreakerMachine>(),
     ]
 }
 
@@ -150,6 +152,9 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<formation::Event>("raft::formation::Event"),
         NumbersEntry::of::<formation::Edge>("raft::formation::Edge"),
         NumbersEntry::of::<formation::DropCause>("raft::formation::DropCause"),
+        NumbersEntry::of::<BreakerState>("client::breaker::BreakerState"),
+        NumbersEntry::of::<BreakerEvent>("client::breaker::BreakerEvent"),
+        NumbersEntry::of::<BreakerEdge>("client::breaker::BreakerEdge"),
         NumbersEntry::of::<Stage>("server::Stage"),
         NumbersEntry::of::<path::State>("server::path::State"),
         NumbersEntry::of::<path::Event>("server::path::Event"),
