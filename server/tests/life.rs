@@ -7,6 +7,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,10 @@ impl Node {
 }
 
 fn told(hear: Sender<T>) -> Observer {
-    Observer::new(move |edge| drop(hear.send(edge)))
+    Observer::new(move |edge| {
+        // Nobody listens any more when the test is over.
+        let _ = hear.send(edge);
+    })
 }
 
 fn names(edges: &[T]) -> String {
@@ -84,11 +88,19 @@ fn live(options: Options, stop: &Stop) -> (Vec<T>, Result<(), RunError>) {
     (edges.try_iter().collect(), ended)
 }
 
-/// Addresses on loopback that nobody listened to a moment ago.
+/// Addresses on loopback that nobody listened to a moment ago. Below the ports that the system gives to whoever connects
+/// (from 32768 on), or a connection could take the port of a node that is just being restarted.
 fn addresses(count: usize) -> Vec<String> {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    let all: Vec<TcpListener> = (0..count).map(|_| free()).collect();
-    all.iter().map(|listener| listener.local_addr().expect("an address").to_string()).collect()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id();
+    let free = || loop {
+        let port = 16_384 + (first.wrapping_mul(97) + NEXT.fetch_add(1, Ordering::Relaxed)) % 16_384;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    };
+    (0..count).map(|_| free()).collect()
 }
 
 /// Options of the nodes of one cluster, each with a directory in `root`.
@@ -242,7 +254,7 @@ fn t8_a_node_stops_early_while_it_opens_forms_or_recovers() {
             if edge == T::BeginRecovery {
                 stop.stop();
             }
-            drop(hear.send(edge));
+            let _ = hear.send(edge);
         })
     };
     run(Options { observer, ..formed.clone() }, &stop).expect("an ordered stop");
