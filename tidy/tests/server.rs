@@ -53,8 +53,12 @@ fn limits(paths: &[&str]) -> String {
 fn every_file_of_the_runtime_that_has_a_limit_is_shown() {
     for path in workspace::files(".rs").iter().filter(|path| path.starts_with("server/src/runtime/")) {
         let constants = symbols::of_file(path).constants;
-        let bounds = constants.iter().filter(|constant| !["FEATURES", "BUILD"].contains(&constant.name.as_str()));
-        assert!(bounds.count() == 0 || RUNTIME.contains(&path.as_str()), "{path} has limits and is not shown");
+        let bounds =
+            constants.iter().filter(|constant| !["FEATURES", "BUILD"].contains(&constant.name.as_str()));
+        assert!(
+            bounds.count() == 0 || RUNTIME.contains(&path.as_str()),
+            "{path} has limits and is not shown"
+        );
     }
 }
 
@@ -73,7 +77,8 @@ fn flags(command: &str) -> String {
     for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
         let long = flag.get_long().unwrap_or_default();
         let value = flag.get_value_names().into_iter().flatten().next().map_or("", |name| name.as_str());
-        let environment = flag.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
+        let environment =
+            flag.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
         let defaults = flag.get_default_values().iter().map(|value| value.to_string_lossy());
         let default = match defaults.collect::<Vec<_>>().join(",") {
             none if none.is_empty() && flag.is_required_set() => "required".to_owned(),
@@ -81,7 +86,8 @@ fn flags(command: &str) -> String {
             some => format!("`{some}`"),
         };
         let what = flag.get_help().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(out, "| `--{long} <{value}>` | {environment} | {default} | {} |", layout::plain(&what));
+        let _ =
+            writeln!(out, "| `--{long} <{value}>` | {environment} | {default} | {} |", layout::plain(&what));
     }
     out
 }
