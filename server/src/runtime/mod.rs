@@ -58,7 +58,7 @@ use tokio::task::LocalSet;
 use crate::node::Node;
 use crate::storage::{DataDir, LogOptions, PayloadError, StorageError, open_log, start_core};
 use hub::{Hub, Who};
-pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, State as LifeState};
+pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, Observer, State as LifeState};
 
 /// How long a tick is. All timeouts of the core are counted in ticks.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -87,6 +87,8 @@ pub struct Options {
     pub election_ticks: u32,
     /// Bytes of a segment of a log that is made anew.
     pub segment_bytes: u64,
+    /// Who hears how far the node has come; nobody by default.
+    pub observer: Observer,
 }
 
 impl Options {
@@ -104,6 +106,7 @@ impl Options {
             heartbeat_ticks: holdfast_raft::config::HEARTBEAT_TICKS,
             election_ticks: holdfast_raft::config::ELECTION_TICKS,
             segment_bytes: 64 * 1024 * 1024,
+            observer: Observer::default(),
         }
     }
 }
@@ -302,13 +305,19 @@ fn seed() -> Result<[u8; 16], RunError> {
 }
 
 async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
-    let mut life = life::Life::new(options.node);
+    let mut life = life::Life::new(options.node, options.observer.clone());
     let lived = steps(&options, stop, &mut life).await;
     if let Err(error) = &lived {
         tracing::error!(node = options.node, %error, "the node cannot go on");
         life.fact(LifeEvent::Broke);
     }
     lived
+}
+
+/// Ends a life in which nobody was served yet: there is nothing to drain.
+fn stop_early(life: &mut life::Life) {
+    life.fact(LifeEvent::StopWanted);
+    life.fact(LifeEvent::Closed);
 }
 
 /// The steps of a life, in order.
@@ -328,6 +337,10 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     // The lock first: nothing is read that another process may be writing.
     let data_dir = DataDir::open(&options.data_dir)?;
     let mut identity = data_dir.begin_boot(node, &options.cluster)?;
+    if stop.is_wanted() {
+        stop_early(life);
+        return Ok(());
+    }
     let seed = seed()?;
 
     let list = match identity.formation.mint() {
@@ -362,8 +375,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
             name: &cluster_name,
         };
         if !forming.run(stop, &mut tasks).await? {
-            life.fact(LifeEvent::StopWanted);
-            life.fact(LifeEvent::Closed);
+            stop_early(life);
             return Ok(());
         }
         life.fact(LifeEvent::Formed);
@@ -400,6 +412,10 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     config.election_ticks = options.election_ticks;
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
+    if stop.is_wanted() {
+        stop_early(life);
+        return Ok(());
+    }
     let settings = Settings::default();
     let (handle, waiter, running) =
         holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;
