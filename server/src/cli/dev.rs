@@ -114,11 +114,18 @@ fn await_leader(endpoints: &[String], stop: &Stop, nodes: &[Running]) {
     });
 }
 
+/// How to call this binary from where it was started.
+fn own_name() -> String {
+    let Ok(path) = std::env::current_exe() else { return "holdfast".to_owned() };
+    let below =
+        std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_path_buf()));
+    below.unwrap_or(path).display().to_string()
+}
+
 /// What somebody who has just started it wants to know.
 fn banner(dev: &Dev, endpoints: &[String], root: &Path) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let me =
-        std::env::current_exe().map_or_else(|_| "holdfast".to_owned(), |path| path.display().to_string());
+    let me = own_name();
     let all = endpoints.join(",");
     let flag = if dev.port_base == PORT_BASE && dev.nodes == 3 {
         String::new()
