@@ -4,8 +4,9 @@
 /// request.
 pub const WRITES_MAX: usize = 65_536;
 
-/// Bytes of requests that wait to be proposed or to be answered: as much as a leader may hold uncommitted.
-pub const WRITE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of requests that wait to be proposed, or of entries that wait to be answered. With the reserve it stays below what
+/// a leader may hold uncommitted (64 MiB), or the core would refuse what the reserve is for.
+pub const WRITE_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// How many more writes are let in of the kinds that give room or keep promises: deletions, renewals, the end of a session.
 pub const RESERVED_WRITES: usize = 8_192;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use holdfast_command::Refusal;
 use holdfast_command::keys::Range;
 use holdfast_machine::Numbered;
-use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as CoreRefusal};
+use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as R};
 use holdfast_wire::message::{Consistency, Position, Read};
 
 use super::apply::is_wide;
@@ -185,6 +185,7 @@ impl Node {
     /// Asks the core for the reads of this turn, all at once.
     pub(super) fn ask_for_reads(&mut self) {
         let (asked_at, probes) = (self.now.micros, std::mem::take(&mut self.reads.probe_is_due));
+        let probes = probes && self.reads.probe.is_none();
         if self.reads.queued.is_empty() && !probes {
             return;
         }
@@ -207,11 +208,32 @@ impl Node {
         }
     }
 
-    pub(super) fn read_refused(&mut self, id: ReadId, why: CoreRefusal) {
+    pub(super) fn read_refused(&mut self, id: ReadId, why: R) {
+        self.reads.probe.take_if(|(probe, _)| *probe == id.0);
         let Some(waiting) = self.reads.asked.remove(&id.0) else { return };
         let refusal = match why {
-            CoreRefusal::ReadsFull => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
-            _ => Refusal::NoLeader,
+            R::ReadsFull => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
+            R::NotLeader
+            | R::Transferring
+            | R::UncommittedFull
+            | R::NotEstablished
+            | R::ChangePending
+            | R::WouldLoseQuorum
+            | R::IdReused
+            | R::UuidTaken
+            | R::UnknownMember
+            | R::WrongKindOfMember
+            | R::NotCaughtUp
+            | R::NoVoterLeft
+            | R::TooManyMembers
+            | R::NothingToChange
+            | R::NoTransferTarget
+            | R::NoLeader
+            | R::SnapshotAhead
+            | R::SnapshotOld
+            | R::LeadershipLost
+            | R::ContextTooLong
+            | R::EntryTooLong => Refusal::NoLeader,
         };
         self.refuse(waiting.caller, refusal);
     }

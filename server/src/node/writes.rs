@@ -13,7 +13,7 @@ use holdfast_command::{
     Actor, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
 };
 use holdfast_machine::{Machine, Numbered, Trace, decide};
-use holdfast_raft::{Input as CoreInput, Persist, PersistId, Refusal as CoreRefusal};
+use holdfast_raft::{ENTRY_OVERHEAD_BYTES, Input as CoreInput, Persist, PersistId, Refusal as R};
 use holdfast_store::{Applied, LogPosition};
 use holdfast_wire::Message;
 use holdfast_wire::message::{SessionKept, Submitted};
@@ -41,12 +41,24 @@ enum Waiter {
     Nobody,
 }
 
+impl Waiter {
+    fn calls(&self) -> usize {
+        match self {
+            Self::Client(_) => 1,
+            Self::Renewals(callers) => callers.len(),
+            Self::Nobody => 0,
+        }
+    }
+}
+
 /// An entry that was proposed and not applied.
 #[derive(Debug)]
 struct Proposed {
     index: u64,
-    /// Bytes of its request.
+    /// What it counts in the log.
     bytes: usize,
+    /// How many calls it is to answer.
+    calls: usize,
     waiter: Waiter,
     /// When its client stops waiting.
     until: u64,
@@ -57,6 +69,13 @@ struct Proposed {
 struct Arrived {
     submission: Submission,
     at: u64,
+}
+
+impl Arrived {
+    /// When its client stops waiting.
+    fn until(&self) -> u64 {
+        deadline(self.at, self.submission.timeout_ms)
+    }
 }
 
 /// The writes of one turn, in machine 01.
@@ -101,6 +120,7 @@ pub(super) struct Writes {
     renewals: Vec<(Caller, SessionId, Actor, u64)>,
     proposed: VecDeque<Proposed>,
     proposed_bytes: usize,
+    proposed_calls: usize,
     batches: VecDeque<Batch>,
     paths: Trace<PathMachine, 16>,
     clock: LeaderClock,
@@ -119,6 +139,7 @@ impl Writes {
             renewals: Vec::new(),
             proposed: VecDeque::new(),
             proposed_bytes: 0,
+            proposed_calls: 0,
             batches: VecDeque::new(),
             paths: Trace::new(),
             clock: LeaderClock { millis: 0, at: now.micros },
@@ -137,7 +158,7 @@ impl Writes {
 
     /// Calls that are not answered.
     pub(super) fn waiting(&self) -> usize {
-        self.inbox.len() + self.urgent.len() + self.renewals.len() + self.proposed.len()
+        self.inbox.len() + self.urgent.len() + self.renewals.len() + self.proposed_calls
     }
 
     /// Whether one more of so many bytes is too much.
@@ -145,6 +166,23 @@ impl Writes {
         let (items, more) = if urgent { (limits::RESERVED_WRITES, limits::RESERVED_BYTES) } else { (0, 0) };
         self.waiting() >= limits::WRITES_MAX + items
             || self.inbox_bytes + self.proposed_bytes + bytes > limits::WRITE_BYTES_MAX + more
+    }
+
+    /// Takes out who does not wait any longer, of what was not proposed.
+    fn give_up_unproposed(&mut self, now: u64) -> Vec<Caller> {
+        let mut late = Vec::new();
+        for queue in [&mut self.urgent, &mut self.inbox] {
+            queue.retain(|arrived| {
+                let is_late = arrived.until() <= now;
+                if is_late {
+                    self.inbox_bytes -= arrived.submission.request.len();
+                    late.push(arrived.submission.caller);
+                }
+                !is_late
+            });
+        }
+        late.extend(self.renewals.extract_if(.., |(.., until)| *until <= now).map(|(caller, ..)| caller));
+        late
     }
 
     /// The next one to look at.
@@ -194,7 +232,11 @@ fn is_urgent(request: &[u8]) -> bool {
 
 /// When a call that begins now is over.
 pub(super) fn until(now: Now, timeout_ms: u32) -> u64 {
-    if timeout_ms == 0 { NEVER } else { now.micros.saturating_add(u64::from(timeout_ms) * 1_000) }
+    deadline(now.micros, timeout_ms)
+}
+
+fn deadline(micros: u64, timeout_ms: u32) -> u64 {
+    if timeout_ms == 0 { NEVER } else { micros.saturating_add(u64::from(timeout_ms) * 1_000) }
 }
 
 impl Node {
@@ -262,8 +304,10 @@ impl Node {
         let mut waiters: Vec<Proposed> = Vec::new();
         let mut arena = BytesMut::new();
         let mut add = |node: &mut Self, entry: &Entry<'_>, waiter: Waiter, until: u64| {
-            entries.push(node.stamp(&mut arena, entry));
-            waiters.push(Proposed { index: 0, bytes: entry.request.len(), waiter, until });
+            let entry = node.stamp(&mut arena, entry);
+            let (bytes, calls) = (entry.len() + ENTRY_OVERHEAD_BYTES, waiter.calls());
+            entries.push(entry);
+            waiters.push(Proposed { index: 0, bytes, calls, waiter, until });
         };
         for command in std::mem::take(&mut self.writes.own) {
             let request = Request::from(command).encode();
@@ -278,15 +322,16 @@ impl Node {
         let began = self.now.micros;
         let (mut taken, mut bytes) = (0, 0);
         while taken < limits::TURN_WRITES && bytes < limits::TURN_BYTES {
-            let Some(Arrived { submission, at }) = self.writes.next() else { break };
+            let Some(arrived) = self.writes.next() else { break };
+            let until = arrived.until();
+            let Arrived { submission, at } = arrived;
             taken += 1;
             self.stages.record(Stage::Admit, began.saturating_sub(at), 1);
             match self.admit(&submission) {
                 Err(refusal) => self.refuse(submission.caller, refusal),
                 Ok(()) => {
-                    let Submission { caller, ref actor, address, ref request, timeout_ms } = submission;
+                    let Submission { caller, ref actor, address, ref request, .. } = submission;
                     bytes += request.len();
-                    let until = until(Now { micros: at, ..self.now }, timeout_ms);
                     add(self, &Entry { actor, address, request }, Waiter::Client(caller), until);
                 }
             }
@@ -353,6 +398,7 @@ impl Node {
                 self.writes.batches.push_back(batch);
                 for (index, waiter) in (first..).zip(waiters) {
                     self.writes.proposed_bytes += waiter.bytes;
+                    self.writes.proposed_calls += waiter.calls;
                     self.writes.proposed.push_back(Proposed { index, ..waiter });
                 }
                 self.counts.proposed += count;
@@ -360,12 +406,32 @@ impl Node {
             Err(why) => {
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::NotTaken);
                 let refusal = match why {
-                    CoreRefusal::NotLeader | CoreRefusal::Transferring => Refusal::NotLeader,
-                    CoreRefusal::EntryTooLong => Refusal::RequestTooLong {
+                    R::NotLeader | R::Transferring => Refusal::NotLeader,
+                    R::EntryTooLong => Refusal::RequestTooLong {
                         bytes: 0,
                         limit: holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64,
                     },
-                    _ => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
+                    R::UncommittedFull
+                    | R::NotEstablished
+                    | R::ChangePending
+                    | R::WouldLoseQuorum
+                    | R::IdReused
+                    | R::UuidTaken
+                    | R::UnknownMember
+                    | R::WrongKindOfMember
+                    | R::NotCaughtUp
+                    | R::NoVoterLeft
+                    | R::TooManyMembers
+                    | R::NothingToChange
+                    | R::NoTransferTarget
+                    | R::ReadsFull
+                    | R::NoLeader
+                    | R::SnapshotAhead
+                    | R::SnapshotOld
+                    | R::LeadershipLost
+                    | R::ContextTooLong => {
+                        Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() }
+                    }
                 };
                 for Proposed { waiter, .. } in waiters {
                     self.refuse_waiter(waiter, refusal);
@@ -436,6 +502,7 @@ impl Node {
         };
         debug_assert_eq!(proposed.index, at.index, "entries are applied in order, and each once");
         self.writes.proposed_bytes -= proposed.bytes;
+        self.writes.proposed_calls -= proposed.calls;
         match proposed.waiter {
             Waiter::Nobody => {}
             Waiter::Client(caller) => {
@@ -476,7 +543,7 @@ impl Node {
         for proposed in std::mem::take(&mut self.writes.proposed) {
             self.refuse_waiter(proposed.waiter, Refusal::LeadershipLost);
         }
-        self.writes.proposed_bytes = 0;
+        (self.writes.proposed_bytes, self.writes.proposed_calls) = (0, 0);
         self.writes.own.clear();
         let elsewhere = if self.core.leader().is_some() { Refusal::NotLeader } else { Refusal::NoLeader };
         while let Some(arrived) = self.writes.next() {
@@ -490,6 +557,9 @@ impl Node {
     /// Answers whoever does not wait any longer; the entries stay where they are.
     pub(super) fn give_up_late_writes(&mut self) {
         let now = self.now.micros;
+        for caller in self.writes.give_up_unproposed(now) {
+            self.refuse(caller, Refusal::TimedOut);
+        }
         let mut late = Vec::new();
         for proposed in self.writes.proposed.iter_mut().filter(|proposed| proposed.until <= now) {
             late.push(std::mem::replace(&mut proposed.waiter, Waiter::Nobody));

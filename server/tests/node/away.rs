@@ -96,8 +96,7 @@ fn answers_come_in_the_order_of_the_log_around_an_entry_that_was_away() {
         assert!(world.answer(callers[0]).is_some(), "seed {seed}");
         assert!(callers[1..].iter().all(|caller| world.answer(*caller).is_none()), "seed {seed}");
         world.hold_jobs(leader, false);
-        let positions: Vec<_> =
-            callers.iter().map(|caller| world.await_done(*caller).0.index).collect();
+        let positions: Vec<_> = callers.iter().map(|caller| world.await_done(*caller).0.index).collect();
         assert!(positions.is_sorted(), "seed {seed}: {positions:?}");
         let order: Vec<_> =
             world.answers.iter().map(|(_, to, _)| *to).filter(|to| callers.contains(to)).collect();

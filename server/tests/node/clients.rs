@@ -277,8 +277,7 @@ impl History {
         let caller = self.call(client, asked);
         let timeout_ms = [0, 200, 1_000][self.world.rng.position(3)];
         let actor = self.clients[client].actor.clone();
-        let submission =
-            Submission { caller, actor, address: None, request: request.encode(), timeout_ms };
+        let submission = Submission { caller, actor, address: None, request: request.encode(), timeout_ms };
         self.tell(at, Input::Submit(submission));
     }
 
@@ -335,10 +334,7 @@ impl History {
         let put = |key: Bytes| Put { key, value: value.clone().into(), ..Put::default() };
         let one = key(&mut self.world.rng);
         let (command, keys) = if self.world.rng.chance(300) {
-            let then = vec![
-                Operation::Put(put(one)),
-                Operation::Put(put(format!("own-{client}").into())),
-            ];
+            let then = vec![Operation::Put(put(one)), Operation::Put(put(format!("own-{client}").into()))];
             (Command::Transact(Transaction { then, ..Transaction::default() }), 2)
         } else {
             (Command::Put(put(one)), 1)
@@ -562,7 +558,11 @@ impl History {
             let page = store.range(&range).expect("nothing was compacted").to_reply();
             let there: Vec<(u64, Bytes)> =
                 page.entries.iter().map(|entry| (entry.mod_revision, entry.value.clone())).collect();
-            assert_eq!(seen.found, there, "seed {seed}: a read at revision {} saw it otherwise", seen.revision);
+            assert_eq!(
+                seen.found, there,
+                "seed {seed}: a read at revision {} saw it otherwise",
+                seen.revision
+            );
         }
     }
 }

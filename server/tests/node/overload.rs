@@ -42,7 +42,11 @@ fn more_writes_than_the_bound_are_refused_and_do_not_wait_while_deletions_and_re
     let urgent = [
         world.submit(leader, &delete_all("x"), 0),
         world.keep(leader, SessionId(1)),
-        world.submit(leader, &Request::from(Command::CloseSession(CloseSession { session: SessionId(1) })), 0),
+        world.submit(
+            leader,
+            &Request::from(Command::CloseSession(CloseSession { session: SessionId(1) })),
+            0,
+        ),
     ];
     world.run_ms(1);
     for caller in urgent {

@@ -442,7 +442,7 @@ impl World {
             self.after(wait, Happening::DiskDone(at, boot));
         }
         for envelope in send {
-            self.send(envelope);
+            self.send(&envelope);
         }
         self.judge_order(at, &events, &replies);
         for event in events {
@@ -503,7 +503,11 @@ impl World {
     }
 
     fn reply(&mut self, at: usize, caller: Caller, message: Message) {
-        assert!(self.answered.insert(caller), "seed {}: {caller:?} is answered twice: {message:?}", self.seed);
+        assert!(
+            self.answered.insert(caller),
+            "seed {}: {caller:?} is answered twice: {message:?}",
+            self.seed
+        );
         match &message {
             Message::Submitted(done) => self.judge_durable(at, done.position),
             Message::SessionKept(kept) => self.judge_durable(at, kept.position),
@@ -549,12 +553,12 @@ impl World {
         );
     }
 
-    fn send(&mut self, envelope: Envelope) {
+    fn send(&mut self, envelope: &Envelope) {
         self.heartbeats += u64::from(matches!(envelope.message, Raft::Heartbeat { .. }));
         let copies = if self.rng.chance(self.rough.duplicate) { 2 } else { 1 };
         for _ in 0..copies {
-            let lost = self.cut.contains(&(at(envelope.from), at(envelope.to)))
-                || self.rng.chance(self.rough.loss);
+            let lost =
+                self.cut.contains(&(at(envelope.from), at(envelope.to))) || self.rng.chance(self.rough.loss);
             let mut wait = self.rng.between(50, self.rough.delay.max(50));
             if self.rng.chance(self.rough.slow) {
                 wait += self.rng.between(0, self.rough.slow_by);
@@ -597,10 +601,7 @@ impl World {
     pub(crate) fn leader(&self) -> Option<usize> {
         let running = |at: &usize| self.places[*at].node.is_some();
         let leads = |at: &usize| self.node(*at).leadership() == State::Established;
-        (0..self.places.len())
-            .filter(running)
-            .filter(leads)
-            .max_by_key(|at| self.node(*at).core().term())
+        (0..self.places.len()).filter(running).filter(leads).max_by_key(|at| self.node(*at).core().term())
     }
 
     pub(crate) fn await_leader(&mut self) -> usize {
