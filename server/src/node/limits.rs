@@ -4,8 +4,9 @@
 /// request.
 pub const WRITES_MAX: usize = 65_536;
 
-/// Bytes of requests that wait to be proposed or to be answered: as much as a leader may hold uncommitted.
-pub const WRITE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of requests that wait to be proposed, or of entries that wait to be answered. With the reserve it stays below what
+/// a leader may hold uncommitted (64 MiB), or the core would refuse what the reserve is for.
+pub const WRITE_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// How many more writes are let in of the kinds that give room or keep promises: deletions, renewals, the end of a session.
 pub const RESERVED_WRITES: usize = 8_192;
@@ -21,6 +22,9 @@ pub const TURN_WRITES: usize = 4_096;
 
 /// Bytes of requests proposed in one turn; the last one may go beyond.
 pub const TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// Reads served in one turn: some 2 ms.
+pub const TURN_READS: usize = 2_048;
 
 /// Bytes of answers to reads in one turn; the last one may go beyond. What is left waits for the next turn.
 pub const TURN_READ_BYTES: usize = 8 * 1024 * 1024;
@@ -39,6 +43,10 @@ pub const SWEEP_VERSIONS: usize = 1_024;
 
 /// After how many milliseconds a refused client may come again: two heartbeats.
 pub const RETRY_AFTER_MS: u32 = 100;
+
+/// Milliseconds that a call waits at most, also if its client named no limit or a longer one: clients that are gone must
+/// not wait here for ever.
+pub const CALL_MS_MAX: u32 = 300_000;
 
 /// Ticks between two looks for calls whose time is over: 50 ms.
 pub const TIMEOUT_TICKS: u64 = 5;

@@ -253,7 +253,22 @@ impl Node {
             | Raft::Heartbeat { commit, established: true, .. } => {
                 Some((envelope.from, envelope.term, *commit))
             }
-            _ => None,
+            Raft::Append { .. }
+            | Raft::Heartbeat { .. }
+            | Raft::PreVote { .. }
+            | Raft::PreVoteReply { .. }
+            | Raft::Vote { .. }
+            | Raft::VoteReply { .. }
+            | Raft::AppendAck { .. }
+            | Raft::AppendReject { .. }
+            | Raft::HeartbeatAck { .. }
+            | Raft::ReadIndex { .. }
+            | Raft::ReadIndexReply { .. }
+            | Raft::TimeoutNow { .. }
+            | Raft::SnapshotChunk { .. }
+            | Raft::SnapshotAck { .. }
+            | Raft::SnapshotReject { .. }
+            | Raft::Notice => None,
         };
         self.tell(CoreInput::Receive(envelope));
         if let Some((from, term, commit)) = report

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use holdfast_command::Refusal;
 use holdfast_command::keys::Range;
 use holdfast_machine::Numbered;
-use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as CoreRefusal};
+use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as R};
 use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Position, Read};
 
@@ -65,7 +65,8 @@ pub(super) struct Reads {
     open: Option<Report>,
     /// The newest report whose commit index is applied.
     reached: Option<Report>,
-    /// Bytes that were answered in this turn.
+    /// How many were answered in this turn, and with how many bytes.
+    served: usize,
     served_bytes: usize,
     /// The oldest confirmation whose index is not applied yet.
     ahead: Option<Confirmed>,
@@ -121,7 +122,12 @@ impl Reads {
     }
 
     pub(super) fn begin_turn(&mut self) {
-        self.served_bytes = 0;
+        (self.served, self.served_bytes) = (0, 0);
+    }
+
+    /// Whether this turn has served as much as a turn may.
+    fn turn_is_full(&self) -> bool {
+        self.served >= limits::TURN_READS || self.served_bytes >= limits::TURN_READ_BYTES
     }
 
     /// Whether a read waits for nothing but a turn.
@@ -197,6 +203,7 @@ impl Node {
     /// Asks the core for the reads of this turn, all at once.
     pub(super) fn ask_for_reads(&mut self) {
         let (asked_at, probes) = (self.now.micros, std::mem::take(&mut self.reads.probe_is_due));
+        let probes = probes && self.reads.probe.is_none();
         if self.reads.queued.is_empty() && !probes {
             return;
         }
@@ -219,11 +226,32 @@ impl Node {
         }
     }
 
-    pub(super) fn read_refused(&mut self, id: ReadId, why: CoreRefusal) {
+    pub(super) fn read_refused(&mut self, id: ReadId, why: R) {
+        self.reads.probe.take_if(|(probe, _)| *probe == id.0);
         let Some(waiting) = self.reads.asked.remove(&id.0) else { return };
         let refusal = match why {
-            CoreRefusal::ReadsFull => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
-            _ => Refusal::NoLeader,
+            R::ReadsFull => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
+            R::NotLeader
+            | R::Transferring
+            | R::UncommittedFull
+            | R::NotEstablished
+            | R::ChangePending
+            | R::WouldLoseQuorum
+            | R::IdReused
+            | R::UuidTaken
+            | R::UnknownMember
+            | R::WrongKindOfMember
+            | R::NotCaughtUp
+            | R::NoVoterLeft
+            | R::TooManyMembers
+            | R::NothingToChange
+            | R::NoTransferTarget
+            | R::NoLeader
+            | R::SnapshotAhead
+            | R::SnapshotOld
+            | R::LeadershipLost
+            | R::ContextTooLong
+            | R::EntryTooLong => Refusal::NoLeader,
         };
         self.refuse(waiting.caller, refusal);
     }
@@ -247,7 +275,7 @@ impl Node {
     /// Serves what the store has come to.
     pub(super) fn serve_reads(&mut self) {
         let applied = self.store.applied().index;
-        while self.reads.served_bytes < limits::TURN_READ_BYTES
+        while !self.reads.turn_is_full()
             && let Some(first) = self.reads.behind.first_entry().filter(|first| first.key().0 <= applied)
         {
             let waiting = first.remove();
@@ -256,9 +284,10 @@ impl Node {
     }
 
     fn serve(&mut self, waiting: Waiting) {
-        if self.reads.served_bytes >= limits::TURN_READ_BYTES {
+        if self.reads.turn_is_full() {
             return self.reads.hold(0, waiting);
         }
+        self.reads.served += 1;
         let Waiting { caller, range, linearizable, .. } = waiting;
         self.counts.reads += 1;
         let position = self.position(self.store.applied());

@@ -13,7 +13,7 @@ use holdfast_command::{
     Actor, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
 };
 use holdfast_machine::{Machine, Numbered, Trace, decide};
-use holdfast_raft::{Input as CoreInput, Persist, PersistId, Refusal as CoreRefusal};
+use holdfast_raft::{ENTRY_OVERHEAD_BYTES, Input as CoreInput, Persist, PersistId, Refusal as R};
 use holdfast_store::{Applied, LogPosition};
 use holdfast_wire::Message;
 use holdfast_wire::message::{SessionKept, Submitted};
@@ -41,12 +41,24 @@ enum Waiter {
     Nobody,
 }
 
+impl Waiter {
+    fn calls(&self) -> usize {
+        match self {
+            Self::Client(_) => 1,
+            Self::Renewals(callers) => callers.len(),
+            Self::Nobody => 0,
+        }
+    }
+}
+
 /// An entry that was proposed and not applied.
 #[derive(Debug)]
 struct Proposed {
     index: u64,
-    /// Bytes of its request.
+    /// What it counts in the log.
     bytes: usize,
+    /// How many calls it is to answer.
+    calls: usize,
     waiter: Waiter,
     /// When its client stops waiting.
     until: u64,
@@ -55,6 +67,13 @@ struct Proposed {
 /// A write that was not looked at yet.
 #[derive(Debug)]
 struct Arrived(Submission);
+
+impl Arrived {
+    /// When its client stops waiting.
+    fn until(&self) -> u64 {
+        until(self.0.at, self.0.timeout_ms)
+    }
+}
 
 /// The writes of one turn, in machine 01.
 #[derive(Debug)]
@@ -105,6 +124,7 @@ pub(super) struct Writes {
     renewals: Vec<(Caller, SessionId, Actor, u64)>,
     proposed: VecDeque<Proposed>,
     proposed_bytes: usize,
+    proposed_calls: usize,
     batches: VecDeque<Batch>,
     /// Batches that the own disk does not hold yet, applied or not.
     syncing: VecDeque<Syncing>,
@@ -124,6 +144,7 @@ impl Writes {
             renewals: Vec::new(),
             proposed: VecDeque::new(),
             proposed_bytes: 0,
+            proposed_calls: 0,
             batches: VecDeque::new(),
             syncing: VecDeque::new(),
             paths: Trace::new(),
@@ -143,7 +164,7 @@ impl Writes {
 
     /// Calls that are not answered.
     pub(super) fn waiting(&self) -> usize {
-        self.inbox.len() + self.renewals.len() + self.proposed.len()
+        self.inbox.len() + self.renewals.len() + self.proposed_calls
     }
 
     /// Whether one more of so many bytes is too much.
@@ -151,6 +172,21 @@ impl Writes {
         let (items, more) = if urgent { (limits::RESERVED_WRITES, limits::RESERVED_BYTES) } else { (0, 0) };
         self.waiting() >= limits::WRITES_MAX + items
             || self.inbox_bytes + self.proposed_bytes + bytes > limits::WRITE_BYTES_MAX + more
+    }
+
+    /// Takes out who does not wait any longer, of what was not proposed.
+    fn give_up_unproposed(&mut self, now: u64) -> Vec<Caller> {
+        let mut late = Vec::new();
+        self.inbox.retain(|arrived| {
+            let is_late = arrived.until() <= now;
+            if is_late {
+                self.inbox_bytes -= arrived.0.request.len();
+                late.push(arrived.0.caller);
+            }
+            !is_late
+        });
+        late.extend(self.renewals.extract_if(.., |(.., until)| *until <= now).map(|(caller, ..)| caller));
+        late
     }
 
     /// The next one to look at.
@@ -200,7 +236,8 @@ fn is_urgent(request: &[u8]) -> bool {
 
 /// When a call that came at `from` is over.
 pub(super) fn until(from: u64, timeout_ms: u32) -> u64 {
-    if timeout_ms == 0 { NEVER } else { from.saturating_add(u64::from(timeout_ms) * 1_000) }
+    let millis = if timeout_ms == 0 { limits::CALL_MS_MAX } else { limits::CALL_MS_MAX.min(timeout_ms) };
+    from.saturating_add(u64::from(millis) * 1_000)
 }
 
 impl Node {
@@ -269,8 +306,10 @@ impl Node {
         let mut waiters: Vec<Proposed> = Vec::new();
         let mut arena = BytesMut::new();
         let mut add = |node: &mut Self, entry: &Entry<'_>, waiter: Waiter, until: u64| {
-            entries.push(node.stamp(&mut arena, entry));
-            waiters.push(Proposed { index: 0, bytes: entry.request.len(), waiter, until });
+            let entry = node.stamp(&mut arena, entry);
+            let (bytes, calls) = (entry.len() + ENTRY_OVERHEAD_BYTES, waiter.calls());
+            entries.push(entry);
+            waiters.push(Proposed { index: 0, bytes, calls, waiter, until });
         };
         for command in std::mem::take(&mut self.writes.own) {
             let request = Request::from(command).encode();
@@ -285,10 +324,11 @@ impl Node {
         let began = self.now.micros;
         let (mut taken, mut bytes) = (0, 0);
         while taken < limits::TURN_WRITES && bytes < limits::TURN_BYTES {
-            let Some(Arrived(submission)) = self.writes.next() else { break };
+            let Some(arrived) = self.writes.next() else { break };
+            let until = arrived.until();
+            let Arrived(submission) = arrived;
             taken += 1;
             self.stages.record(Stage::Admit, began.saturating_sub(submission.at), 1);
-            let until = until(submission.at, submission.timeout_ms);
             match self.admit(&submission) {
                 _ if until <= began => self.refuse_untouched(submission.caller, Refusal::TimedOut),
                 Err(refusal) => self.refuse(submission.caller, refusal),
@@ -357,6 +397,7 @@ impl Node {
                 self.writes.batches.push_back(batch);
                 for (index, waiter) in (first..).zip(waiters) {
                     self.writes.proposed_bytes += waiter.bytes;
+                    self.writes.proposed_calls += waiter.calls;
                     self.writes.proposed.push_back(Proposed { index, ..waiter });
                 }
                 self.counts.proposed += count;
@@ -364,8 +405,29 @@ impl Node {
             Err(why) => {
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::NotTaken);
                 let refusal = match why {
-                    CoreRefusal::NotLeader | CoreRefusal::Transferring => Refusal::NotLeader,
-                    _ => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
+                    R::NotLeader | R::Transferring => Refusal::NotLeader,
+                    R::UncommittedFull
+                    | R::EntryTooLong
+                    | R::NotEstablished
+                    | R::ChangePending
+                    | R::WouldLoseQuorum
+                    | R::IdReused
+                    | R::UuidTaken
+                    | R::UnknownMember
+                    | R::WrongKindOfMember
+                    | R::NotCaughtUp
+                    | R::NoVoterLeft
+                    | R::TooManyMembers
+                    | R::NothingToChange
+                    | R::NoTransferTarget
+                    | R::ReadsFull
+                    | R::NoLeader
+                    | R::SnapshotAhead
+                    | R::SnapshotOld
+                    | R::LeadershipLost
+                    | R::ContextTooLong => {
+                        Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() }
+                    }
                 };
                 for Proposed { waiter, .. } in waiters {
                     self.refuse_waiter(waiter, refusal);
@@ -430,6 +492,7 @@ impl Node {
         };
         debug_assert_eq!(proposed.index, at.index, "entries are applied in order, and each once");
         self.writes.proposed_bytes -= proposed.bytes;
+        self.writes.proposed_calls -= proposed.calls;
         match proposed.waiter {
             Waiter::Nobody => {}
             Waiter::Client(caller) => {
@@ -470,7 +533,7 @@ impl Node {
         for proposed in std::mem::take(&mut self.writes.proposed) {
             self.refuse_waiter(proposed.waiter, Refusal::LeadershipLost);
         }
-        self.writes.proposed_bytes = 0;
+        (self.writes.proposed_bytes, self.writes.proposed_calls) = (0, 0);
         self.writes.own.clear();
         let elsewhere = if self.core.leader().is_some() { Refusal::NotLeader } else { Refusal::NoLeader };
         while let Some(arrived) = self.writes.next() {
@@ -484,6 +547,9 @@ impl Node {
     /// Answers whoever does not wait any longer; the entries stay where they are.
     pub(super) fn give_up_late_writes(&mut self) {
         let now = self.now.micros;
+        for caller in self.writes.give_up_unproposed(now) {
+            self.refuse(caller, Refusal::TimedOut);
+        }
         let mut late = Vec::new();
         for proposed in self.writes.proposed.iter_mut().filter(|proposed| proposed.until <= now) {
             late.push(std::mem::replace(&mut proposed.waiter, Waiter::Nobody));

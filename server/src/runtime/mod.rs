@@ -111,8 +111,8 @@ impl Options {
     }
 }
 
-/// The smallest segment: an entry has up to 12 MiB, and goes into one.
-pub const SEGMENT_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// The smallest segment: the log takes entries of up to half a segment, and one of the core has up to 12 MiB.
+pub const SEGMENT_BYTES_MIN: u64 = 2 * holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64;
 
 impl Options {
     /// That nothing in them can go wrong later, when the node belongs to a cluster already.
@@ -139,7 +139,7 @@ impl Options {
                 self.segment_bytes >= SEGMENT_BYTES_MIN
                     && self.segment_bytes <= holdfast_wal::format::MAX_SEGMENT_BYTES
                     && self.segment_bytes.is_multiple_of(4096),
-                "a segment has 16 MiB to 1 GiB, and is a multiple of 4096 bytes",
+                "a segment has 24 MiB to 1 GiB, and is a multiple of 4096 bytes",
             ),
             (
                 !unspecified(advertised),

@@ -49,6 +49,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Ticks credited in one turn at most.
 const TICKS_MAX: u64 = 2;
 
+/// Questions about the node answered in one turn: encoding what was measured takes some 0.1 ms.
+const QUESTIONS_MAX: usize = 8;
+
 /// Ticks between two looks at all links: 100 ms.
 const LINK_TICKS: u64 = 10;
 
@@ -220,9 +223,17 @@ impl Turns {
             }
         }
         self.tick();
+        let (mut questions, mut later) = (0, Vec::new());
         for event in self.parts.hub.calls.take() {
-            self.take(event)?;
+            questions += usize::from(matches!(event, Event::Status(_) | Event::Stats(_)));
+            if questions > QUESTIONS_MAX && matches!(event, Event::Status(_) | Event::Stats(_)) {
+                later.push(event);
+            } else {
+                self.take(event)?;
+            }
         }
+        self.effects.more |= !later.is_empty();
+        self.parts.hub.calls.borrow_mut().append(&mut later);
         self.parts.disk.retry()?;
         if self.parts.workers.is_broken() {
             let why = "a thread beside the node's ended; please report this".to_owned();

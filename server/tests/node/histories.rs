@@ -2,7 +2,7 @@
 
 use crate::clients::{Fate, History};
 
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
 
 #[test]
 fn no_acknowledged_write_is_lost_and_none_is_executed_twice_over_crashes_partitions_and_resends() {
@@ -11,7 +11,7 @@ fn no_acknowledged_write_is_lost_and_none_is_executed_twice_over_crashes_partiti
     for seed in 1..=SEEDS {
         println!("seed {seed}");
         let mut history = History::new(seed);
-        history.run(2_500);
+        history.run(2_000);
         done += history.writes.iter().filter(|write| matches!(write.fate, Fate::Done(_))).count();
         for (what, count) in history.tally {
             *tally.entry(what).or_insert(0) += count;
@@ -23,7 +23,7 @@ fn no_acknowledged_write_is_lost_and_none_is_executed_twice_over_crashes_partiti
         assert!(tally.get(what).is_some_and(|count| *count > 0), "{what} never happened: {tally:?}");
     }
     for what in ["linearizable reads", "follower reads", "stale reads"] {
-        assert!(tally.get(what).is_some_and(|count| *count > 1_000), "too few {what}: {tally:?}");
+        assert!(tally.get(what).is_some_and(|count| *count > 500), "too few {what}: {tally:?}");
     }
 }
 

@@ -442,7 +442,7 @@ impl World {
             self.after(wait, Happening::DiskDone(at, boot));
         }
         for envelope in send {
-            self.send(envelope);
+            self.send(&envelope);
         }
         self.judge_order(at, &events, &replies);
         for event in events {
@@ -553,7 +553,7 @@ impl World {
         );
     }
 
-    fn send(&mut self, envelope: Envelope) {
+    fn send(&mut self, envelope: &Envelope) {
         self.heartbeats += u64::from(matches!(envelope.message, Raft::Heartbeat { .. }));
         let copies = if self.rng.chance(self.rough.duplicate) { 2 } else { 1 };
         for _ in 0..copies {

@@ -48,7 +48,7 @@ numbered! {
 /// Sections: request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submit {
-    /// For how many milliseconds the caller waits; 0 for no limit. When they are over, the answer is not waited for any
+    /// For how many milliseconds the caller waits; 0 for as long as the server lets anybody wait. When they are over, the answer is not waited for any
     /// more and the outcome is unknown to the caller.
     pub timeout_ms: u32,
     /// The bytes of a `Request` of `holdfast-command`.
