@@ -32,8 +32,8 @@ pub enum Kind {
     Incompatible,
     /// The cluster answered, and the answer is no: see the [`code`](Failure::code).
     Refused,
-    /// It was not done within its deadline. If the cluster has said why, the [`code`](Failure::code) is the last that it
-    /// gave.
+    /// It was not done within its deadline. If the cluster has said why, the [`code`](Failure::code) is the last that
+    /// it gave.
     TimedOut,
     /// The connection broke while the call was under way, and it may not be sent twice: a write without a session.
     ConnectionLost,
@@ -212,18 +212,15 @@ impl fmt::Display for Error {
                 write!(f, "{attempt}")?;
             }
         }
-        let why = match (*code_number != 0, detail.is_empty()) {
-            (_, false) => Escaped(detail).to_string(),
-            (true, true) => kind.text().to_owned(),
-            (false, true) => String::new(),
-        };
-        if self.kind == Kind::TimedOut {
-            write!(f, "\n  why      not done within {} ms", self.elapsed_ms)?;
-            if !detail.is_empty() {
-                write!(f, "; {}", Escaped(detail))?;
+        let detail = Escaped(detail);
+        match (kind, detail.0.is_empty()) {
+            (Kind::TimedOut, true) => write!(f, "\n  why      not done within {} ms", self.elapsed_ms)?,
+            (Kind::TimedOut, false) => {
+                write!(f, "\n  why      not done within {} ms; {detail}", self.elapsed_ms)?;
             }
-        } else if !why.is_empty() {
-            write!(f, "\n  why      {why}")?;
+            // The headline has said it.
+            (_, true) => {}
+            (_, false) => write!(f, "\n  why      {detail}")?,
         }
         write!(f, "\n  outcome  {}", self.outcome_text())
     }
