@@ -64,7 +64,7 @@ fn form(left: [Left; 3]) -> (String, String) {
                 initial_cluster: members.clone(),
                 election_ticks: 150,
                 heartbeat_ticks: 25,
-                segment_bytes: 1 << 20,
+                segment_bytes: 16 << 20,
                 ..Options::new(node, directory)
             })
             .unwrap(),

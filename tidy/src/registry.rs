@@ -1,6 +1,7 @@
 //! Every machine and every numbered enum of the workspace. `tidy/tests/numbers.rs` scans the sources and fails if
 //! one is declared and not listed here.
 
+use holdfast_client::core::breaker::{BreakerEdge, BreakerEvent, BreakerMachine, BreakerState};
 use holdfast_command::keys::{Content, OperationNumber, Relation, SortBy, Subject};
 use holdfast_command::{Code, CommandNumber, Extension, ReplyNumber, Setting};
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
@@ -10,6 +11,9 @@ use holdfast_raft::{
     ProgressEvent, ProgressMachine, ProgressState, Refusal, RoleEdge, RoleEvent, RoleMachine, RoleState,
     TransferEdge, TransferEvent, TransferMachine, TransferState,
 };
+use holdfast_server::node::{leadership, path};
+use holdfast_server::runtime::{LifeEdge, LifeEvent, LifeMachine, LifeState};
+use holdfast_server::stage::Stage;
 use holdfast_store::sessions::{self, SessionMachine};
 use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
@@ -76,6 +80,7 @@ impl NumbersEntry {
 #[must_use]
 pub fn machines() -> Vec<MachineEntry> {
     vec![
+        MachineEntry::of::<path::PathMachine>(),
         MachineEntry::of::<RoleMachine>(),
         MachineEntry::of::<ProgressMachine>(),
         MachineEntry::of::<MembershipMachine>(),
@@ -83,7 +88,10 @@ pub fn machines() -> Vec<MachineEntry> {
         MachineEntry::of::<SegmentMachine>(),
         MachineEntry::of::<ConnectionMachine>(),
         MachineEntry::of::<SessionMachine>(),
+        MachineEntry::of::<LifeMachine>(),
+        MachineEntry::of::<leadership::LeadershipMachine>(),
         MachineEntry::of::<FormationMachine>(),
+        MachineEntry::of::<BreakerMachine>(),
     ]
 }
 
@@ -144,5 +152,18 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<formation::Event>("raft::formation::Event"),
         NumbersEntry::of::<formation::Edge>("raft::formation::Edge"),
         NumbersEntry::of::<formation::DropCause>("raft::formation::DropCause"),
+        NumbersEntry::of::<BreakerState>("client::breaker::BreakerState"),
+        NumbersEntry::of::<BreakerEvent>("client::breaker::BreakerEvent"),
+        NumbersEntry::of::<BreakerEdge>("client::breaker::BreakerEdge"),
+        NumbersEntry::of::<Stage>("server::Stage"),
+        NumbersEntry::of::<path::State>("server::path::State"),
+        NumbersEntry::of::<path::Event>("server::path::Event"),
+        NumbersEntry::of::<path::Edge>("server::path::Edge"),
+        NumbersEntry::of::<LifeState>("server::life::State"),
+        NumbersEntry::of::<LifeEvent>("server::life::Event"),
+        NumbersEntry::of::<LifeEdge>("server::life::Edge"),
+        NumbersEntry::of::<leadership::State>("server::leadership::State"),
+        NumbersEntry::of::<leadership::Event>("server::leadership::Event"),
+        NumbersEntry::of::<leadership::Edge>("server::leadership::Edge"),
     ]
 }

@@ -70,6 +70,18 @@ pub fn of_file(path: &str) -> Symbols {
     std::panic::catch_unwind(|| of(&workspace::read(path))).unwrap_or_else(|_| panic!("{path} is not Rust"))
 }
 
+/// The value of a constant as its source writes it, on one line.
+///
+/// # Panics
+/// If the file has no such constant.
+#[must_use]
+pub fn as_written(path: &str, name: &str) -> String {
+    let source = workspace::read(path);
+    let line = source.lines().find(|line| line.contains(&format!("const {name}: ")));
+    let line = line.unwrap_or_else(|| panic!("{path} has no constant {name}"));
+    format!("`{}`", line.split(" = ").nth(1).unwrap_or_default().trim_end_matches(';'))
+}
+
 /// The symbols of a source text.
 ///
 /// # Panics

@@ -123,8 +123,8 @@ fn limits() -> String {
         ("raft/src/formation/identity.rs", "ADDRESS_BYTES_MAX", bytes(formation::ADDRESS_BYTES_MAX)),
         ("raft/src/ids.rs", "COUNT_MAX", format!("2^{}", COUNT_MAX.ilog2())),
         // These two are the core's own; their values are read as they stand.
-        ("raft/src/core/guard.rs", "JUMP_MAX", as_written("raft/src/core/guard.rs", "JUMP_MAX")),
-        ("raft/src/core/guard.rs", "BOOTS_MAX", as_written("raft/src/core/guard.rs", "BOOTS_MAX")),
+        ("raft/src/core/guard.rs", "JUMP_MAX", symbols::as_written("raft/src/core/guard.rs", "JUMP_MAX")),
+        ("raft/src/core/guard.rs", "BOOTS_MAX", symbols::as_written("raft/src/core/guard.rs", "BOOTS_MAX")),
     ];
     let mut out = String::from("| limit | value | what it limits, and why |\n|---|---|---|\n");
     for (path, name, value) in rows {
@@ -134,14 +134,6 @@ fn limits() -> String {
         let _ = writeln!(out, "| `{name}` | {value} | {} |", layout::plain(&constant.doc));
     }
     out
-}
-
-/// The value of a constant as the source writes it.
-fn as_written(path: &str, name: &str) -> String {
-    let source = workspace::read(path);
-    let line = source.lines().find(|line| line.contains(&format!("const {name}: ")));
-    let line = line.unwrap_or_else(|| panic!("{path} has no constant {name}"));
-    format!("`{}`", line.split(" = ").nth(1).unwrap_or_default().trim_end_matches(';'))
 }
 
 #[test]

@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 const PORTS_PER_NODE: u16 = 10;
 
 /// Segments of a cluster to try things out with: three nodes share a disk.
-const SEGMENT_BYTES: u64 = 4 << 20;
+const SEGMENT_BYTES: u64 = runtime::SEGMENT_BYTES_MIN;
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -88,10 +88,9 @@ fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
     while !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
         std::thread::sleep(POLL);
     }
-    for node in nodes {
-        node.stop()?;
-    }
-    Ok(())
+    nodes.iter().for_each(Running::ask_to_stop);
+    let ends: Vec<_> = nodes.into_iter().map(Running::stop).collect();
+    Ok(ends.into_iter().collect::<Result<(), _>>()?)
 }
 
 /// Returns once a leader serves, or there is nothing to wait for any more.
@@ -115,11 +114,18 @@ fn await_leader(endpoints: &[String], stop: &Stop, nodes: &[Running]) {
     });
 }
 
+/// How to call this binary from where it was started.
+fn own_name() -> String {
+    let Ok(path) = std::env::current_exe() else { return "holdfast".to_owned() };
+    let below =
+        std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_path_buf()));
+    below.unwrap_or(path).display().to_string()
+}
+
 /// What somebody who has just started it wants to know.
 fn banner(dev: &Dev, endpoints: &[String], root: &Path) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let me =
-        std::env::current_exe().map_or_else(|_| "holdfast".to_owned(), |path| path.display().to_string());
+    let me = own_name();
     let all = endpoints.join(",");
     let flag = if dev.port_base == PORT_BASE && dev.nodes == 3 {
         String::new()

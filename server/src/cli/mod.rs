@@ -9,7 +9,7 @@ mod txn;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A replicated configuration and coordination store.
 #[derive(Debug, Parser)]
@@ -53,6 +53,12 @@ pub fn main() -> ExitCode {
         Command::Txn(txn) => txn.run(),
         Command::Status(status) => status.run(),
     }
+}
+
+/// The command line as it is parsed, for whoever documents it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Log lines go to standard error; `HOLDFAST_LOG` says which, as `info` or `holdfast_server=debug`.

@@ -104,7 +104,9 @@ fn exit_code(error: &runtime::RunError) -> u8 {
     use runtime::RunError as E;
     match error {
         E::Options(_) | E::List(_) | E::NoCluster(_) | E::Listen { .. } => USAGE,
-        E::Storage(_) | E::Formation(_) | E::Stopped(_) | E::Halted { .. } | E::Entry(_) => INTEGRITY,
+        E::Storage(_) | E::Formation(_) | E::Stopped(_) | E::Halted { .. } | E::Entry(_) | E::Log(_) => {
+            INTEGRITY
+        }
         E::System(_) => 1,
     }
 }

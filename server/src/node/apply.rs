@@ -17,6 +17,8 @@ impl Node {
     /// Applies what is committed, as much as a turn allows.
     pub(super) fn apply_committed(&mut self) {
         let before = self.store.applied();
+        // What the turn before had no room for.
+        self.serve_reads();
         let mut arena = BytesMut::new();
         for _ in 0..limits::TURN_APPLIED {
             if self.away || self.halted.is_some() {

@@ -45,6 +45,8 @@ pub struct Submission {
     pub request: Bytes,
     /// For how many milliseconds the caller waits; 0 for ever.
     pub timeout_ms: u32,
+    /// When it came, in [`Now::micros`]; what lies in the future counts as now.
+    pub at: u64,
 }
 
 /// Something that happened outside of the node.

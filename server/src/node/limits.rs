@@ -19,8 +19,11 @@ pub const READS_MAX: usize = 65_536;
 /// Writes proposed in one turn. At 1 µs each to admit and 1 µs each to apply it bounds a turn to some 10 ms.
 pub const TURN_WRITES: usize = 4_096;
 
-/// Bytes of requests proposed in one turn. A request that is larger is proposed alone.
+/// Bytes of requests proposed in one turn; the last one may go beyond.
 pub const TURN_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bytes of answers to reads in one turn; the last one may go beyond. What is left waits for the next turn.
+pub const TURN_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// Entries applied in one turn: some 2 ms.
 pub const TURN_APPLIED: usize = 2_048;
@@ -43,6 +46,10 @@ pub const TIMEOUT_TICKS: u64 = 5;
 /// Ticks between two looks for what a leader does by itself (clock entries, compaction, feature level): half a second, so
 /// that a clock entry is never later than a second after the one before.
 pub const CHORE_TICKS: u64 = 50;
+
+/// Ticks between two questions to the leader by which a node knows how old its state can be, when no client asks: half a
+/// second. A multiple of [`TIMEOUT_TICKS`]; a node that has no answer yet asks that often.
+pub const PROBE_TICKS: u64 = 50;
 
 /// A stamp further ahead of the time of day than this is reported.
 pub const DRIFT_MS: u64 = 1_000;

@@ -100,7 +100,6 @@ pub struct Node {
     /// Committed, and not applied yet.
     committed: VecDeque<Committed>,
     halted: Option<String>,
-    /// The end of what the log held when this process started: applied before anything is served.
     leadership: State,
     /// The term that `leadership` is about.
     led: u64,
@@ -195,6 +194,7 @@ impl Node {
     pub fn flush(&mut self, now: Now, effects: &mut Effects) {
         self.now = now;
         self.counts.turns += 1;
+        self.reads.begin_turn();
         self.propose();
         self.ask_for_reads();
         let mut output = std::mem::take(&mut self.output);
@@ -237,7 +237,8 @@ impl Node {
     fn has_more(&self) -> bool {
         let behind = self.store.applied().index < self.core.commit().0;
         let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
-        self.halted.is_none() && ((behind && !self.away) || asked)
+        self.halted.is_none()
+            && ((behind && !self.away) || asked || self.reads.can_serve(self.store.applied().index))
     }
 
     /// Tells the core something that it never refuses.
@@ -259,7 +260,7 @@ impl Node {
             && self.core.leader() == Some(from)
             && self.core.term() == term
         {
-            self.reads.leader_reported(term.0, commit.0, self.now.micros, self.store.applied().index);
+            self.reads.leader_reported(term.0, commit.0, self.store.applied().index);
         }
     }
 
@@ -269,6 +270,7 @@ impl Node {
         if self.ticks.is_multiple_of(limits::TIMEOUT_TICKS) {
             self.give_up_late_writes();
             self.give_up_late_reads();
+            self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
@@ -326,23 +328,32 @@ impl Node {
         }
     }
 
-    /// An answer that says why not.
+    /// An answer that says why not, with what the code says of the effect.
     fn refuse(&mut self, caller: Caller, refusal: Refusal) {
+        let unknown = matches!(refusal.code(), Code::LeadershipLost | Code::TimedOut);
+        self.answer_refused(caller, refusal, if unknown { Refused::UNKNOWN } else { Refused::NOT_APPLIED });
+    }
+
+    /// An answer that says why not, to a call of which nothing was done and never will be.
+    fn refuse_untouched(&mut self, caller: Caller, refusal: Refusal) {
+        self.answer_refused(caller, refusal, Refused::NOT_APPLIED);
+    }
+
+    fn answer_refused(&mut self, caller: Caller, refusal: Refusal, effect: u8) {
         self.counts.refused += 1;
-        let message = self.refusal(refusal);
+        let message = self.refusal(refusal, effect);
         self.replies.push((caller, message));
     }
 
-    fn refusal(&self, refusal: Refusal) -> Message {
+    fn refusal(&self, refusal: Refusal, effect: u8) -> Message {
         let code = refusal.code();
         let [first, second] = refusal.particulars();
         let retry_after_ms = if code.is_retryable() { limits::RETRY_AFTER_MS } else { 0 };
         let redirect =
             matches!(code, Code::NotLeader | Code::NoLeader | Code::LeadershipLost | Code::Stopping);
-        let unknown = matches!(code, Code::LeadershipLost | Code::TimedOut);
         Refused {
             code: code.number(),
-            effect: if unknown { Refused::UNKNOWN } else { Refused::NOT_APPLIED },
+            effect,
             retry_after_ms,
             first,
             second,
@@ -433,6 +444,12 @@ impl Node {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.writes.waiting() + self.reads.waiting()
+    }
+
+    /// Those of them that depend on leading: none while machine 15 is in Revoked.
+    #[must_use]
+    pub fn waiting_writes(&self) -> usize {
+        self.writes.waiting()
     }
 
     /// Why it went no further; `None` while it does.

@@ -70,7 +70,7 @@ pub struct PathMachine;
 
 impl Machine for PathMachine {
     const NUMBER: u8 = 1;
-    const NAME: &'static str = "request path";
+    const NAME: &'static str = "request-path";
     const INITIAL: State = State::Admitting;
     const FINAL: &'static [State] = &[State::Answered, State::Refused, State::GivenUp];
     type State = State;

@@ -4,7 +4,10 @@
 //! |---|---|---|
 //! | linearizable | the leader of the day confirmed, after the read came in, that it still is; and this node has applied what was committed by then | any member |
 //! | follower | this node has applied the position that the read names | any member |
-//! | stale | at once, if what this node has is young enough | any member that has ever followed a leader |
+//! | stale | at once, if what this node has is young enough | any member to which a leader ever confirmed a read |
+//!
+//! How old the state can be is measured from the moment at which a read was *asked* that was confirmed, and never from when
+//! a message came in: that may have been under way for as long as it likes, or have waited while this process was suspended.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +15,11 @@ use holdfast_command::Refusal;
 use holdfast_command::keys::Range;
 use holdfast_machine::Numbered;
 use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as CoreRefusal};
+use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Position, Read};
 
 use super::apply::is_wide;
 use super::io::{Caller, Job, read};
-use super::leadership::State;
 use super::writes::until;
 use super::{Node, limits};
 
@@ -30,13 +33,21 @@ struct Waiting {
     /// What it has to be behind, whatever else it waits for.
     index: u64,
     linearizable: bool,
+    /// When the leader was asked for it; 0 before.
+    asked_at: u64,
 }
 
-/// What a leader said of its commit index, and when.
+/// What a leader said of its commit index.
 #[derive(Clone, Copy, Debug)]
 struct Report {
     term: u64,
     commit: u64,
+}
+
+/// All that was committed at a moment lies at or below an index.
+#[derive(Clone, Copy, Debug)]
+struct Confirmed {
+    index: u64,
     at: u64,
 }
 
@@ -54,6 +65,16 @@ pub(super) struct Reads {
     open: Option<Report>,
     /// The newest report whose commit index is applied.
     reached: Option<Report>,
+    /// Bytes that were answered in this turn.
+    served_bytes: usize,
+    /// The oldest confirmation whose index is not applied yet.
+    ahead: Option<Confirmed>,
+    /// The state has all that was committed then.
+    fresh_at: Option<u64>,
+    /// Ask the leader although nobody waits: only to learn how old the state is.
+    probe_is_due: bool,
+    /// That question, and when it was asked.
+    probe: Option<(u64, u64)>,
 }
 
 impl Reads {
@@ -62,8 +83,8 @@ impl Reads {
     }
 
     /// The leader of `term` said that this much is committed.
-    pub(super) fn leader_reported(&mut self, term: u64, commit: u64, at: u64, applied: u64) {
-        let report = Report { term, commit, at };
+    pub(super) fn leader_reported(&mut self, term: u64, commit: u64, applied: u64) {
+        let report = Report { term, commit };
         if commit <= applied {
             self.reached = Some(report);
         } else if self.open.is_none() {
@@ -75,11 +96,37 @@ impl Reads {
         if let Some(report) = self.open.take_if(|report| report.commit <= applied) {
             self.reached = Some(report);
         }
+        if let Some(confirmed) = self.ahead.take_if(|confirmed| confirmed.index <= applied) {
+            self.fresh_at = self.fresh_at.max(Some(confirmed.at));
+        }
+    }
+
+    /// The leader confirmed a question of this moment.
+    fn confirmed(&mut self, index: u64, at: u64, applied: u64) {
+        if index <= applied {
+            self.fresh_at = self.fresh_at.max(Some(at));
+        } else if self.ahead.is_none() {
+            self.ahead = Some(Confirmed { index, at });
+        }
+    }
+
+    /// From time to time the leader is asked, also when no client does. At first more often.
+    pub(super) fn probe(&mut self, is_time: bool) {
+        self.probe_is_due |= is_time || self.fresh_at.is_none();
     }
 
     /// Whether the state covers what the leader of this term had committed at some time.
     pub(super) fn has_followed(&self, term: u64) -> bool {
         self.reached.is_some_and(|report| report.term == term)
+    }
+
+    pub(super) fn begin_turn(&mut self) {
+        self.served_bytes = 0;
+    }
+
+    /// Whether a read waits for nothing but a turn.
+    pub(super) fn can_serve(&self, applied: u64) -> bool {
+        self.behind.first_key_value().is_some_and(|((index, _), _)| *index <= applied)
     }
 
     fn hold(&mut self, index: u64, waiting: Waiting) {
@@ -105,9 +152,9 @@ impl Node {
             return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
         }
         let index = self.index_of(read.min_position)?;
-        let until = until(self.now, read.timeout_ms);
+        let until = until(self.now.micros, read.timeout_ms);
         let linearizable = consistency == Consistency::Linearizable;
-        let waiting = Waiting { caller, range, until, index, linearizable };
+        let waiting = Waiting { caller, range, until, index, linearizable, asked_at: 0 };
         match consistency {
             Consistency::Linearizable => self.reads.queued.push(waiting),
             Consistency::Follower if index <= self.store.applied().index => self.serve(waiting),
@@ -141,29 +188,29 @@ impl Node {
         Ok(index)
     }
 
-    /// How old the state can be at most, in milliseconds: since the newest report that is applied, and what the leader
-    /// that gave it may have been without a quorum unnoticed. `None` if there never was one.
+    /// How old the state can be at most, in milliseconds: since the newest question that a leader confirmed and whose index
+    /// is applied was asked. `None` if there never was one.
     pub(super) fn staleness_ms(&self) -> Option<u64> {
-        let config = self.core.config();
-        // A leader counts its quorum once an election timeout, so it lasts at most two without one; a tick is 10 ms.
-        let unnoticed = 2 * 10 * u64::from(config.election_ticks);
-        if self.leadership == State::Established {
-            return Some(unnoticed);
-        }
-        let report = self.reads.reached?;
-        Some(self.now.micros.saturating_sub(report.at).div_ceil(1_000) + unnoticed)
+        Some(self.now.micros.saturating_sub(self.reads.fresh_at?).div_ceil(1_000))
     }
 
     /// Asks the core for the reads of this turn, all at once.
     pub(super) fn ask_for_reads(&mut self) {
-        if self.reads.queued.is_empty() {
+        let (asked_at, probes) = (self.now.micros, std::mem::take(&mut self.reads.probe_is_due));
+        if self.reads.queued.is_empty() && !probes {
             return;
         }
         let mut ids = Vec::with_capacity(self.reads.queued.len());
         for waiting in std::mem::take(&mut self.reads.queued) {
             self.reads.last_id += 1;
             ids.push(ReadId(self.reads.last_id));
-            self.reads.asked.insert(self.reads.last_id, waiting);
+            self.reads.asked.insert(self.reads.last_id, Waiting { asked_at, ..waiting });
+        }
+        // What clients ask says as much as a question of our own.
+        if ids.is_empty() {
+            self.reads.last_id += 1;
+            ids.push(ReadId(self.reads.last_id));
+            self.reads.probe = Some((self.reads.last_id, asked_at));
         }
         if let Err(why) = self.core.step(CoreInput::Read(ids.clone())) {
             for id in ids {
@@ -183,9 +230,14 @@ impl Node {
 
     /// The leader said how far to apply.
     pub(super) fn read_confirmed(&mut self, ready: ReadReady) {
+        let applied = self.store.applied().index;
+        if let Some((_, at)) = self.reads.probe.take_if(|(id, _)| *id == ready.id.0) {
+            self.reads.confirmed(ready.index.0, at, applied);
+        }
         let Some(waiting) = self.reads.asked.remove(&ready.id.0) else { return };
+        self.reads.confirmed(ready.index.0, waiting.asked_at, applied);
         let index = ready.index.0.max(waiting.index);
-        if index <= self.store.applied().index {
+        if index <= applied {
             self.serve(waiting);
         } else {
             self.reads.hold(index, waiting);
@@ -195,13 +247,18 @@ impl Node {
     /// Serves what the store has come to.
     pub(super) fn serve_reads(&mut self) {
         let applied = self.store.applied().index;
-        while let Some(first) = self.reads.behind.first_entry().filter(|first| first.key().0 <= applied) {
+        while self.reads.served_bytes < limits::TURN_READ_BYTES
+            && let Some(first) = self.reads.behind.first_entry().filter(|first| first.key().0 <= applied)
+        {
             let waiting = first.remove();
             self.serve(waiting);
         }
     }
 
     fn serve(&mut self, waiting: Waiting) {
+        if self.reads.served_bytes >= limits::TURN_READ_BYTES {
+            return self.reads.hold(0, waiting);
+        }
         let Waiting { caller, range, linearizable, .. } = waiting;
         self.counts.reads += 1;
         let position = self.position(self.store.applied());
@@ -211,6 +268,9 @@ impl Node {
             self.jobs.push(Job::Read { store, range, caller, position, staleness_ms });
         } else {
             let message = read(&self.store, &range, position, staleness_ms);
+            if let Message::ReadDone(done) = &message {
+                self.reads.served_bytes += done.outcome.len();
+            }
             self.replies.push((caller, message));
         }
     }
@@ -226,8 +286,9 @@ impl Node {
                 (waiting.caller, Refusal::PositionNotReached { applied, asked })
             }),
         );
+        // A read that was not made has no outcome that could be unknown.
         for (caller, refusal) in refused {
-            self.refuse(caller, refusal);
+            self.refuse_untouched(caller, refusal);
         }
     }
 }

@@ -54,10 +54,7 @@ struct Proposed {
 
 /// A write that was not looked at yet.
 #[derive(Debug)]
-struct Arrived {
-    submission: Submission,
-    at: u64,
-}
+struct Arrived(Submission);
 
 /// The writes of one turn, in machine 01.
 #[derive(Debug)]
@@ -65,10 +62,19 @@ struct Batch {
     state: State,
     last: u64,
     count: u64,
-    /// The persist that holds it; `None` before the core has said so.
-    persist: Option<PersistId>,
     appended_at: u64,
     committed_at: u64,
+}
+
+/// A batch on its way to the own disk.
+#[derive(Debug)]
+struct Syncing {
+    /// Its last index.
+    last: u64,
+    count: u64,
+    appended_at: u64,
+    /// The persist that holds it; `None` before the core has said so.
+    persist: Option<PersistId>,
 }
 
 /// The cluster clock of a leader: goes on from that of the log by the leader's own monotonic time.
@@ -95,13 +101,13 @@ impl LeaderClock {
 #[derive(Debug)]
 pub(super) struct Writes {
     inbox: VecDeque<Arrived>,
-    /// Renewals, deletions: before the others, and with room of their own.
-    urgent: VecDeque<Arrived>,
     inbox_bytes: usize,
     renewals: Vec<(Caller, SessionId, Actor, u64)>,
     proposed: VecDeque<Proposed>,
     proposed_bytes: usize,
     batches: VecDeque<Batch>,
+    /// Batches that the own disk does not hold yet, applied or not.
+    syncing: VecDeque<Syncing>,
     paths: Trace<PathMachine, 16>,
     clock: LeaderClock,
     /// What a leader wants proposed by itself.
@@ -114,12 +120,12 @@ impl Writes {
     pub(super) fn new(now: Now) -> Self {
         Self {
             inbox: VecDeque::new(),
-            urgent: VecDeque::new(),
             inbox_bytes: 0,
             renewals: Vec::new(),
             proposed: VecDeque::new(),
             proposed_bytes: 0,
             batches: VecDeque::new(),
+            syncing: VecDeque::new(),
             paths: Trace::new(),
             clock: LeaderClock { millis: 0, at: now.micros },
             own: Vec::new(),
@@ -132,12 +138,12 @@ impl Writes {
     }
 
     pub(super) fn inbox_is_empty(&self) -> bool {
-        self.inbox.is_empty() && self.urgent.is_empty() && self.renewals.is_empty() && self.own.is_empty()
+        self.inbox.is_empty() && self.renewals.is_empty() && self.own.is_empty()
     }
 
     /// Calls that are not answered.
     pub(super) fn waiting(&self) -> usize {
-        self.inbox.len() + self.urgent.len() + self.renewals.len() + self.proposed.len()
+        self.inbox.len() + self.renewals.len() + self.proposed.len()
     }
 
     /// Whether one more of so many bytes is too much.
@@ -149,15 +155,15 @@ impl Writes {
 
     /// The next one to look at.
     fn next(&mut self) -> Option<Arrived> {
-        let next = self.urgent.pop_front().or_else(|| self.inbox.pop_front())?;
-        self.inbox_bytes -= next.submission.request.len();
+        let next = self.inbox.pop_front()?;
+        self.inbox_bytes -= next.0.request.len();
         Some(next)
     }
 
     /// The core wants a persist written: the batch that it holds is known from now on.
     pub(super) fn handed_over(&mut self, persist: &Persist) {
-        if let Some(batch) = self.batches.back_mut().filter(|batch| batch.persist.is_none()) {
-            batch.persist = Some(persist.id);
+        for syncing in self.syncing.iter_mut().rev().take_while(|syncing| syncing.persist.is_none()) {
+            syncing.persist = Some(persist.id);
         }
     }
 
@@ -192,9 +198,9 @@ fn is_urgent(request: &[u8]) -> bool {
     })
 }
 
-/// When a call that begins now is over.
-pub(super) fn until(now: Now, timeout_ms: u32) -> u64 {
-    if timeout_ms == 0 { NEVER } else { now.micros.saturating_add(u64::from(timeout_ms) * 1_000) }
+/// When a call that came at `from` is over.
+pub(super) fn until(from: u64, timeout_ms: u32) -> u64 {
+    if timeout_ms == 0 { NEVER } else { from.saturating_add(u64::from(timeout_ms) * 1_000) }
 }
 
 impl Node {
@@ -212,8 +218,9 @@ impl Node {
             return self.refuse(submission.caller, Refusal::Overloaded { retry_after_ms });
         }
         self.writes.inbox_bytes += submission.request.len();
-        let arrived = Arrived { submission, at: self.now.micros };
-        if urgent { self.writes.urgent.push_back(arrived) } else { self.writes.inbox.push_back(arrived) }
+        // In the order in which they came, the urgent ones too: a client that pipelines a put and a delete means that.
+        let at = submission.at.min(self.now.micros);
+        self.writes.inbox.push_back(Arrived(Submission { at, ..submission }));
     }
 
     /// Takes a renewal in.
@@ -225,7 +232,7 @@ impl Node {
             let retry_after_ms = limits::RETRY_AFTER_MS.into();
             return self.refuse(caller, Refusal::Overloaded { retry_after_ms });
         }
-        self.writes.renewals.push((caller, session, actor, until(self.now, timeout_ms)));
+        self.writes.renewals.push((caller, session, actor, until(self.now.micros, timeout_ms)));
     }
 
     /// Wants a command executed in the name of the cluster.
@@ -278,15 +285,16 @@ impl Node {
         let began = self.now.micros;
         let (mut taken, mut bytes) = (0, 0);
         while taken < limits::TURN_WRITES && bytes < limits::TURN_BYTES {
-            let Some(Arrived { submission, at }) = self.writes.next() else { break };
+            let Some(Arrived(submission)) = self.writes.next() else { break };
             taken += 1;
-            self.stages.record(Stage::Admit, began.saturating_sub(at), 1);
+            self.stages.record(Stage::Admit, began.saturating_sub(submission.at), 1);
+            let until = until(submission.at, submission.timeout_ms);
             match self.admit(&submission) {
+                _ if until <= began => self.refuse_untouched(submission.caller, Refusal::TimedOut),
                 Err(refusal) => self.refuse(submission.caller, refusal),
                 Ok(()) => {
-                    let Submission { caller, ref actor, address, ref request, timeout_ms } = submission;
+                    let Submission { caller, ref actor, address, ref request, .. } = submission;
                     bytes += request.len();
-                    let until = until(Now { micros: at, ..self.now }, timeout_ms);
                     add(self, &Entry { actor, address, request }, Waiter::Client(caller), until);
                 }
             }
@@ -337,19 +345,15 @@ impl Node {
     fn propose_batch(&mut self, entries: Vec<Bytes>, waiters: Vec<Proposed>) {
         let count = entries.len() as u64;
         let micros = self.now.micros;
-        let mut batch = Batch {
-            state: PathMachine::INITIAL,
-            last: 0,
-            count,
-            persist: None,
-            appended_at: micros,
-            committed_at: 0,
-        };
+        let mut batch =
+            Batch { state: PathMachine::INITIAL, last: 0, count, appended_at: micros, committed_at: 0 };
         match self.core.step(CoreInput::Propose(entries)) {
             Ok(first) => {
                 let first = first.unwrap_or_default().index.0;
                 batch.last = first + count - 1;
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::Taken);
+                let Batch { last, appended_at, .. } = batch;
+                self.writes.syncing.push_back(Syncing { last, count, appended_at, persist: None });
                 self.writes.batches.push_back(batch);
                 for (index, waiter) in (first..).zip(waiters) {
                     self.writes.proposed_bytes += waiter.bytes;
@@ -361,10 +365,6 @@ impl Node {
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::NotTaken);
                 let refusal = match why {
                     CoreRefusal::NotLeader | CoreRefusal::Transferring => Refusal::NotLeader,
-                    CoreRefusal::EntryTooLong => Refusal::RequestTooLong {
-                        bytes: 0,
-                        limit: holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64,
-                    },
                     _ => Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() },
                 };
                 for Proposed { waiter, .. } in waiters {
@@ -389,19 +389,13 @@ impl Node {
     /// The own disk holds everything up to this persist.
     pub(super) fn own_disk_done(&mut self, id: PersistId) {
         let (writes, stages) = (&mut self.writes, &mut self.stages);
-        for batch in &mut writes.batches {
-            match batch.persist {
-                Some(persist) if persist <= id => {
-                    batch.persist = Some(PersistId(u64::MAX));
-                    stages.record(
-                        Stage::Sync,
-                        self.now.micros.saturating_sub(batch.appended_at),
-                        batch.count,
-                    );
-                    Writes::shift(&mut writes.paths, batch, Event::OwnDiskDone);
-                }
-                Some(_) => {}
-                None => break,
+        let is_done = |syncing: &mut Syncing| syncing.persist.is_some_and(|persist| persist <= id);
+        while let Some(syncing) = writes.syncing.pop_front_if(is_done) {
+            let Syncing { last, count, appended_at, .. } = syncing;
+            stages.record(Stage::Sync, self.now.micros.saturating_sub(appended_at), count);
+            // Gone if it was answered on the word of the followers, or given up.
+            if let Some(batch) = writes.batches.iter_mut().find(|batch| batch.last == last) {
+                Writes::shift(&mut writes.paths, batch, Event::OwnDiskDone);
             }
         }
     }
@@ -480,7 +474,7 @@ impl Node {
         self.writes.own.clear();
         let elsewhere = if self.core.leader().is_some() { Refusal::NotLeader } else { Refusal::NoLeader };
         while let Some(arrived) = self.writes.next() {
-            self.refuse(arrived.submission.caller, elsewhere);
+            self.refuse(arrived.0.caller, elsewhere);
         }
         for (caller, ..) in std::mem::take(&mut self.writes.renewals) {
             self.refuse(caller, elsewhere);

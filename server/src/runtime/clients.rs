@@ -21,6 +21,9 @@ pub(super) const CLIENTS_MAX: usize = 8_192;
 /// Calls of one connection that are not answered yet; nothing more is read beyond.
 pub(super) const CALLS_MAX: usize = 4_096;
 
+/// Connections that have not been greeted yet: a handshake has 5 seconds, so these are as many that say nothing.
+const SILENT_MAX: usize = 1_024;
+
 /// How long the listener rests when the system has no file descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
@@ -29,8 +32,9 @@ pub(super) async fn listen(hub: Rc<Hub>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                if hub.clients.borrow().len() >= CLIENTS_MAX {
-                    tracing::warn!(%address, limit = CLIENTS_MAX, "client turned away: too many connections");
+                let (all, greeted) = (hub.clients.borrow().len(), hub.greeted.get());
+                if all >= CLIENTS_MAX || all - greeted.min(all) >= SILENT_MAX {
+                    tracing::warn!(%address, all, greeted, "client turned away: too many connections");
                     continue;
                 }
                 tokio::task::spawn_local(serve(Rc::clone(&hub), stream, address));
@@ -65,7 +69,16 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     if hub.stopping.get() {
         link.connection().close(CloseReason::Shutdown, "", hub.clock.millis());
     }
-    link.drive(&hub, |incoming| take(&hub, &link, address, incoming)).await;
+    let mut greeted = false;
+    link.drive(&hub, |incoming| {
+        if matches!(incoming, Incoming::Accepted(_)) {
+            greeted = true;
+            hub.greeted.set(hub.greeted.get() + 1);
+        }
+        take(&hub, &link, address, incoming)
+    })
+    .await;
+    hub.greeted.set(hub.greeted.get() - usize::from(greeted));
     hub.clients.borrow_mut().remove(&link.id);
     if let Some(ended) = link.connection().ended() {
         tracing::debug!(%address, edge = %ended.edge, detail = %ended.goodbye.detail, "client gone");
@@ -83,6 +96,14 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
         }
         Incoming::Message(header, message) => (header, message),
     };
+    if header.group.0 != 0 || header.call.0 == 0 {
+        let why = format!(
+            "call {} of group {}: there is group 0, and calls count from 1",
+            header.call.0, header.group.0
+        );
+        link.connection().turn_away(CloseReason::Violation, &why, hub.clock.millis());
+        return Flow::Pause;
+    }
     let caller = Caller { connection: link.id, call: header.call.0 };
     // Nobody has proved who it is; access control comes with its own issue.
     let actor = Actor::Anonymous;
@@ -93,6 +114,7 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
             actor,
             address: Some((address.ip(), address.port())),
             request: submit.request,
+            at: hub.clock.micros(),
             timeout_ms: submit.timeout_ms,
         })),
         Message::KeepSession(keep) => Event::Node(Input::Keep {

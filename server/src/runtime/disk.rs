@@ -8,12 +8,33 @@ use holdfast_wal::disk::RealDisk;
 use holdfast_wal::thread::{Handle, Running, Ticket, Why};
 use holdfast_wal::{AsDesigned, Op};
 
-use crate::storage::{PayloadError, to_ops};
+use super::RunError;
+use crate::storage::to_ops;
+
+/// Bytes of bodies in one submission. An operation that has more goes alone; none has more than 12 MiB, which a segment
+/// that is prepared holds.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a submission's operation beside its body, so that a million empty ones are not free.
+const OP_BYTES: usize = 64;
+
+fn size(op: &Op) -> usize {
+    OP_BYTES
+        + match op {
+            Op::Entry { body, .. } | Op::Fill { body, .. } => body.len(),
+            Op::HardState { .. }
+            | Op::Trim { .. }
+            | Op::Reset { .. }
+            | Op::Confirm { .. }
+            | Op::Heal { .. } => 0,
+        }
+}
 
 /// Something for the log, translated.
 #[derive(Debug)]
 struct Waiting {
-    id: PersistId,
+    /// What is durable with it; `None` for all pieces of a persist but the last.
+    id: Option<PersistId>,
     ops: Vec<Op>,
     heals: bool,
 }
@@ -28,7 +49,7 @@ pub(super) struct Disk {
     /// Not accepted yet.
     waiting: VecDeque<Waiting>,
     /// Accepted, oldest first: the ticket, what it was, whether the damage is over with it.
-    accepted: VecDeque<(Ticket, PersistId, bool)>,
+    accepted: VecDeque<(Ticket, Option<PersistId>, bool)>,
     full: Option<(u64, u64)>,
 }
 
@@ -51,32 +72,52 @@ impl Disk {
     /// Takes a persist, to be written behind all before it.
     ///
     /// # Errors
-    /// What of it can stand in no log: then the core has made what it must not.
-    pub(super) fn submit(&mut self, persist: Persist) -> Result<(), PayloadError> {
+    /// What of it can stand in no log: then the core has made what it must not. And those of [`retry`](Self::retry).
+    pub(super) fn submit(&mut self, persist: Persist) -> Result<(), RunError> {
         let id = persist.id;
         let heals = persist.log.iter().any(|op| matches!(op, LogOp::Heal { .. }));
-        self.waiting.push_back(Waiting { id, ops: to_ops(persist)?, heals });
-        self.retry();
-        Ok(())
+        let mut ops = to_ops(persist)?.into_iter().peekable();
+        // In pieces that the prepared segments are sure to hold, whatever a turn has gathered. They become durable in order.
+        loop {
+            let (mut piece, mut bytes) = (Vec::new(), 0);
+            while let Some(op) = ops.next_if(|op| piece.is_empty() || bytes + size(op) <= PIECE_BYTES) {
+                bytes += size(&op);
+                piece.push(op);
+            }
+            let last = ops.peek().is_none();
+            self.waiting.push_back(Waiting { id: last.then_some(id), ops: piece, heals: heals && last });
+            if last {
+                return self.retry();
+            }
+        }
     }
 
     /// Hands over what was not accepted before.
-    pub(super) fn retry(&mut self) {
+    ///
+    /// # Errors
+    /// The log has ended, or will never take it.
+    pub(super) fn retry(&mut self) -> Result<(), RunError> {
         while let Some(Waiting { id, ops, heals }) = self.waiting.pop_front() {
             match self.handle.submit(ops) {
                 Ok(ticket) => {
                     self.full = None;
                     self.accepted.push_back((ticket, id, heals));
                 }
-                Err(refused) => {
-                    if let Why::NoSpace { free, needed } = refused.why {
-                        self.full = Some((free, needed));
+                Err(refused) => match refused.why {
+                    Why::TooLarge { .. } | Why::Stopped => {
+                        return Err(RunError::Log(refused.why.to_string()));
                     }
-                    self.waiting.push_front(Waiting { id, ops: refused.ops, heals });
-                    return;
-                }
+                    why => {
+                        if let Why::NoSpace { free, needed } = why {
+                            self.full = Some((free, needed));
+                        }
+                        self.waiting.push_front(Waiting { id, ops: refused.ops, heals });
+                        return Ok(());
+                    }
+                },
             }
         }
+        Ok(())
     }
 
     /// What has become durable since the last look.
@@ -84,7 +125,9 @@ impl Disk {
         let durable = self.durable.get();
         let mut done: Option<Done> = None;
         while let Some((_, id, heals)) = self.accepted.pop_front_if(|(ticket, ..)| ticket.0 <= durable) {
-            done = Some(Done { id, healed: heals || done.is_some_and(|done| done.healed) });
+            if let Some(id) = id {
+                done = Some(Done { id, healed: heals || done.is_some_and(|done| done.healed) });
+            }
         }
         done
     }

@@ -54,8 +54,6 @@ pub(super) enum Event {
     Node(Input),
     /// For the formation, with what the sender calls the cluster.
     Formation(ByteString, FormationMessage),
-    /// A peer was greeted on a link that it dialed.
-    Greeted(u64, NodeIdentity),
     /// A client asks how the node is.
     Status(Caller),
     /// A client asks what it has measured.
@@ -132,6 +130,10 @@ pub(super) struct Hub {
     pub(super) leader: RefCell<Option<LeaderHint>>,
     /// The client address that this node advertises, and its feature level, for its peers.
     pub(super) client_address: ByteString,
+    /// How many of the clients were greeted.
+    pub(super) greeted: Cell<usize>,
+    /// Which directory each member has, as the configuration says.
+    pub(super) directories: RefCell<BTreeMap<u64, [u8; 16]>>,
     /// Nothing new is let in.
     pub(super) stopping: Cell<bool>,
     /// Microseconds that calls took to be read and decoded, and how many, since the node loop last looked.
@@ -159,6 +161,8 @@ impl Hub {
             who: Cell::new(who),
             leader: RefCell::default(),
             client_address,
+            greeted: Cell::new(0),
+            directories: RefCell::default(),
             stopping: Cell::new(false),
             decoded: RefCell::default(),
             next_id: Cell::new(0),

@@ -1,6 +1,9 @@
 //! Machine 14: the life of a node's process, from the lock on its directory to the release of it. The page is
 //! `docs/state-machines/14-node-life-cycle.md`.
 
+use std::fmt;
+use std::sync::Arc;
+
 use holdfast_machine::{Machine, Numbered, Verdict, numbered};
 
 numbered! {
@@ -85,7 +88,7 @@ pub struct LifeMachine;
 
 impl Machine for LifeMachine {
     const NUMBER: u8 = 14;
-    const NAME: &'static str = "node life cycle";
+    const NAME: &'static str = "node-life-cycle";
     const INITIAL: State = State::Opening;
     const FINAL: &'static [State] = &[State::Stopped, State::Failed];
     type State = State;
@@ -166,17 +169,36 @@ impl Machine for LifeMachine {
     }
 }
 
+/// Hears of every edge of machine 14, for whoever embeds a node: a test, a supervisor.
+#[derive(Clone, Default)]
+pub struct Observer(Option<Arc<dyn Fn(Edge) + Send + Sync>>);
+
+impl Observer {
+    /// One that calls `hear` with each edge, on the thread of the node, right after the state has changed. The node waits
+    /// for it to return.
+    pub fn new(hear: impl Fn(Edge) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hear)))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Observer").field(&self.0.is_some()).finish()
+    }
+}
+
 /// The state of one process, and the choke point of the machine.
 #[derive(Debug)]
 pub(super) struct Life {
     node: u64,
     state: State,
+    observer: Observer,
     trace: holdfast_machine::Trace<LifeMachine, 16>,
 }
 
 impl Life {
-    pub(super) fn new(node: u64) -> Self {
-        Self { node, state: LifeMachine::INITIAL, trace: holdfast_machine::Trace::new() }
+    pub(super) fn new(node: u64, observer: Observer) -> Self {
+        Self { node, state: LifeMachine::INITIAL, observer, trace: holdfast_machine::Trace::new() }
     }
 
     pub(super) fn state(&self) -> State {
@@ -189,5 +211,8 @@ impl Life {
         self.trace.record(self.trace.total(), self.state, event, edge);
         let from = std::mem::replace(&mut self.state, LifeMachine::target(edge));
         tracing::info!(node = self.node, "life {edge} {} → {}", from.name(), self.state.name());
+        if let Some(hear) = &self.observer.0 {
+            hear(edge);
+        }
     }
 }

@@ -10,14 +10,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::Shutdown;
 use std::rc::Rc;
 
-use bytes::{Buf, BufMut};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
 use holdfast_wire::connection::{Incoming, SendError};
 use holdfast_wire::{Connection, Header, Message};
-use tokio::io::Interest;
+use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
+use tokio_util::io::poll_read_buf;
 
 /// Bytes that one read may bring: room for some 200 requests of 300 bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -33,7 +40,9 @@ const SLICES: usize = 64;
 pub(super) struct Link {
     /// Names it among the connections of this process; never used again.
     pub(super) id: u64,
-    stream: TcpStream,
+    /// For writing; reading is for the task of the link alone.
+    stream: OwnedWriteHalf,
+    reader: RefCell<Option<OwnedReadHalf>>,
     connection: RefCell<Connection>,
     /// The task of the link has something to do.
     wake: Notify,
@@ -57,9 +66,11 @@ impl Link {
     pub(super) fn new(id: u64, stream: TcpStream, connection: Connection, in_flight_max: usize) -> Rc<Self> {
         // Small frames must not wait for acknowledgements of the other side's kernel.
         let _ = stream.set_nodelay(true);
+        let (reader, stream) = stream.into_split();
         Rc::new(Self {
             id,
             stream,
+            reader: RefCell::new(Some(reader)),
             connection: RefCell::new(connection),
             wake: Notify::new(),
             in_flight: Cell::new(0),
@@ -137,8 +148,11 @@ impl Link {
 
     /// Drives the link to its end: reads, gives what came to `on`, writes what the node loop could not.
     pub(super) async fn drive(&self, hub: &super::Hub, mut on: impl FnMut(Incoming) -> Flow) {
+        let Some(mut reader) = self.reader.borrow_mut().take() else { return };
         let mut shut = false;
         loop {
+            // What came before a pause is looked at again when it ends, whether or not more comes.
+            self.take(hub.clock.millis(), &mut on);
             let (wants_read, wants_write, wants_shutdown, finished) = {
                 let mut connection = self.connection();
                 let reads = connection.wants_read() && self.in_flight.get() < self.in_flight_max;
@@ -150,41 +164,28 @@ impl Link {
             }
             if wants_shutdown && !shut {
                 shut = true;
-                let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+                // Never waits on a TCP socket; if it fails, the socket is gone, and reading tells.
+                let _ = SockRef::from(self.stream.as_ref()).shutdown(Shutdown::Write);
             }
-            let interest = match (wants_read, wants_write) {
-                (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-                (true, false) => Some(Interest::READABLE),
-                (false, true) => Some(Interest::WRITABLE),
-                (false, false) => None,
-            };
-            let ready = match interest {
-                None => {
-                    self.wake.notified().await;
-                    continue;
-                }
-                Some(interest) => tokio::select! {
-                    ready = self.stream.ready(interest) => ready,
-                    () = self.wake.notified() => continue,
+            tokio::select! {
+                () = poll_fn(|context| self.pull(hub, &mut reader, context, &mut on)), if wants_read => {}
+                ready = self.stream.writable(), if wants_write => match ready {
+                    Ok(()) => self.push(hub.clock.millis()),
+                    Err(error) => self.connection().lost(&error.to_string(), hub.clock.millis()),
                 },
-            };
-            let now = hub.clock.millis();
-            match ready {
-                Err(error) => self.connection().lost(&error.to_string(), now),
-                Ok(ready) => {
-                    if ready.is_writable() {
-                        self.push(now);
-                    }
-                    if wants_read && (ready.is_readable() || ready.is_read_closed() || ready.is_error()) {
-                        self.pull(hub, now, &mut on);
-                    }
-                }
+                () = self.wake.notified() => {}
             }
         }
     }
 
-    /// Reads what is there, up to a bound, and gives it to `on`.
-    fn pull(&self, hub: &super::Hub, now: u64, on: &mut impl FnMut(Incoming) -> Flow) {
+    /// Reads what is there, up to a bound, and gives it to `on`. Ready once something was done.
+    fn pull(
+        &self,
+        hub: &super::Hub,
+        reader: &mut OwnedReadHalf,
+        context: &mut Context<'_>,
+        on: &mut impl FnMut(Incoming) -> Flow,
+    ) -> Poll<()> {
         let (began, before) = (hub.clock.micros(), self.calls.get());
         let mut taken = 0;
         while taken < READ_TURN_BYTES {
@@ -194,24 +195,26 @@ impl Link {
                 if buffer.capacity() - buffer.len() < READ_BYTES / 8 {
                     buffer.reserve(READ_BYTES);
                 }
-                self.stream.try_read_buf(&mut buffer.limit(READ_TURN_BYTES - taken))
+                // One system call: a read that does not fill the buffer tells the runtime that nothing is left.
+                poll_read_buf(Pin::new(&mut *reader), context, buffer)
             };
             let ended = match read {
-                Ok(0) => Some("the stream ended".to_owned()),
-                Ok(count) => {
+                Poll::Pending if taken == 0 => return Poll::Pending,
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => Some("the stream ended".to_owned()),
+                Poll::Ready(Ok(count)) => {
                     taken += count;
                     None
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Some(error.to_string()),
+                Poll::Ready(Err(error)) => Some(error.to_string()),
             };
+            let now = hub.clock.millis();
             let paused = self.take(now, on);
             if let Some(why) = ended {
                 self.connection().lost(&why, now);
-                return;
+                return Poll::Ready(());
             }
-            if paused {
+            if paused || !self.connection().wants_read() {
                 break;
             }
         }
@@ -220,15 +223,16 @@ impl Link {
             hub.decoded.borrow_mut().push((hub.clock.micros() - began, calls));
         }
         // The connection may have answered by itself: a Pong, a Welcome, a Goodbye.
-        self.push(now);
+        self.push(hub.clock.millis());
+        Poll::Ready(())
     }
 
     /// Gives everything that is whole to `on`. Says whether to stop reading.
     fn take(&self, now: u64, on: &mut impl FnMut(Incoming) -> Flow) -> bool {
-        loop {
+        while self.in_flight.get() < self.in_flight_max {
             let incoming = self.connection().next(now);
             match incoming {
-                None => return self.in_flight.get() >= self.in_flight_max,
+                None => return false,
                 Some(incoming) => {
                     if matches!(on(incoming), Flow::Pause) {
                         return true;
@@ -236,11 +240,12 @@ impl Link {
                 }
             }
         }
+        true
     }
 }
 
 /// Writes from `outbox` as much as the socket takes. Says whether some is left.
-fn write(stream: &TcpStream, outbox: &mut impl Buf) -> io::Result<bool> {
+fn write(stream: &OwnedWriteHalf, outbox: &mut impl Buf) -> io::Result<bool> {
     while outbox.has_remaining() {
         let mut slices = [io::IoSlice::new(&[]); SLICES];
         let count = outbox.chunks_vectored(&mut slices);

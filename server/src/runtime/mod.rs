@@ -58,7 +58,7 @@ use tokio::task::LocalSet;
 use crate::node::Node;
 use crate::storage::{DataDir, LogOptions, PayloadError, StorageError, open_log, start_core};
 use hub::{Hub, Who};
-pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, State as LifeState};
+pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, Observer, State as LifeState};
 
 /// How long a tick is. All timeouts of the core are counted in ticks.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -87,6 +87,8 @@ pub struct Options {
     pub election_ticks: u32,
     /// Bytes of a segment of a log that is made anew.
     pub segment_bytes: u64,
+    /// Who hears how far the node has come; nobody by default.
+    pub observer: Observer,
 }
 
 impl Options {
@@ -104,7 +106,48 @@ impl Options {
             heartbeat_ticks: holdfast_raft::config::HEARTBEAT_TICKS,
             election_ticks: holdfast_raft::config::ELECTION_TICKS,
             segment_bytes: 64 * 1024 * 1024,
+            observer: Observer::default(),
         }
+    }
+}
+
+/// The smallest segment: an entry has up to 12 MiB, and goes into one.
+pub const SEGMENT_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+impl Options {
+    /// That nothing in them can go wrong later, when the node belongs to a cluster already.
+    ///
+    /// # Errors
+    /// [`RunError::Options`] with the rule.
+    pub fn validate(&self) -> Result<(), RunError> {
+        let unspecified = |address: &str| {
+            let address = address.parse::<std::net::SocketAddr>();
+            address.is_ok_and(|address| address.ip().is_unspecified() || address.port() == 0)
+        };
+        let advertised = self.advertise_client.as_deref().unwrap_or(&self.listen_client);
+        let rules = [
+            (
+                self.node >= 1 && self.node < holdfast_raft::COUNT_MAX,
+                "a node id is at least 1 and below 2^62",
+            ),
+            (self.heartbeat_ticks >= 1, "heartbeats are at least 10 ms apart"),
+            (
+                self.election_ticks > 2 * self.heartbeat_ticks && self.election_ticks < 1 << 20,
+                "an election timeout is longer than two heartbeats, or one lost message starts an election",
+            ),
+            (
+                self.segment_bytes >= SEGMENT_BYTES_MIN
+                    && self.segment_bytes <= holdfast_wal::format::MAX_SEGMENT_BYTES
+                    && self.segment_bytes.is_multiple_of(4096),
+                "a segment has 16 MiB to 1 GiB, and is a multiple of 4096 bytes",
+            ),
+            (
+                !unspecified(advertised),
+                "clients are told the address that this node listens on, and that is none that they could reach: name one \
+                 with --advertise-client",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(RunError::Options(rule)))
     }
 }
 
@@ -152,6 +195,9 @@ pub enum RunError {
     /// The core wants something written that is no entry.
     #[error("an entry that no log may hold: {0}; please report this")]
     Entry(#[from] PayloadError),
+    /// The log has ended, or refuses what it should take.
+    #[error("the log: {0}; please report this")]
+    Log(String),
     /// The options contradict themselves.
     #[error("{0}")]
     Options(&'static str),
@@ -199,6 +245,11 @@ impl Running {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// Tells it to stop, and does not wait: so that several stop side by side.
+    pub fn ask_to_stop(&self) {
+        self.stop.stop();
     }
 
     /// Stops it in order, and waits for the end.
@@ -254,13 +305,19 @@ fn seed() -> Result<[u8; 16], RunError> {
 }
 
 async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
-    let mut life = life::Life::new(options.node);
+    let mut life = life::Life::new(options.node, options.observer.clone());
     let lived = steps(&options, stop, &mut life).await;
     if let Err(error) = &lived {
         tracing::error!(node = options.node, %error, "the node cannot go on");
         life.fact(LifeEvent::Broke);
     }
     lived
+}
+
+/// Ends a life in which nobody was served yet: there is nothing to drain.
+fn stop_early(life: &mut life::Life) {
+    life.fact(LifeEvent::StopWanted);
+    life.fact(LifeEvent::Closed);
 }
 
 /// The steps of a life, in order.
@@ -275,9 +332,15 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         return Err(RunError::Options("the name of the cluster is too long"));
     }
 
+    options.validate()?;
+
     // The lock first: nothing is read that another process may be writing.
     let data_dir = DataDir::open(&options.data_dir)?;
     let mut identity = data_dir.begin_boot(node, &options.cluster)?;
+    if stop.is_wanted() {
+        stop_early(life);
+        return Ok(());
+    }
     let seed = seed()?;
 
     let list = match identity.formation.mint() {
@@ -312,8 +375,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
             name: &cluster_name,
         };
         if !forming.run(stop, &mut tasks).await? {
-            life.fact(LifeEvent::StopWanted);
-            life.fact(LifeEvent::Closed);
+            stop_early(life);
             return Ok(());
         }
         life.fact(LifeEvent::Formed);
@@ -350,6 +412,10 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     config.election_ticks = options.election_ticks;
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
+    if stop.is_wanted() {
+        stop_early(life);
+        return Ok(());
+    }
     let settings = Settings::default();
     let (handle, waiter, running) =
         holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;

@@ -16,7 +16,7 @@ use holdfast_raft::NodeId;
 use holdfast_wire::connection::{Incoming, Role};
 use holdfast_wire::message::{CloseReason, Credentials, Introduce, Lane, PeerHello, PeerWelcome};
 use holdfast_wire::message_type::BODY_CAP;
-use holdfast_wire::{Connection, Message, NodeId as WireNodeId};
+use holdfast_wire::{Connection, Message, NodeId as WireNodeId, NodeIdentity, NodeUuid};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::hub::{BUILD, Event, FEATURES, Hub};
@@ -112,9 +112,8 @@ async fn talk(hub: &Rc<Hub>, peer: NodeId, lane: Lane, stream: TcpStream) -> boo
         }
         Flow::On
     };
-    hub.dialed.borrow_mut().insert(link.id, Rc::clone(&link));
+    let _dialed = Dialed::new(hub, &link);
     link.drive(hub, on).await;
-    hub.dialed.borrow_mut().remove(&link.id);
     let mut was_open = false;
     if let Some(lanes) = hub.lanes.borrow_mut().get_mut(&peer.0)
         && lanes.get(lane).is_some_and(|open| open.id == link.id)
@@ -135,6 +134,43 @@ async fn talk(hub: &Rc<Hub>, peer: NodeId, lane: Lane, stream: TcpStream) -> boo
         tracing::debug!(%peer, ?lane, reason = ?reason, detail = %ended.goodbye.detail, "lane closed");
     }
     mismatch
+}
+
+/// A link in the list of those that were dialed, for as long as its task lives: also if that is aborted.
+struct Dialed<'a> {
+    hub: &'a Hub,
+    id: u64,
+}
+
+impl<'a> Dialed<'a> {
+    fn new(hub: &'a Hub, link: &Rc<Link>) -> Self {
+        hub.dialed.borrow_mut().insert(link.id, Rc::clone(link));
+        Self { hub, id: link.id }
+    }
+}
+
+impl Drop for Dialed<'_> {
+    fn drop(&mut self) {
+        self.hub.dialed.borrow_mut().remove(&self.id);
+    }
+}
+
+/// What is wrong with a peer that carries the id of a member and has another directory than that member: it is not that
+/// member. Looked at before anything that it says.
+fn other_directory(hub: &Hub, theirs: NodeIdentity) -> Option<String> {
+    let directories = hub.directories.borrow();
+    let known = directories.get(&theirs.id.get())?;
+    let unformed = theirs.uuid.0 == [0; 16];
+    if unformed || *known == theirs.uuid.0 {
+        return None;
+    }
+    Some(format!(
+        "node {} of this cluster has the directory {}, and this one is {}; start with that directory, or give this node a \
+         number that was never used",
+        theirs.id,
+        NodeUuid(*known),
+        theirs.uuid
+    ))
 }
 
 /// Whether a person has to mend it.
@@ -230,8 +266,12 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
     let (header, message) = match incoming {
         Incoming::Accepted(hello) => {
             if let Message::PeerHello(hello) = hello {
+                if let Some(detail) = other_directory(hub, hello.node) {
+                    tracing::error!(peer = %hello.node, "{detail}");
+                    link.connection().turn_away(CloseReason::DuplicateNode, &detail, hub.clock.millis());
+                    return Flow::Pause;
+                }
                 *from = Some(NodeId(hello.node.id.get()));
-                hub.report(Event::Greeted(link.id, hello.node));
             }
             return Flow::On;
         }
@@ -243,7 +283,7 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
     };
     let broken = |why: String| {
         tracing::warn!(from = ?from, %why, "a peer sent what cannot be understood");
-        link.connection().close(CloseReason::Violation, &why, hub.clock.millis());
+        link.connection().turn_away(CloseReason::Violation, &why, hub.clock.millis());
         Flow::Pause
     };
     if header.group.0 != 0 {

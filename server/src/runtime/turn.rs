@@ -28,7 +28,7 @@ use holdfast_machine::Numbered;
 use holdfast_raft::formation::Formation;
 use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
 use holdfast_wire::message::{CloseReason, Lane, MemberStatus, Refused, StatsReply, StatusReply};
-use holdfast_wire::{CallId, Message, NodeId as WireNodeId, NodeIdentity};
+use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
 
 use super::disk::Disk;
@@ -81,11 +81,7 @@ impl Tasks {
             task.abort();
         }
         self.dialed.remove(&peer);
-        if let Some(lanes) = hub.lanes.borrow_mut().remove(&peer) {
-            for link in [lanes.control, lanes.bulk].into_iter().flatten() {
-                hub.dialed.borrow_mut().remove(&link.id);
-            }
-        }
+        hub.lanes.borrow_mut().remove(&peer);
     }
 }
 
@@ -198,7 +194,9 @@ impl Turns {
         let Parts { node, disk, hub, .. } = &self.parts;
         let leads =
             node.core().role() == RoleState::Leader && node.core().configuration().1.voters().len() > 1;
-        node.waiting() == 0 && !leads && disk.is_idle() && hub.calls.borrow().is_empty()
+        let answered = node.waiting() == 0 && hub.calls.borrow().is_empty();
+        // A link takes itself off the list when the other side has read its last answer, or was given time to.
+        answered && !leads && disk.is_idle() && hub.clients.borrow().is_empty()
     }
 
     /// One turn. See the module documentation.
@@ -225,7 +223,11 @@ impl Turns {
         for event in self.parts.hub.calls.take() {
             self.take(event)?;
         }
-        self.parts.disk.retry();
+        self.parts.disk.retry()?;
+        if self.parts.workers.is_broken() {
+            let why = "a thread beside the node's ended; please report this".to_owned();
+            return Err(RunError::Halted { node: self.parts.identity.node.0, why });
+        }
         let full = self.parts.disk.full();
         self.parts.node.handle(began, Input::Disk(full));
 
@@ -233,12 +235,20 @@ impl Turns {
         let flushing = self.parts.hub.clock.now();
         self.parts.node.flush(flushing, &mut self.effects);
         let flushed = self.parts.hub.clock.now();
-        self.hand_over()?;
+        // A leader that has nothing for its disk has nothing that peers wait for either, but clients may.
+        let clients_first =
+            self.effects.persist.is_empty() && self.parts.node.core().role() == RoleState::Leader;
+        if !clients_first {
+            self.hand_over()?;
+        }
         let handed = self.parts.hub.clock.now();
         self.parts.node.apply(handed, &mut self.effects);
         let applied = self.parts.hub.clock.now();
         let answered = self.reply();
         let replied = self.parts.hub.clock.now();
+        if clients_first {
+            self.hand_over()?;
+        }
 
         let after = self.parts.node.counts();
         let proposed = after.proposed - before.proposed;
@@ -271,7 +281,6 @@ impl Turns {
                 let Parts { hub, formation, data_dir, identity, name: ours, .. } = &mut self.parts;
                 Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
             }
-            Event::Greeted(link, theirs) => self.check_directory(link, theirs),
             Event::Status(caller) => {
                 let status = self.status();
                 self.answer(caller, &status);
@@ -381,6 +390,8 @@ impl Turns {
         }
         self.configured = Some(index.0);
         let own = node.core().id();
+        let directories = configuration.members().iter().map(|(id, member)| (id.0, member.uuid.0));
+        *hub.directories.borrow_mut() = directories.collect();
         let mut wanted: BTreeMap<u64, ByteString> = BTreeMap::new();
         for (id, member) in configuration.members().iter().filter(|(id, _)| **id != own) {
             match MemberContext::decode(member.context.clone()) {
@@ -404,28 +415,6 @@ impl Turns {
                 tasks.dial(NodeId(peer), peers::dial(Rc::clone(hub), NodeId(peer), address.clone(), lane));
             }
             tasks.dialed.insert(peer, address);
-        }
-    }
-
-    /// A peer that carries the id of a member and another directory than that member has is not that member.
-    fn check_directory(&self, link: u64, theirs: NodeIdentity) {
-        let Parts { hub, node, .. } = &self.parts;
-        let (_, configuration) = node.core().configuration();
-        let Some(member) = configuration.members().get(&NodeId(theirs.id.get())) else { return };
-        let unformed = theirs.uuid.0 == [0; 16];
-        if unformed || member.uuid.0 == theirs.uuid.0 {
-            return;
-        }
-        let detail = format!(
-            "node {} of this cluster has the directory {}, and this one is {}; start with that directory, or use `member \
-             replace {}`",
-            theirs.id, member.uuid, theirs.uuid, theirs.id
-        );
-        tracing::error!(peer = %theirs, "{detail}");
-        if let Some(link) = hub.accepted.borrow().get(&link) {
-            let now = hub.clock.millis();
-            link.connection().close(CloseReason::DuplicateNode, &detail, now);
-            link.push(now);
         }
     }
 

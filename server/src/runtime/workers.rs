@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Waker;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::node::{Job, JobDone};
 
@@ -17,15 +17,16 @@ pub(super) struct Workers {
     read: Sender<Job>,
     done: Receiver<JobDone>,
     reads: usize,
+    threads: [JoinHandle<()>; 2],
 }
 
 impl Workers {
     /// Starts both; `waker` is used after each piece of work.
     pub(super) fn start(waker: Waker) -> io::Result<Self> {
         let (done, results) = channel();
-        let apply = worker("apply", done.clone(), waker.clone())?;
-        let read = worker("read", done, waker)?;
-        Ok(Self { apply, read, done: results, reads: 0 })
+        let (apply, applying) = worker("apply", done.clone(), waker.clone())?;
+        let (read, reading) = worker("read", done, waker)?;
+        Ok(Self { apply, read, done: results, reads: 0, threads: [applying, reading] })
     }
 
     /// Gives work to one of them.
@@ -44,6 +45,11 @@ impl Workers {
         to.send(job).map_err(|refused| refused.0)
     }
 
+    /// Whether a thread has ended, which none does while this lives, unless it panics.
+    pub(super) fn is_broken(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// What is done by now.
     pub(super) fn next(&mut self) -> Option<JobDone> {
         let done = self.done.try_recv().ok()?;
@@ -54,16 +60,26 @@ impl Workers {
     }
 }
 
-fn worker(name: &str, done: Sender<JobDone>, waker: Waker) -> io::Result<Sender<Job>> {
+/// Wakes the node loop when it goes, also by a panic.
+struct Ring(Waker);
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
+}
+
+fn worker(name: &str, done: Sender<JobDone>, waker: Waker) -> io::Result<(Sender<Job>, JoinHandle<()>)> {
     let (jobs, work) = channel::<Job>();
     let run = move || {
+        let ring = Ring(waker);
         for job in work {
             if done.send(job.run()).is_err() {
                 return;
             }
-            waker.wake_by_ref();
+            ring.0.wake_by_ref();
         }
     };
-    thread::Builder::new().name(name.to_owned()).spawn(run)?;
-    Ok(jobs)
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    Ok((jobs, thread))
 }

@@ -77,7 +77,7 @@ pub enum StorageError {
     },
     /// The directory belongs to a cluster of another name.
     #[error(
-        "{place}: belongs to cluster {recorded:?}, and this is to be cluster {configured:?}; give the right --cluster-name, or another directory"
+        "{place}: belongs to cluster {recorded:?}, and this is to be cluster {configured:?}; give the right --cluster, or another directory"
     )]
     OtherClusterName {
         /// The directory.

@@ -70,7 +70,7 @@ impl Cluster {
             format!("--initial-cluster={}", list.join(",")),
             format!("--election-ms={ELECTION_MS}"),
             format!("--heartbeat-ms={HEARTBEAT_MS}"),
-            format!("--segment-bytes={}", 4 << 20),
+            format!("--segment-bytes={}", 16 << 20),
         ]
     }
 

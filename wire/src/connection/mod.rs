@@ -305,6 +305,12 @@ impl Connection {
         self.end(Event::CloseWanted, Goodbye::new(reason, detail), false, now);
     }
 
+    /// What came was well formed and must not be acted on, the owner has found: closes at once, and says why. Nothing that
+    /// came behind it is shown any more.
+    pub fn turn_away(&mut self, reason: CloseReason, detail: &str, now: u64) {
+        self.end(Event::Violated, Goodbye::new(reason, detail), false, now);
+    }
+
     /// The owner has no call in flight, neither asked nor answered. Ends a drain if the other side has said Goodbye
     /// too; before that a call of it may still be under way, and this has no effect.
     pub fn drained(&mut self, now: u64) {

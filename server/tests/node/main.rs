@@ -1,0 +1,16 @@
+//! The node in a world of its own: no threads, no clock, no files; one seed, one history.
+//!
+//! `world` is what stands around nodes, and checks at every step what always holds; `clients` is who asks them; the other
+//! modules are the tests.
+
+mod away;
+mod calls;
+mod clients;
+mod disk;
+mod histories;
+mod leadership;
+mod overload;
+mod path;
+mod rng;
+mod time;
+mod world;

@@ -1,0 +1,735 @@
+//! Nodes, their disks, a network and a clock, all of it made of one seed: what a process and a machine are to a node,
+//! without either.
+//!
+//! What is checked at every step, whatever the test:
+//! - a write is answered only when a majority has its entry on the disk;
+//! - nothing that depends on leading waits at a node that does not lead;
+//! - nodes that have applied the same entries have the same state;
+//! - what a stale read lacks was committed no longer ago than it says;
+//! - nobody is answered twice.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use holdfast_command::keys::{Range, Span};
+use holdfast_command::{Actor, Code, FeatureLevel, Request, SessionId};
+use holdfast_hlc::UnixMillis;
+use holdfast_machine::Numbered;
+use holdfast_raft::{
+    Boot, ClusterId, Config, Configuration, Core, Envelope, Member, Message as Raft, NodeId, NodeUuid,
+    Recovered,
+};
+use holdfast_server::node::leadership::{Edge, State};
+use holdfast_server::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, Submission};
+use holdfast_store::Store;
+use holdfast_wire::Message;
+use holdfast_wire::message::{Position, Read, Refused};
+
+use crate::disk::Disk;
+use crate::rng::Rng;
+
+pub(crate) const MS: u64 = 1_000;
+
+/// Connections from here on belong to tests, those below to the clients of a history.
+const OWN_CONNECTION: u64 = 1 << 32;
+
+/// How rough a run is. Times in microseconds, chances of a thousand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rough {
+    pub(crate) loss: u64,
+    pub(crate) duplicate: u64,
+    pub(crate) slow: u64,
+    pub(crate) slow_by: u64,
+    pub(crate) delay: u64,
+    pub(crate) disk: u64,
+    pub(crate) disk_stall: u64,
+    pub(crate) turn: u64,
+    pub(crate) job: u64,
+}
+
+impl Rough {
+    pub(crate) const CALM: Self = Self {
+        loss: 0,
+        duplicate: 0,
+        slow: 0,
+        slow_by: 0,
+        delay: MS,
+        disk: MS,
+        disk_stall: 0,
+        turn: 100,
+        job: 5 * MS,
+    };
+}
+
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Tick(usize, u64),
+    Arrive(Box<Envelope>),
+    DiskDone(usize, u64),
+    Tell(usize, u64, Box<Input>),
+    Turn(usize, u64),
+    Work(usize, u64, u64),
+    Answer(Caller, Box<Message>),
+    Restart(usize),
+    Wake(usize),
+    Chaos,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) node: Option<Node>,
+    pub(crate) disk: Disk,
+    pub(crate) boot: u64,
+    pub(crate) level: u16,
+    pub(crate) paused_until: u64,
+    /// The disk does not write.
+    pub(crate) disk_held: bool,
+    /// Jobs are not done.
+    pub(crate) jobs_held: bool,
+    disk_busy: u64,
+    turn_open: bool,
+    jobs: BTreeMap<u64, Job>,
+    /// Of machine 15 at the end of the last turn.
+    pub(crate) edges: BTreeMap<&'static str, u64>,
+    /// Of machine 01 in boots that are over.
+    paths: BTreeMap<&'static str, u64>,
+}
+
+/// See the module documentation.
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) rng: Rng,
+    pub(crate) rough: Rough,
+    pub(crate) now: u64,
+    pub(crate) places: Vec<Place>,
+    queue: BTreeMap<(u64, u64), Happening>,
+    queued: u64,
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    /// A link on which everything takes so long, in microseconds.
+    slow_link: Option<(usize, usize, u64)>,
+    /// Answers to the calls of tests, in the order in which nodes gave them.
+    pub(crate) answers: Vec<(u64, Caller, Message)>,
+    calls: u64,
+    answered: BTreeSet<Caller>,
+    /// When each index was first known to be committed.
+    committed: Vec<u64>,
+    digests: BTreeMap<u64, u64>,
+    /// Of all effects; only if it is asked for.
+    pub(crate) effects_hash: Option<u64>,
+    pub(crate) heartbeats: u64,
+    formed: Configuration,
+}
+
+fn id(at: usize) -> NodeId {
+    NodeId(at as u64 + 1)
+}
+
+fn at(id: NodeId) -> usize {
+    id.0 as usize - 1
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, nodes: usize, rough: Rough) -> Self {
+        Self::of_levels(seed, &vec![FeatureLevel::LATEST.0; nodes], rough)
+    }
+
+    /// Nodes whose builds understand these feature levels; 0 introduces itself to nobody.
+    pub(crate) fn of_levels(seed: u64, levels: &[u16], rough: Rough) -> Self {
+        let member =
+            |at: usize| Member { uuid: NodeUuid([at as u8 + 1; 16]), promote: false, context: Bytes::new() };
+        let formed = Configuration::initial((0..levels.len()).map(|at| (id(at), member(at))));
+        let place = |level: &u16| Place {
+            node: None,
+            disk: Disk::new(Recovered::formed(formed.clone())),
+            boot: 0,
+            level: *level,
+            paused_until: 0,
+            disk_held: false,
+            jobs_held: false,
+            disk_busy: 0,
+            turn_open: false,
+            jobs: BTreeMap::new(),
+            edges: BTreeMap::new(),
+            paths: BTreeMap::new(),
+        };
+        let mut world = Self {
+            seed,
+            rng: Rng::new(seed),
+            rough,
+            now: 0,
+            places: levels.iter().map(place).collect(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            cut: BTreeSet::new(),
+            slow_link: None,
+            answers: Vec::new(),
+            calls: 0,
+            answered: BTreeSet::new(),
+            committed: Vec::new(),
+            digests: BTreeMap::new(),
+            effects_hash: None,
+            heartbeats: 0,
+            formed,
+        };
+        for at in 0..levels.len() {
+            world.start(at);
+        }
+        world
+    }
+
+    /// One that has an established leader.
+    pub(crate) fn calm(seed: u64, nodes: usize) -> (Self, usize) {
+        let mut world = Self::new(seed, nodes, Rough::CALM);
+        // Behind the first thing that a leader does by itself.
+        world.until("the feature level is raised everywhere", 20_000, |world| {
+            (0..nodes).all(|at| world.node(at).store().level() == FeatureLevel::LATEST)
+        });
+        let leader = world.await_leader();
+        (world, leader)
+    }
+
+    pub(crate) fn after(&mut self, micros: u64, happening: Happening) {
+        self.queued += 1;
+        self.queue.insert((self.now + micros, self.queued), happening);
+    }
+
+    /// The next thing that happens.
+    pub(crate) fn step(&mut self) -> Option<Happening> {
+        let ((now, _), happening) = self.queue.pop_first()?;
+        self.now = now;
+        let paused = match &happening {
+            Happening::Arrive(envelope) => Some(at(envelope.to)),
+            Happening::Tick(at, _)
+            | Happening::DiskDone(at, _)
+            | Happening::Tell(at, ..)
+            | Happening::Turn(at, _)
+            | Happening::Work(at, ..) => Some(*at),
+            Happening::Answer(..) | Happening::Restart(_) | Happening::Wake(_) | Happening::Chaos => None,
+        };
+        if let Some(until) = paused.map(|at| self.places[at].paused_until).filter(|until| *until > now) {
+            // In the order in which they came; a tick comes once, however long the gap was.
+            self.after(until - now, happening);
+            return None;
+        }
+        match happening {
+            Happening::Tick(at, boot) => {
+                if self.tell(at, boot, Input::Tick) {
+                    self.after(10 * MS, Happening::Tick(at, boot));
+                }
+            }
+            Happening::Arrive(envelope) => {
+                let to = at(envelope.to);
+                let boot = self.places[to].boot;
+                self.tell(to, boot, Input::Peer(*envelope));
+            }
+            Happening::DiskDone(at, boot) => self.disk_done(at, boot),
+            Happening::Tell(at, boot, input) => {
+                self.tell(at, boot, *input);
+            }
+            Happening::Turn(at, boot) => self.turn(at, boot),
+            Happening::Work(at, boot, job) => self.work(at, boot, job),
+            Happening::Restart(at) => self.start(at),
+            Happening::Answer(..) | Happening::Wake(_) | Happening::Chaos => return Some(happening),
+        }
+        None
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run_ms(&mut self, ms: u64) {
+        let end = self.now + ms * MS;
+        self.run_until_micros(end);
+    }
+
+    /// Until just before a node that is suspended goes on.
+    pub(crate) fn run_until_awake(&mut self, at: usize) {
+        let end = self.places[at].paused_until - 1;
+        self.run_until_micros(end);
+        self.places[at].paused_until = 0;
+    }
+
+    fn run_until_micros(&mut self, end: u64) {
+        while self.queue.first_key_value().is_some_and(|((due, _), _)| *due <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until something holds.
+    pub(crate) fn until(&mut self, what: &str, ms: u64, holds: impl Fn(&Self) -> bool) {
+        let end = self.now + ms * MS;
+        while !holds(self) {
+            assert!(self.now < end, "seed {}: {what}: not within {ms} ms", self.seed);
+            let due = self.queue.first_key_value().map_or(end, |((due, _), _)| *due);
+            if due > end {
+                self.now = end;
+            } else {
+                self.step();
+            }
+        }
+    }
+
+    pub(crate) fn time(&self, at: usize) -> Now {
+        // Clocks that never go back start anywhere, and times of day differ.
+        let micros = self.now + 7_777 * (at as u64 + 1);
+        let wall = UnixMillis::new(1_700_000_000_000 + self.now / MS + 40 * at as u64);
+        Now { micros, wall: wall.expect("a time of day in range") }
+    }
+
+    /// Starts a process from what the disk holds.
+    pub(crate) fn start(&mut self, at: usize) {
+        if self.places[at].node.is_some() {
+            return;
+        }
+        self.places[at].boot += 1;
+        let boot = self.places[at].boot;
+        let config =
+            Config::new(ClusterId([7; 16]), id(at), NodeUuid([at as u8 + 1; 16]), Boot(boot), self.seed);
+        let core = Core::new(config, self.places[at].disk.recovered()).expect("a sound log");
+        let node = Node::new(core, Store::new(), address(at), self.time(at));
+        let place = &mut self.places[at];
+        place.node = Some(node);
+        (place.turn_open, place.disk_busy) = (false, 0);
+        let first = self.rng.between(0, 10 * MS);
+        self.after(first, Happening::Tick(at, boot));
+        for other in 0..self.places.len() {
+            if other != at && self.places[other].node.is_some() {
+                self.introduce(at, other);
+                self.introduce(other, at);
+            }
+        }
+    }
+
+    /// A connection from one node to another is made: `from` introduces itself.
+    pub(crate) fn introduce(&mut self, from: usize, to: usize) {
+        let (level, boot) = (self.places[from].level, self.places[to].boot);
+        if level > 0 {
+            self.tell(to, boot, Input::Introduced { from: id(from), level, client: address(from) });
+        }
+        self.tell(to, boot, Input::PeerConnected(id(from)));
+    }
+
+    /// Ends a process. What the disk had not written is lost.
+    pub(crate) fn crash(&mut self, at: usize) {
+        let kept = self.rng.chance(300).then(|| self.rng.position(2));
+        let place = &mut self.places[at];
+        let Some(node) = place.node.take() else { return };
+        for (edge, count) in node.path_edges() {
+            *place.paths.entry(edge).or_default() += count;
+        }
+        place.disk.crash(kept);
+        place.jobs.clear();
+        place.paused_until = 0;
+    }
+
+    /// Nothing gets from one of these to another, either way.
+    pub(crate) fn part(&mut self, one: usize, other: usize) {
+        self.cut.extend([(one, other), (other, one)]);
+    }
+
+    /// Nobody reaches this one.
+    pub(crate) fn isolate(&mut self, at: usize) {
+        for other in (0..self.places.len()).filter(|other| *other != at) {
+            self.part(at, other);
+        }
+    }
+
+    /// What goes from one to the other takes so long from now on.
+    pub(crate) fn slow_link(&mut self, from: usize, to: usize, ms: u64) {
+        self.slow_link = Some((from, to, ms * MS));
+    }
+
+    pub(crate) fn heal(&mut self) {
+        for (from, to) in std::mem::take(&mut self.cut) {
+            if self.places[from].node.is_some() && self.places[to].node.is_some() {
+                let boot = self.places[to].boot;
+                self.tell(to, boot, Input::PeerConnected(id(from)));
+            }
+        }
+    }
+
+    /// Tells a node something; false if that boot is over.
+    pub(crate) fn tell(&mut self, at: usize, boot: u64, input: Input) -> bool {
+        let now = self.time(at);
+        let place = &mut self.places[at];
+        let Some(node) = place.node.as_mut().filter(|_| place.boot == boot) else { return false };
+        node.handle(now, input);
+        if !place.turn_open {
+            place.turn_open = true;
+            let wait = self.rng.between(0, self.rough.turn);
+            self.after(wait, Happening::Turn(at, boot));
+        }
+        true
+    }
+
+    fn disk_done(&mut self, at: usize, boot: u64) {
+        let place = &mut self.places[at];
+        if place.node.is_none() || place.boot != boot || place.disk_held {
+            return;
+        }
+        if let Some(persist) = place.disk.write_next() {
+            self.tell(at, boot, Input::Durable(persist));
+        }
+    }
+
+    /// The disk writes, or it does not.
+    pub(crate) fn hold_disk(&mut self, at: usize, held: bool) {
+        self.places[at].disk_held = held;
+        for _ in 0..self.places[at].disk.pending.len() {
+            let boot = self.places[at].boot;
+            self.after(0, Happening::DiskDone(at, boot));
+        }
+    }
+
+    /// Other threads do their work, or they do not.
+    pub(crate) fn hold_jobs(&mut self, at: usize, held: bool) {
+        self.places[at].jobs_held = held;
+        let (boot, jobs): (_, Vec<u64>) =
+            (self.places[at].boot, self.places[at].jobs.keys().copied().collect());
+        for job in jobs {
+            self.after(0, Happening::Work(at, boot, job));
+        }
+    }
+
+    pub(crate) fn jobs(&self, at: usize) -> usize {
+        self.places[at].jobs.len()
+    }
+
+    fn work(&mut self, at: usize, boot: u64, job: u64) {
+        let place = &mut self.places[at];
+        if place.node.is_none() || place.boot != boot || place.jobs_held {
+            return;
+        }
+        let Some(job) = place.jobs.remove(&job) else { return };
+        match job.run() {
+            JobDone::Executed(executed) => {
+                self.tell(at, boot, Input::Executed(executed));
+            }
+            JobDone::Answer(caller, message) => self.reply(at, caller, message),
+        }
+    }
+
+    /// Both halves of a turn.
+    fn turn(&mut self, at: usize, boot: u64) {
+        let now = self.time(at);
+        let place = &mut self.places[at];
+        if place.boot != boot {
+            return;
+        }
+        let Some(node) = place.node.as_mut() else { return };
+        place.turn_open = false;
+        let mut effects = Effects::default();
+        node.flush(now, &mut effects);
+        let commit = node.core().commit().0;
+        if self.committed.len() < commit as usize {
+            self.committed.resize(commit as usize, self.now);
+        }
+        let place = &mut self.places[at];
+        let node = place.node.as_mut().expect("it is there");
+        node.apply(now, &mut effects);
+        holdfast_raft::invariants::check(node.core());
+        self.note_effects(&effects);
+        let Effects { send, persist, replies, jobs, events, more } = effects;
+        for persist in persist {
+            let stalls = self.rng.chance(self.rough.disk_stall);
+            let takes = self.rng.between(0, if stalls { 40 * self.rough.disk } else { self.rough.disk });
+            let place = &mut self.places[at];
+            place.disk.pending.push_back(persist);
+            place.disk_busy = place.disk_busy.max(self.now) + takes;
+            let wait = place.disk_busy - self.now;
+            self.after(wait, Happening::DiskDone(at, boot));
+        }
+        for envelope in send {
+            self.send(envelope);
+        }
+        self.judge_order(at, &events, &replies);
+        for event in events {
+            match event {
+                NodeEvent::Leadership(edge, _) => {
+                    *self.places[at].edges.entry(edge.name()).or_default() += 1;
+                }
+                NodeEvent::Halted(why) => panic!("seed {}: node {} halted: {why}", self.seed, at + 1),
+                NodeEvent::Raft(_) | NodeEvent::Drift(_) => {}
+            }
+        }
+        for (caller, message) in replies {
+            self.reply(at, caller, message);
+        }
+        for job in jobs {
+            if let Job::Read { position, staleness_ms, .. } = &job {
+                self.judge_staleness(at, *position, *staleness_ms);
+            }
+            self.queued += 1;
+            let (number, takes) = (self.queued, self.rng.between(0, self.rough.job));
+            self.places[at].jobs.insert(number, job);
+            self.after(takes, Happening::Work(at, boot, number));
+        }
+        if more && !self.places[at].turn_open {
+            self.places[at].turn_open = true;
+            let wait = self.rng.between(1, self.rough.turn.max(1));
+            self.after(wait, Happening::Turn(at, boot));
+        }
+        self.judge_state(at);
+    }
+
+    /// A deposed leader answers all that depended on leading before it settles as a follower.
+    fn judge_order(&self, at: usize, events: &[NodeEvent], replies: &[(Caller, Message)]) {
+        let settles = |event: &NodeEvent| matches!(event, NodeEvent::Leadership(Edge::Settle, _));
+        if !events.iter().any(settles) {
+            return;
+        }
+        let node = self.node(at);
+        // What is behind a settled leadership was answered in that very turn.
+        if node.leadership() == State::Revoked {
+            assert_eq!(node.waiting_writes(), 0, "seed {}: node {} settled, {replies:?}", self.seed, at + 1);
+        }
+    }
+
+    fn judge_state(&mut self, at: usize) {
+        let node = self.node(at);
+        if node.leadership() == State::Revoked {
+            let waiting = node.waiting_writes();
+            assert_eq!(waiting, 0, "seed {}: node {} does not lead, and writes wait", self.seed, at + 1);
+        }
+        let store = node.store();
+        let mut hasher = DefaultHasher::new();
+        (store.revision(), store.clock(), store.stamp(), store.keys(), store.level().0).hash(&mut hasher);
+        (store.sessions().count(), store.session_reply_bytes(), store.applied().term).hash(&mut hasher);
+        let (index, digest) = (store.applied().index, hasher.finish());
+        let known = *self.digests.entry(index).or_insert(digest);
+        assert_eq!(known, digest, "seed {}: node {} has another state at {index}", self.seed, at + 1);
+    }
+
+    fn reply(&mut self, at: usize, caller: Caller, message: Message) {
+        assert!(
+            self.answered.insert(caller),
+            "seed {}: {caller:?} is answered twice: {message:?}",
+            self.seed
+        );
+        match &message {
+            Message::Submitted(done) => self.judge_durable(at, done.position),
+            Message::SessionKept(kept) => self.judge_durable(at, kept.position),
+            Message::ReadDone(done) => self.judge_staleness(at, done.position, done.staleness_ms),
+            Message::Refused(_) => {}
+            other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
+        }
+        if caller.connection >= OWN_CONNECTION {
+            self.answers.push((self.now, caller, message));
+        } else {
+            let wait = self.rng.between(1, 2 * self.rough.delay);
+            self.after(wait, Happening::Answer(caller, Box::new(message)));
+        }
+    }
+
+    /// A majority has the entry of what is answered on its disk, now.
+    fn judge_durable(&self, at: usize, position: Position) {
+        let holds = |place: &&Place| place.disk.holds(position.index, position.term);
+        let count = self.places.iter().filter(holds).count();
+        assert!(
+            count > self.places.len() / 2,
+            "seed {}: node {} answers {position:?}, which {count} of {} hold",
+            self.seed,
+            at + 1,
+            self.places.len()
+        );
+    }
+
+    /// What a read lacks was committed no longer ago than it says. A linearizable one says 0, and is about the moment at
+    /// which it came in: that is judged by who asked.
+    fn judge_staleness(&self, at: usize, position: Position, staleness_ms: u64) {
+        if staleness_ms == 0 {
+            return;
+        }
+        let Some(committed) = self.committed.get(position.index as usize) else { return };
+        let age = (self.now - committed) / MS;
+        assert!(
+            age <= staleness_ms,
+            "seed {}: node {} reads at {}, calls that {staleness_ms} ms old, and lacks what was committed {age} ms ago",
+            self.seed,
+            at + 1,
+            position.index
+        );
+    }
+
+    fn send(&mut self, envelope: Envelope) {
+        self.heartbeats += u64::from(matches!(envelope.message, Raft::Heartbeat { .. }));
+        let copies = if self.rng.chance(self.rough.duplicate) { 2 } else { 1 };
+        for _ in 0..copies {
+            let lost =
+                self.cut.contains(&(at(envelope.from), at(envelope.to))) || self.rng.chance(self.rough.loss);
+            let mut wait = self.rng.between(50, self.rough.delay.max(50));
+            if self.rng.chance(self.rough.slow) {
+                wait += self.rng.between(0, self.rough.slow_by);
+            }
+            if let Some((from, to, late)) = self.slow_link
+                && (from, to) == (at(envelope.from), at(envelope.to))
+            {
+                wait = wait.max(late);
+            }
+            if !lost {
+                self.after(wait, Happening::Arrive(Box::new(envelope.clone())));
+            }
+        }
+    }
+
+    fn note_effects(&mut self, effects: &Effects) {
+        if let Some(hash) = &mut self.effects_hash {
+            let Effects { send, persist, replies, jobs, events, more } = effects;
+            let jobs: Vec<String> = jobs
+                .iter()
+                .map(|job| match job {
+                    Job::Apply { at, entry, .. } => format!("{at:?} {entry:?}"),
+                    Job::Read { range, caller, position, staleness_ms, .. } => {
+                        format!("{range:?} {caller:?} {position:?} {staleness_ms}")
+                    }
+                })
+                .collect();
+            let text = format!("{send:?} {persist:?} {replies:?} {jobs:?} {events:?} {more}");
+            let mut hasher = DefaultHasher::new();
+            (*hash, self.now, text).hash(&mut hasher);
+            *hash = hasher.finish();
+        }
+    }
+
+    pub(crate) fn node(&self, at: usize) -> &Node {
+        self.places[at].node.as_ref().expect("the node runs")
+    }
+
+    /// The established leader of the highest term.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let running = |at: &usize| self.places[*at].node.is_some();
+        let leads = |at: &usize| self.node(*at).leadership() == State::Established;
+        (0..self.places.len()).filter(running).filter(leads).max_by_key(|at| self.node(*at).core().term())
+    }
+
+    pub(crate) fn await_leader(&mut self) -> usize {
+        self.until("a leader", 20_000, |world| world.leader().is_some());
+        self.leader().expect("just seen")
+    }
+
+    /// A name for a call of the test.
+    pub(crate) fn caller(&mut self) -> Caller {
+        self.calls += 1;
+        Caller { connection: OWN_CONNECTION, call: self.calls }
+    }
+
+    fn tell_now(&mut self, at: usize, input: Input) {
+        let boot = self.places[at].boot;
+        assert!(self.tell(at, boot, input), "node {} does not run", at + 1);
+    }
+
+    pub(crate) fn input(&mut self, at: usize, input: Input) {
+        self.tell_now(at, input);
+    }
+
+    pub(crate) fn submit(&mut self, at: usize, request: &Request, timeout_ms: u32) -> Caller {
+        self.submit_bytes(at, request.encode(), timeout_ms)
+    }
+
+    pub(crate) fn submit_bytes(&mut self, at: usize, request: Bytes, timeout_ms: u32) -> Caller {
+        let caller = self.caller();
+        let submission =
+            Submission { caller, actor: Actor::Anonymous, address: None, request, timeout_ms, at: u64::MAX };
+        self.tell_now(at, Input::Submit(submission));
+        caller
+    }
+
+    pub(crate) fn keep(&mut self, at: usize, session: SessionId) -> Caller {
+        let caller = self.caller();
+        self.tell_now(at, Input::Keep { caller, actor: Actor::Anonymous, session, timeout_ms: 0 });
+        caller
+    }
+
+    pub(crate) fn read(&mut self, at: usize, read: Read) -> Caller {
+        let caller = self.caller();
+        self.tell_now(at, Input::Read { caller, read });
+        caller
+    }
+
+    /// What a call of the test was answered.
+    pub(crate) fn answer(&self, caller: Caller) -> Option<&Message> {
+        self.answers.iter().find(|(_, to, _)| *to == caller).map(|(.., message)| message)
+    }
+
+    pub(crate) fn await_answer(&mut self, caller: Caller) -> Message {
+        self.until("an answer", 20_000, |world| world.answer(caller).is_some());
+        self.answer(caller).cloned().expect("just seen")
+    }
+
+    pub(crate) fn await_refusal(&mut self, caller: Caller) -> (Code, Refused) {
+        match self.await_answer(caller) {
+            Message::Refused(refused) => {
+                (Code::from_number(refused.code).expect("a code that exists"), refused)
+            }
+            other => panic!("seed {}: not refused: {other:?}", self.seed),
+        }
+    }
+
+    /// Submits, and waits for the position and the outcome.
+    pub(crate) fn done(
+        &mut self,
+        at: usize,
+        request: &Request,
+    ) -> (Position, Result<holdfast_command::Reply, holdfast_command::Refusal>) {
+        let caller = self.submit(at, request, 0);
+        self.await_done(caller)
+    }
+
+    pub(crate) fn await_done(
+        &mut self,
+        caller: Caller,
+    ) -> (Position, Result<holdfast_command::Reply, holdfast_command::Refusal>) {
+        match self.await_answer(caller) {
+            Message::Submitted(done) => (done.position, outcome(done.outcome)),
+            other => panic!("seed {}: not executed: {other:?}", self.seed),
+        }
+    }
+
+    /// How often each edge of machine 01 was taken at this node, in all its boots.
+    pub(crate) fn paths(&self, at: usize) -> BTreeMap<&'static str, u64> {
+        let mut all = self.places[at].paths.clone();
+        for (edge, count) in self.places[at].node.iter().flat_map(Node::path_edges) {
+            *all.entry(edge).or_default() += count;
+        }
+        all
+    }
+
+    /// Whether all nodes run and have applied equally much.
+    pub(crate) fn all_equally_far(&self) -> bool {
+        let applied = |place: &Place| place.node.as_ref().map(|node| node.store().applied());
+        let first = self.places.first().and_then(applied);
+        first.is_some() && self.places.iter().all(|place| applied(place) == first)
+    }
+
+    /// All nodes have applied the same, and it is the same to the last byte.
+    pub(crate) fn judge_equal(&self) {
+        let everything = Range::of(Span::all());
+        let running: VecDeque<&Node> = self.places.iter().filter_map(|place| place.node.as_ref()).collect();
+        for pair in running.iter().zip(running.iter().skip(1)) {
+            let (one, other) = (pair.0.store(), pair.1.store());
+            assert_eq!(one.applied(), other.applied(), "seed {}", self.seed);
+            assert_eq!(one.revision(), other.revision(), "seed {}", self.seed);
+            let [left, right] = [one, other].map(|store| {
+                let page = store.range(&everything).expect("everything can be read").to_reply();
+                let changes: Vec<String> =
+                    store.changes(2).expect("nothing was compacted").map(|one| format!("{one:?}")).collect();
+                (page, changes)
+            });
+            assert_eq!(left, right, "seed {}", self.seed);
+        }
+    }
+
+    pub(crate) fn members(&self) -> usize {
+        self.formed.members().len()
+    }
+}
+
+pub(crate) fn address(at: usize) -> ByteString {
+    format!("node-{}:1", at + 1).into()
+}
+
+pub(crate) fn outcome(bytes: Bytes) -> Result<holdfast_command::Reply, holdfast_command::Refusal> {
+    holdfast_command::Outcome::decode(bytes).expect("an outcome").0
+}

@@ -1,0 +1,93 @@
+//! The pages about the server against its code: stages, limits, flags, exit codes.
+
+use std::fmt::Write;
+
+use holdfast_machine::Numbered;
+use holdfast_server::cli;
+use holdfast_server::stage::Stage;
+use holdfast_tidy::{blocks, layout, symbols, workspace};
+
+#[test]
+fn the_page_of_the_request_path_shows_the_stages_and_limits_of_the_code() {
+    let wanted = vec![
+        ("stages", stages()),
+        ("limits of the node", limits(&["server/src/node/limits.rs"])),
+        ("limits of the runtime", limits(&RUNTIME)),
+    ];
+    blocks::check(&[("docs/request-path.md".into(), wanted)]);
+}
+
+/// The nine stages, and what the code says of each.
+fn stages() -> String {
+    let mut out = String::from("| stage | what it is, and from when to when |\n|---|---|\n");
+    for stage in Stage::ALL {
+        let _ = writeln!(out, "| {} {} | {} |", stage.number(), stage.name(), layout::plain(stage.caption()));
+    }
+    out
+}
+
+/// The files of the runtime that bound something, in the order of a request.
+const RUNTIME: [&str; 6] = [
+    "server/src/runtime/mod.rs",
+    "server/src/runtime/clients.rs",
+    "server/src/runtime/peers.rs",
+    "server/src/runtime/link.rs",
+    "server/src/runtime/turn.rs",
+    "server/src/runtime/workers.rs",
+];
+
+/// Every constant of these files, as it is written there.
+fn limits(paths: &[&str]) -> String {
+    let mut out = String::from("| limit | where | value | what it bounds, and why |\n|---|---|---|---|\n");
+    for path in paths {
+        let place = path.rsplit('/').next().unwrap_or_default();
+        for constant in symbols::of_file(path).constants {
+            let (name, value) = (&constant.name, symbols::as_written(path, &constant.name));
+            let _ = writeln!(out, "| `{name}` | `{place}` | {value} | {} |", layout::plain(&constant.doc));
+        }
+    }
+    out
+}
+
+#[test]
+fn every_file_of_the_runtime_that_has_a_limit_is_shown() {
+    for path in workspace::files(".rs").iter().filter(|path| path.starts_with("server/src/runtime/")) {
+        let constants = symbols::of_file(path).constants;
+        let bounds =
+            constants.iter().filter(|constant| !["FEATURES", "BUILD"].contains(&constant.name.as_str()));
+        assert!(
+            bounds.count() == 0 || RUNTIME.contains(&path.as_str()),
+            "{path} has limits and is not shown"
+        );
+    }
+}
+
+#[test]
+fn the_page_about_running_shows_the_flags_that_are_parsed() {
+    let wanted = vec![("flags of server", flags("server")), ("flags of dev", flags("dev"))];
+    blocks::check(&[("docs/running.md".into(), wanted)]);
+}
+
+/// What a command of `holdfast` can be told.
+fn flags(command: &str) -> String {
+    let mut cli = cli::command();
+    cli.build();
+    let command = cli.find_subcommand(command).expect("the command exists");
+    let mut out = String::from("| flag | environment | default | what it is |\n|---|---|---|---|\n");
+    for flag in command.get_arguments().filter(|flag| flag.get_id() != "help") {
+        let long = flag.get_long().unwrap_or_default();
+        let value = flag.get_value_names().into_iter().flatten().next().map_or("", |name| name.as_str());
+        let environment =
+            flag.get_env().map_or(String::new(), |name| format!("`{}`", name.to_string_lossy()));
+        let defaults = flag.get_default_values().iter().map(|value| value.to_string_lossy());
+        let default = match defaults.collect::<Vec<_>>().join(",") {
+            none if none.is_empty() && flag.is_required_set() => "required".to_owned(),
+            none if none.is_empty() => String::new(),
+            some => format!("`{some}`"),
+        };
+        let what = flag.get_help().map(ToString::to_string).unwrap_or_default();
+        let _ =
+            writeln!(out, "| `--{long} <{value}>` | {environment} | {default} | {} |", layout::plain(&what));
+    }
+    out
+}
