@@ -189,17 +189,12 @@ impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, operation, detail, code_number, .. } = &*self.0;
+        let Failure { operation, code_number, .. } = &*self.0;
         match code_number {
             0 => f.write_str("error: ")?,
             number => write!(f, "error[{}{number}]: ", Code::PREFIX)?,
         }
-        let headline = match (&self.refusal, self.code) {
-            (Some(refusal), _) => refusal.to_string(),
-            (None, Some(code)) => code.name().to_owned(),
-            (None, None) => kind.text().to_owned(),
-        };
-        write!(f, "cannot {operation}: {headline}")?;
+        write!(f, "cannot {operation}: {}", self.headline())?;
         if !self.tried.is_empty() {
             f.write_str("\n  tried    ")?;
             if self.tried_before > 0 {
@@ -212,21 +207,40 @@ impl fmt::Display for Error {
                 write!(f, "{attempt}")?;
             }
         }
-        let detail = Escaped(detail);
-        match (kind, detail.0.is_empty()) {
-            (Kind::TimedOut, true) => write!(f, "\n  why      not done within {} ms", self.elapsed_ms)?,
-            (Kind::TimedOut, false) => {
-                write!(f, "\n  why      not done within {} ms; {detail}", self.elapsed_ms)?;
-            }
-            // The headline has said it.
-            (_, true) => {}
-            (_, false) => write!(f, "\n  why      {detail}")?,
+        let why = self.cause();
+        if !why.is_empty() {
+            write!(f, "\n  why      {why}")?;
         }
         write!(f, "\n  outcome  {}", self.outcome_text())
     }
 }
 
 impl Error {
+    /// Why it failed, in one line without what was tried and what came of it: for tables.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let (headline, cause) = (self.headline(), self.cause());
+        if cause.is_empty() { headline } else { format!("{headline}: {cause}") }
+    }
+
+    fn headline(&self) -> String {
+        match (&self.refusal, self.code) {
+            (Some(refusal), _) => refusal.to_string(),
+            (None, Some(code)) => code.name().to_owned(),
+            (None, None) => self.kind.text().to_owned(),
+        }
+    }
+
+    /// What there is to say beyond the headline; may be empty.
+    fn cause(&self) -> String {
+        let detail = Escaped(&self.detail);
+        match (self.kind, self.detail.is_empty()) {
+            (Kind::TimedOut, true) => format!("not done within {} ms", self.elapsed_ms),
+            (Kind::TimedOut, false) => format!("not done within {} ms; {detail}", self.elapsed_ms),
+            (_, _) => detail.to_string(),
+        }
+    }
+
     fn outcome_text(&self) -> &'static str {
         match (self.outcome, self.write, self.is_safe_to_retry()) {
             (Outcome::NotApplied, false, _) => "nothing was to be changed, and nothing was",
@@ -343,7 +357,9 @@ mod tests {
                     · 127.0.0.1:7420 no answer (1.5 s)\n  \
                     why      not done within 5000 ms\n  \
                     outcome  NOT applied: safe to retry";
-        assert_eq!(Error::from(failure.clone()).to_string(), text);
+        let error = Error::from(failure.clone());
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.why(), "no leader is known: not done within 5000 ms");
         failure.outcome = Outcome::Unknown;
         let error = Error::from(failure);
         assert!(
