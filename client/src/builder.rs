@@ -109,8 +109,8 @@ impl Builder {
     /// tasks run.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind) if there are no endpoints, more than 64, or one is not `host:port`; or if the name
-    /// is too long.
+    /// [`Kind::Invalid`](crate::Kind) if there are no endpoints, more than 64, or one is not `host:port`; or if the
+    /// name is too long.
     pub fn build(self) -> Result<Client, Error> {
         Client::start(self)
     }

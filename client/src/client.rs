@@ -165,7 +165,8 @@ impl Client {
         self.submit(Command::Delete(Delete { span, return_previous: false })).await
     }
 
-    /// Compares, and does one of two lists of operations, all of it at one revision. The reply is [`Reply::Transacted`].
+    /// Compares, and does one of two lists of operations, all of it at one revision. The reply is
+    /// [`Reply::Transacted`].
     ///
     /// # Errors
     /// As [`put`](Self::put). That a comparison does not hold is no error.

@@ -32,8 +32,8 @@ pub enum Kind {
     Incompatible,
     /// The cluster answered, and the answer is no: see the [`code`](Failure::code).
     Refused,
-    /// It was not done within its deadline. If the cluster has said why, the [`code`](Failure::code) is the last that it
-    /// gave.
+    /// It was not done within its deadline. If the cluster has said why, the [`code`](Failure::code) is the last that
+    /// it gave.
     TimedOut,
     /// The connection broke while the call was under way, and it may not be sent twice: a write without a session.
     ConnectionLost,
@@ -189,17 +189,12 @@ impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, operation, detail, code_number, .. } = &*self.0;
+        let Failure { operation, code_number, .. } = &*self.0;
         match code_number {
             0 => f.write_str("error: ")?,
             number => write!(f, "error[{}{number}]: ", Code::PREFIX)?,
         }
-        let headline = match (&self.refusal, self.code) {
-            (Some(refusal), _) => refusal.to_string(),
-            (None, Some(code)) => code.name().to_owned(),
-            (None, None) => kind.text().to_owned(),
-        };
-        write!(f, "cannot {operation}: {headline}")?;
+        write!(f, "cannot {operation}: {}", self.headline())?;
         if !self.tried.is_empty() {
             f.write_str("\n  tried    ")?;
             if self.tried_before > 0 {
@@ -212,17 +207,8 @@ impl fmt::Display for Error {
                 write!(f, "{attempt}")?;
             }
         }
-        let why = match (*code_number != 0, detail.is_empty()) {
-            (_, false) => Escaped(detail).to_string(),
-            (true, true) => kind.text().to_owned(),
-            (false, true) => String::new(),
-        };
-        if self.kind == Kind::TimedOut {
-            write!(f, "\n  why      not done within {} ms", self.elapsed_ms)?;
-            if !detail.is_empty() {
-                write!(f, "; {}", Escaped(detail))?;
-            }
-        } else if !why.is_empty() {
+        let why = self.cause();
+        if !why.is_empty() {
             write!(f, "\n  why      {why}")?;
         }
         write!(f, "\n  outcome  {}", self.outcome_text())
@@ -230,6 +216,31 @@ impl fmt::Display for Error {
 }
 
 impl Error {
+    /// Why it failed, in one line without what was tried and what came of it: for tables.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let (headline, cause) = (self.headline(), self.cause());
+        if cause.is_empty() { headline } else { format!("{headline}: {cause}") }
+    }
+
+    fn headline(&self) -> String {
+        match (&self.refusal, self.code) {
+            (Some(refusal), _) => refusal.to_string(),
+            (None, Some(code)) => code.name().to_owned(),
+            (None, None) => self.kind.text().to_owned(),
+        }
+    }
+
+    /// What there is to say beyond the headline; may be empty.
+    fn cause(&self) -> String {
+        let detail = Escaped(&self.detail);
+        match (self.kind, self.detail.is_empty()) {
+            (Kind::TimedOut, true) => format!("not done within {} ms", self.elapsed_ms),
+            (Kind::TimedOut, false) => format!("not done within {} ms; {detail}", self.elapsed_ms),
+            (_, _) => detail.to_string(),
+        }
+    }
+
     fn outcome_text(&self) -> &'static str {
         match (self.outcome, self.write, self.is_safe_to_retry()) {
             (Outcome::NotApplied, false, _) => "nothing was to be changed, and nothing was",
@@ -346,7 +357,9 @@ mod tests {
                     · 127.0.0.1:7420 no answer (1.5 s)\n  \
                     why      not done within 5000 ms\n  \
                     outcome  NOT applied: safe to retry";
-        assert_eq!(Error::from(failure.clone()).to_string(), text);
+        let error = Error::from(failure.clone());
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.why(), "no leader is known: not done within 5000 ms");
         failure.outcome = Outcome::Unknown;
         let error = Error::from(failure);
         assert!(

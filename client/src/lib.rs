@@ -2,9 +2,9 @@
 //!
 //! # Why so much
 //! A write whose connection breaks has been executed, or has not, and the network cannot tell. A client that sends it
-//! again may do it twice, one that gives up leaves its caller guessing. So the client keeps a *session* with the cluster,
-//! in which each write has a number: copies of it are executed once, at whichever member they arrive, and answered
-//! alike. What remains unknown after the deadline is called unknown, and nothing else is.
+//! again may do it twice, one that gives up leaves its caller guessing. So the client keeps a *session* with the
+//! cluster, in which each write has a number: copies of it are executed once, at whichever member they arrive, and
+//! answered alike. What remains unknown after the deadline is called unknown, and nothing else is.
 //!
 //! # Shape
 //! ```text

@@ -20,7 +20,10 @@ impl<W> Core<W> {
             return;
         }
         let index = (wire & ((1 << PLACE_BITS) - 1)) as usize;
-        let ours = |call: &&mut Call<W>| matches!(call.place, Place::Sent { endpoint, wire: copy, .. } if (endpoint, copy) == (link.endpoint, wire));
+        let ours = |call: &&mut Call<W>| match call.place {
+            Place::Sent { endpoint, wire: copy, .. } => (endpoint, copy) == (link.endpoint, wire),
+            Place::Queued | Place::Waiting { .. } => false,
+        };
         let Some(call) = self.calls.get_mut(index).and_then(Option::as_mut).filter(ours) else {
             // Nobody waits for it any more; unless it was never asked.
             if wire >> PLACE_BITS == 0 || wire >> PLACE_BITS > self.copies {
@@ -236,4 +239,38 @@ fn copied(bytes: Bytes) -> Bytes {
     // The reply to a put holds no bytes that could be kept.
     const NOTHING_TO_KEEP: usize = 32;
     if (NOTHING_TO_KEEP..=COPY_MAX).contains(&bytes.len()) { Bytes::copy_from_slice(&bytes) } else { bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refusal_in_the_log_says_of_all_copies_holds_for_all_and_of_one_only_if_there_was_one() {
+        for &code in Code::ALL {
+            let (alone, among_others) = (fate(code, false), fate(code, true));
+            assert!(!code.is_of_copy() || among_others == Outcome::Unknown, "{code}");
+            assert!(code.is_of_copy() || alone == among_others, "{code}");
+            match code.effect() {
+                Effect::Applied => assert_eq!(alone, Outcome::Applied, "{code}"),
+                Effect::NotApplied => assert_eq!(alone, Outcome::NotApplied, "{code}"),
+                // These two say of the copy itself that it was not executed; the others do not.
+                Effect::Unknown => {
+                    let of_copy = matches!(code, Code::UnknownSession | Code::StaleSequence);
+                    assert_eq!(alone == Outcome::NotApplied, of_copy, "{code}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn availability_passes_and_a_position_of_another_history_does_not() {
+        for &code in Code::ALL {
+            let passes = is_passing(Some(code), code.number());
+            let family = (1201..=1299).contains(&code.number());
+            assert_eq!(passes, family && !matches!(code, Code::OtherEpoch | Code::OtherGroup), "{code}");
+        }
+        assert!(is_passing(None, 1299), "also what a later version adds");
+        assert!(!is_passing(None, 1999));
+    }
 }

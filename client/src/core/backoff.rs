@@ -27,8 +27,8 @@ impl Rng {
     }
 }
 
-/// The wait before try `tries` (from 0): twice as long each time, up to `most_ms`, and half of it by chance, so that who
-/// failed together does not try again together.
+/// The wait before try `tries` (from 0): twice as long each time, up to `most_ms`, and half of it by chance, so that
+/// who failed together does not try again together.
 pub(crate) fn backoff(tries: u32, base_ms: u64, most_ms: u64, rng: &mut Rng) -> u64 {
     let full = base_ms.saturating_mul(1 << tries.min(32)).min(most_ms);
     full / 2 + rng.below(full - full / 2 + 1)

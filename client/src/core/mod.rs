@@ -17,7 +17,8 @@
 //! 1. After each call of a method, take [`next_action`](Core::next_action) and [`next_done`](Core::next_done) until
 //!    they yield nothing.
 //! 2. For [`Action::Dial`], connect, and tell [`dialed`](Core::dialed) or [`dial_failed`](Core::dial_failed).
-//! 3. Drive the connection of a link as `wire::Connection` says: read into its buffer, call [`received`](Core::received);
+//! 3. Drive the connection of a link as `wire::Connection` says: read into its buffer, call
+//!    [`received`](Core::received);
 //!    write its outbox (on [`Action::Flush`], and whenever more can be written), call [`wrote`](Core::wrote); tell
 //!    [`lost`](Core::lost). When [`connection`](Core::connection) yields nothing for a link, close its socket. When the
 //!    connection has ended, write what is in its outbox as far as that is possible without waiting, and call
@@ -25,13 +26,15 @@
 //! 4. Call [`tick`](Core::tick) no later than [`deadline`](Core::deadline).
 //!
 //! # Lanes
-//! A call waits in the queue of its lane, and the front of a queue that cannot be sent holds up its own lane only: writes
-//! wait for the session or its window, what goes to the leader waits for a leader, a stale read for any connection.
+//! A call waits in the queue of its lane, and the front of a queue that cannot be sent holds up its own lane only:
+//! writes wait for the session or its window, what goes to the leader waits for a leader, a stale read for any
+//! connection.
 //!
 //! # Copies
-//! Each time a call is sent is a copy. A copy that was refused with the word that it never will be executed is done with;
-//! one whose connection broke, or that nobody vouches for, makes the call *uncertain* for ever. An uncertain write is only
-//! sent again under a key by which the cluster recognises it, and if it ends without an answer its outcome is unknown.
+//! Each time a call is sent is a copy. A copy that was refused with the word that it never will be executed is done
+//! with; one whose connection broke, or that nobody vouches for, makes the call *uncertain* for ever. An uncertain
+//! write is only sent again under a key by which the cluster recognises it, and if it ends without an answer its
+//! outcome is unknown.
 
 mod answers;
 pub(crate) mod backoff;
@@ -143,8 +146,8 @@ impl<W> Core<W> {
     /// are asked and over the jitter of waits.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] if there are none, more than [`ENDPOINTS_MAX`], or one is not `host:port`; or if the name of the
-    /// client is too long.
+    /// [`Kind::Invalid`] if there are none, more than [`ENDPOINTS_MAX`], or one is not `host:port`; or if the name of
+    /// the client is too long.
     pub fn new(config: Config, endpoints: &[String], seed: u64) -> Result<Self, Error> {
         let invalid = |detail: String| Error::before_sending(Kind::Invalid, "make a client", detail);
         let mut unique: Vec<Endpoint> = Vec::new();
@@ -422,8 +425,8 @@ impl<W> Core<W> {
         }
     }
 
-    /// Puts a call in front of its queue: it is older than what waits there, and what waits there may wait for it, since
-    /// the window of the session moves with the oldest.
+    /// Puts a call in front of its queue: it is older than what waits there, and what waits there may wait for it,
+    /// since the window of the session moves with the oldest.
     fn requeue(&mut self, index: usize) {
         let Some(call) = self.call_at(index) else { return };
         let (lane, place) = (call.lane, call.place);

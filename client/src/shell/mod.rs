@@ -1,9 +1,9 @@
 //! The core on tokio: one task per connection, one for timers, and a lock around the core.
 //!
 //! # Why a lock
-//! A call is made and sent by the task of its caller: it takes the lock, the core queues it and encodes it into the outbox
-//! of the connection, and the task of that connection is woken once. When that runs, whatever all callers have asked for
-//! meanwhile goes out in one write. A channel to a task that owns the core would cost each call a hop more.
+//! A call is made and sent by the task of its caller: it takes the lock, the core queues it and encodes it into the
+//! outbox of the connection, and the task of that connection is woken once. When that runs, whatever all callers have
+//! asked for meanwhile goes out in one write. A channel to a task that owns the core would cost each call a hop more.
 //!
 //! # Shape
 //! ```text

@@ -191,7 +191,7 @@ const STORM: Chaos = Chaos {
 #[test]
 fn nothing_is_written_twice_and_every_stated_outcome_is_true_whatever_breaks() {
     let (mut all, mut seen) = (Ends::default(), Seen::default());
-    for seed in 0..50 {
+    for seed in 0..25 {
         let (ends, met) = live(seed, STORM, true);
         all.written += ends.written;
         all.not_applied += ends.not_applied;
@@ -229,18 +229,18 @@ fn nothing_is_written_twice_and_every_stated_outcome_is_true_whatever_breaks() {
 #[test]
 fn without_a_session_a_write_is_sent_once_unless_it_was_certainly_not_executed() {
     let (mut written, mut unknown) = (0, 0);
-    for seed in 1_000..1_020 {
+    for seed in 1_000..1_010 {
         let (ends, seen) = live(seed, STORM, false);
         assert_eq!(seen.repeats, 0);
         written += ends.written;
         unknown += ends.unknown;
     }
-    assert!(written > 500 && unknown > 50, "{written} written, {unknown} unknown");
+    assert!(written > 300 && unknown > 50, "{written} written, {unknown} unknown");
 }
 
 #[test]
 fn in_good_weather_every_call_is_answered() {
-    for seed in 0..10 {
+    for seed in 0..5 {
         let (ends, seen) = live(seed, Chaos { slow_ms: 5, ..Chaos::default() }, true);
         // Some keys are refused by the store.
         assert_eq!((ends.applied, ends.unknown), (0, 0), "seed {seed}");

@@ -1,5 +1,5 @@
-//! The client on real sockets, against a server in this process that misbehaves in every way it is told to. Each test has
-//! to end: a call that hangs is what the outer time limit is for.
+//! The client on real sockets, against a server in this process that misbehaves in every way it is told to. Each test
+//! has to end: a call that hangs is what the outer time limit is for.
 
 mod fake;
 
@@ -218,6 +218,19 @@ async fn of_two_clusters_among_the_endpoints_only_one_is_ever_asked() {
         }
         let asked = |server: &Server| server.asked.lock().unwrap().copies;
         assert!(asked(&one) == 0 || asked(&two) == 0, "seed {seed}");
+        let turned_away = async {
+            // Calls, so that whoever is not connected is dialed.
+            while !client.endpoints().iter().any(|view| {
+                let reason = match &view.last_failure {
+                    Some(What::NotWelcome { reason, .. }) => *reason,
+                    _ => None,
+                };
+                !view.connected && reason == Some(CloseReason::WrongCluster)
+            }) {
+                client.put("1", "v").await.unwrap();
+            }
+        };
+        bounded(turned_away).await;
     }
 }
 

@@ -1,8 +1,8 @@
 //! The circuit breaker of one endpoint: who fails is left alone for a while, and then tried with one connection.
 //!
 //! # Why
-//! A node that is gone costs each call that tries it a round trip or a timeout, and a node that comes back is met by the
-//! connections of all its clients at once. So after some failures in a row it is not tried at all for a while, with
+//! A node that is gone costs each call that tries it a round trip or a timeout, and a node that comes back is met by
+//! the connections of all its clients at once. So after some failures in a row it is not tried at all for a while, with
 //! jitter; and then with one connection and one Ping, before calls are sent there again.
 
 mod table;
@@ -18,7 +18,8 @@ pub const FAILURES_MAX: u32 = 3;
 /// About how long an endpoint is left alone for the first time, in milliseconds. Each further time is twice as long.
 pub const WAIT_MS: u64 = 100;
 
-/// The longest that an endpoint is left alone: a refused connection costs little, and a node that is back is wanted soon.
+/// The longest that an endpoint is left alone: a refused connection costs little, and a node that is back is wanted
+/// soon.
 pub const WAIT_MAX_MS: u64 = 2_000;
 
 /// How many steps are remembered for a post-mortem.
