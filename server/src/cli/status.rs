@@ -30,7 +30,7 @@ impl Status {
                     Err(error) => {
                         rows.push((
                             endpoint,
-                            Err(error.to_string().lines().next().unwrap_or_default().to_owned()),
+                            Err(error.why()),
                         ));
                         last = Some(error);
                     }
