@@ -396,6 +396,9 @@ impl History {
             range: range.into(),
         };
         let caller = self.call(client, Asked::Read { consistency, floor, position });
+        if consistency == Consistency::Linearizable {
+            self.world.linearizable.insert(caller);
+        }
         self.tell(at, Input::Read { caller, read });
     }
 

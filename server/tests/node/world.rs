@@ -25,7 +25,7 @@ use holdfast_server::node::leadership::{Edge, State};
 use holdfast_server::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, Submission};
 use holdfast_store::Store;
 use holdfast_wire::Message;
-use holdfast_wire::message::{Position, Read, Refused};
+use holdfast_wire::message::{Consistency, Position, Read, Refused};
 
 use crate::disk::Disk;
 use crate::rng::Rng;
@@ -115,6 +115,8 @@ pub(crate) struct World {
     pub(crate) answers: Vec<(u64, Caller, Message)>,
     calls: u64,
     answered: BTreeSet<Caller>,
+    /// Whose reads are linearizable: they say 0, and are about the moment at which they came in.
+    pub(crate) linearizable: BTreeSet<Caller>,
     /// When each index was first known to be committed.
     committed: Vec<u64>,
     digests: BTreeMap<u64, u64>,
@@ -170,6 +172,7 @@ impl World {
             answers: Vec::new(),
             calls: 0,
             answered: BTreeSet::new(),
+            linearizable: BTreeSet::new(),
             committed: Vec::new(),
             digests: BTreeMap::new(),
             effects_hash: None,
@@ -461,8 +464,8 @@ impl World {
             self.reply(at, caller, message);
         }
         for job in jobs {
-            if let Job::Read { position, staleness_ms, .. } = &job {
-                self.judge_staleness(at, *position, *staleness_ms);
+            if let Job::Read { caller, position, staleness_ms, .. } = &job {
+                self.judge_staleness(at, *caller, *position, *staleness_ms);
             }
             self.queued += 1;
             let (number, takes) = (self.queued, self.rng.between(0, self.rough.job));
@@ -510,7 +513,7 @@ impl World {
         match &message {
             Message::Submitted(done) => self.judge_durable(at, done.position),
             Message::SessionKept(kept) => self.judge_durable(at, kept.position),
-            Message::ReadDone(done) => self.judge_staleness(at, done.position, done.staleness_ms),
+            Message::ReadDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
             Message::Refused(_) => {}
             other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
         }
@@ -545,10 +548,10 @@ impl World {
     }
 
     /// What a read lacks was committed no longer ago than it says, when it was served: not before the turn began, within
-    /// which the process may have been suspended. A linearizable one says 0, and is about the moment at which it came in:
-    /// that is judged by who asked.
-    fn judge_staleness(&self, at: usize, position: Position, staleness_ms: u64) {
-        if staleness_ms == 0 {
+    /// which the process may have been suspended. A linearizable one is judged by who asked.
+    fn judge_staleness(&self, at: usize, caller: Caller, position: Position, staleness_ms: u64) {
+        if self.linearizable.contains(&caller) {
+            assert_eq!(staleness_ms, 0, "seed {}", self.seed);
             return;
         }
         let Some(committed) = self.committed.get(position.index as usize) else { return };
@@ -652,6 +655,9 @@ impl World {
 
     pub(crate) fn read(&mut self, at: usize, read: Read) -> Caller {
         let caller = self.caller();
+        if read.consistency == Consistency::Linearizable.number() {
+            self.linearizable.insert(caller);
+        }
         self.tell_now(at, Input::Read { caller, read });
         caller
     }
