@@ -207,11 +207,23 @@ fn a_stale_read_is_no_older_than_it_says_while_an_entry_is_away() {
         for at in 0..3 {
             world.hold_jobs(at, true);
         }
-        world.submit(leader, &delete_all("k"), 0);
-        for _ in 0..30 {
-            world.run_ms(100);
+        // One behind the other, and each takes a second and a half.
+        for prefix in ["x", "y", "z"] {
+            world.submit(leader, &delete_all(prefix), 0);
+            world.run_ms(300);
+        }
+        for _ in 0..3 {
+            for _ in 0..15 {
+                world.run_ms(100);
+                for at in [leader, follower] {
+                    stale(&mut world, at, 0);
+                }
+            }
             for at in [leader, follower] {
-                stale(&mut world, at, 0);
+                let before = world.node(at).store().applied();
+                world.hold_jobs(at, false);
+                world.until("one is done", 100, |world| world.node(at).store().applied() != before);
+                world.hold_jobs(at, true);
             }
         }
     }
