@@ -215,7 +215,7 @@ impl History {
         let leader = self.world.leader();
         let anybody = self.world.rng.position(nodes);
         let victim = if self.world.rng.chance(500) { leader.unwrap_or(anybody) } else { anybody };
-        match self.world.rng.between(0, 6) {
+        match self.world.rng.between(0, 7) {
             0 | 1 => {
                 self.note("crash");
                 self.world.crash(victim);
@@ -238,6 +238,11 @@ impl History {
                 self.world.heal();
             }
             5 => {
+                self.note("suspension");
+                let until = self.world.now + self.world.rng.between(100 * MS, 1_500 * MS);
+                self.world.places[victim].paused_until = until;
+            }
+            6 => {
                 self.note("sleep");
                 let client = self.world.rng.position(self.clients.len());
                 self.clients[client].asleep_until = self.world.now + 1_500 * MS;
@@ -392,6 +397,9 @@ impl History {
             range: range.into(),
         };
         let caller = self.call(client, Asked::Read { consistency, floor, position });
+        if consistency == Consistency::Linearizable {
+            self.world.linearizable.insert(caller);
+        }
         self.tell(at, Input::Read { caller, read });
     }
 

@@ -19,7 +19,9 @@ fn no_acknowledged_write_is_lost_and_none_is_executed_twice_over_crashes_partiti
     }
     println!("{done} writes acknowledged, {tally:?}");
     // None of this says anything if it does not happen.
-    for what in ["crash", "isolation", "one way", "stop", "resent", "session ended", "once refused"] {
+    for what in
+        ["crash", "isolation", "one way", "stop", "suspension", "resent", "session ended", "once refused"]
+    {
         assert!(tally.get(what).is_some_and(|count| *count > 0), "{what} never happened: {tally:?}");
     }
     for what in ["linearizable reads", "follower reads", "stale reads"] {

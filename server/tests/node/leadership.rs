@@ -10,7 +10,7 @@ use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Refused};
 
 use crate::clients::{put, read};
-use crate::world::{Rough, World};
+use crate::world::{MS, Rough, World};
 
 fn edges(world: &World, at: usize) -> Vec<(&'static str, u64)> {
     world.places[at].edges.iter().map(|(edge, count)| (*edge, *count)).collect()
@@ -153,6 +153,37 @@ fn t5_settle_leaves_nothing_that_depends_on_leading_and_comes_before_anything_is
         assert_eq!((code, refused.effect), (Code::NotLeader, Refused::NOT_APPLIED), "seed {seed}");
         let hint = refused.leader.expect("it knows the next one");
         assert_eq!(hint.address, crate::world::address(next), "seed {seed}");
+    }
+}
+
+#[test]
+fn t4_revoke_comes_before_the_entries_of_the_next_leader_are_applied_in_the_place_of_what_was_proposed() {
+    for seed in 1..=20 {
+        println!("seed {seed}");
+        let (mut world, leader) = World::calm(seed, 3);
+        world.isolate(leader);
+        let first = world.node(leader).core().last().index.0 + 1;
+        let mine: Vec<_> =
+            (0..5).map(|number| world.submit(leader, &put(&format!("k{number}"), "mine"), 0)).collect();
+        world.run_ms(5);
+        assert_eq!(world.node(leader).core().last().index.0, first + 4, "seed {seed}");
+        // Suspended, so that what the next leader did is all there when it wakes up: entries and commit index in one turn.
+        world.places[leader].paused_until = world.now + 5_000 * MS;
+        world.heal();
+        world.until("another leader", 4_000, |world| world.leader().is_some_and(|other| other != leader));
+        let next = world.leader().expect("just seen");
+        for number in 0..8 {
+            let theirs = world.submit(next, &put(&format!("t{number}"), "theirs"), 0);
+            assert!(matches!(world.await_answer(theirs), Message::Submitted(_)), "seed {seed}");
+        }
+        world.run_ms(500);
+        world.run_until_awake(leader);
+        for caller in mine {
+            assert_eq!(world.await_refusal(caller).0, Code::LeadershipLost, "seed {seed}");
+        }
+        world.run_ms(1_000);
+        assert!(world.node(leader).store().get(b"k0").is_none(), "seed {seed}");
+        assert!(world.node(leader).store().applied().index > first + 8, "seed {seed}");
     }
 }
 

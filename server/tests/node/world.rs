@@ -25,7 +25,7 @@ use holdfast_server::node::leadership::{Edge, State};
 use holdfast_server::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, Submission};
 use holdfast_store::Store;
 use holdfast_wire::Message;
-use holdfast_wire::message::{Position, Read, Refused};
+use holdfast_wire::message::{Consistency, Position, Read, Refused};
 
 use crate::disk::Disk;
 use crate::rng::Rng;
@@ -91,6 +91,7 @@ pub(crate) struct Place {
     pub(crate) jobs_held: bool,
     disk_busy: u64,
     turn_open: bool,
+    turn_began: u64,
     jobs: BTreeMap<u64, Job>,
     /// Of machine 15 at the end of the last turn.
     pub(crate) edges: BTreeMap<&'static str, u64>,
@@ -114,6 +115,8 @@ pub(crate) struct World {
     pub(crate) answers: Vec<(u64, Caller, Message)>,
     calls: u64,
     answered: BTreeSet<Caller>,
+    /// Whose reads are linearizable: they say 0, and are about the moment at which they came in.
+    pub(crate) linearizable: BTreeSet<Caller>,
     /// When each index was first known to be committed.
     committed: Vec<u64>,
     digests: BTreeMap<u64, u64>,
@@ -151,6 +154,7 @@ impl World {
             jobs_held: false,
             disk_busy: 0,
             turn_open: false,
+            turn_began: 0,
             jobs: BTreeMap::new(),
             edges: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -168,6 +172,7 @@ impl World {
             answers: Vec::new(),
             calls: 0,
             answered: BTreeSet::new(),
+            linearizable: BTreeSet::new(),
             committed: Vec::new(),
             digests: BTreeMap::new(),
             effects_hash: None,
@@ -357,7 +362,7 @@ impl World {
         let Some(node) = place.node.as_mut().filter(|_| place.boot == boot) else { return false };
         node.handle(now, input);
         if !place.turn_open {
-            place.turn_open = true;
+            (place.turn_open, place.turn_began) = (true, self.now);
             let wait = self.rng.between(0, self.rough.turn);
             self.after(wait, Happening::Turn(at, boot));
         }
@@ -407,7 +412,8 @@ impl World {
             JobDone::Executed(executed) => {
                 self.tell(at, boot, Input::Executed(executed));
             }
-            JobDone::Answer(caller, message) => self.reply(at, caller, message),
+            // How old it is was judged when it was taken.
+            JobDone::Answer(caller, message) => self.pass_on(caller, message),
         }
     }
 
@@ -458,8 +464,8 @@ impl World {
             self.reply(at, caller, message);
         }
         for job in jobs {
-            if let Job::Read { position, staleness_ms, .. } = &job {
-                self.judge_staleness(at, *position, *staleness_ms);
+            if let Job::Read { caller, position, staleness_ms, .. } = &job {
+                self.judge_staleness(at, *caller, *position, *staleness_ms);
             }
             self.queued += 1;
             let (number, takes) = (self.queued, self.rng.between(0, self.rough.job));
@@ -467,7 +473,8 @@ impl World {
             self.after(takes, Happening::Work(at, boot, number));
         }
         if more && !self.places[at].turn_open {
-            self.places[at].turn_open = true;
+            let place = &mut self.places[at];
+            (place.turn_open, place.turn_began) = (true, self.now);
             let wait = self.rng.between(1, self.rough.turn.max(1));
             self.after(wait, Happening::Turn(at, boot));
         }
@@ -503,18 +510,22 @@ impl World {
     }
 
     fn reply(&mut self, at: usize, caller: Caller, message: Message) {
+        match &message {
+            Message::Submitted(done) => self.judge_durable(at, done.position),
+            Message::SessionKept(kept) => self.judge_durable(at, kept.position),
+            Message::ReadDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
+            Message::Refused(_) => {}
+            other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
+        }
+        self.pass_on(caller, message);
+    }
+
+    fn pass_on(&mut self, caller: Caller, message: Message) {
         assert!(
             self.answered.insert(caller),
             "seed {}: {caller:?} is answered twice: {message:?}",
             self.seed
         );
-        match &message {
-            Message::Submitted(done) => self.judge_durable(at, done.position),
-            Message::SessionKept(kept) => self.judge_durable(at, kept.position),
-            Message::ReadDone(done) => self.judge_staleness(at, done.position, done.staleness_ms),
-            Message::Refused(_) => {}
-            other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
-        }
         if caller.connection >= OWN_CONNECTION {
             self.answers.push((self.now, caller, message));
         } else {
@@ -536,14 +547,15 @@ impl World {
         );
     }
 
-    /// What a read lacks was committed no longer ago than it says. A linearizable one says 0, and is about the moment at
-    /// which it came in: that is judged by who asked.
-    fn judge_staleness(&self, at: usize, position: Position, staleness_ms: u64) {
-        if staleness_ms == 0 {
+    /// What a read lacks was committed no longer ago than it says, when it was served: not before the turn began, within
+    /// which the process may have been suspended. A linearizable one is judged by who asked.
+    fn judge_staleness(&self, at: usize, caller: Caller, position: Position, staleness_ms: u64) {
+        if self.linearizable.contains(&caller) {
+            assert_eq!(staleness_ms, 0, "seed {}", self.seed);
             return;
         }
         let Some(committed) = self.committed.get(position.index as usize) else { return };
-        let age = (self.now - committed) / MS;
+        let age = self.places[at].turn_began.saturating_sub(*committed) / MS;
         assert!(
             age <= staleness_ms,
             "seed {}: node {} reads at {}, calls that {staleness_ms} ms old, and lacks what was committed {age} ms ago",
@@ -644,6 +656,9 @@ impl World {
 
     pub(crate) fn read(&mut self, at: usize, read: Read) -> Caller {
         let caller = self.caller();
+        if read.consistency == Consistency::Linearizable.number() {
+            self.linearizable.insert(caller);
+        }
         self.tell_now(at, Input::Read { caller, read });
         caller
     }
