@@ -9,7 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use holdfast_command::keys::{Put, Range, Span};
 use holdfast_command::{Command, Request};
 use holdfast_machine::Numbered as _;
-use holdfast_server::runtime::{LifeEdge, Observer, Options, Running, start};
+use holdfast_server::runtime::{LifeEdge, Observer, Options, Running, SEGMENT_BYTES_MIN, start};
 use holdfast_wire::connection::{Incoming, Role};
 use holdfast_wire::message::{ClientHello, Consistency, Credentials, Features, Read, Status, Submit};
 use holdfast_wire::{CallId, Connection, Message};
@@ -32,6 +32,7 @@ fn node(root: &std::path::Path) -> (Running, String) {
         listen_client: client.clone(),
         listen_peer: peer.clone(),
         initial_cluster: vec![(1, peer)],
+        segment_bytes: SEGMENT_BYTES_MIN,
         observer: Observer::new(move |edge| {
             if edge == LifeEdge::BecomeReady {
                 let _ = ready.send(());
