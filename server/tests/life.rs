@@ -12,15 +12,17 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use holdfast_machine::Numbered;
-use holdfast_server::runtime::{LifeEdge as T, Observer, Options, RunError, Running, Stop, run, start};
+use holdfast_server::runtime::{
+    LifeEdge as T, Observer, Options, RunError, Running, SEGMENT_BYTES_MIN, Stop, run, start,
+};
 use holdfast_server::storage::StorageError;
 use tempfile::TempDir;
 
 /// How long a test waits for something that has to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The smallest segments that make sense: every node of every test allocates some.
-const SEGMENT_BYTES: u64 = 1 << 20;
+/// The smallest segments there are: every node of every test allocates three.
+const SEGMENT_BYTES: u64 = SEGMENT_BYTES_MIN;
 
 /// A node and what has been heard of it.
 struct Node {
@@ -133,6 +135,13 @@ fn form(options: &[Options]) {
     for node in &mut nodes {
         node.wait_for(T::BecomeReady);
     }
+    stop_all(nodes);
+}
+
+/// Stops them side by side: the last leader need not wait for a quorum that has gone already.
+fn stop_all(nodes: impl IntoIterator<Item = Node>) {
+    let nodes: Vec<Node> = nodes.into_iter().collect();
+    nodes.iter().for_each(|node| node.running.ask_to_stop());
     for node in nodes {
         node.stop().1.expect("an ordered stop");
     }
@@ -146,9 +155,7 @@ fn t1_t3_t4_t5_blank_nodes_form_a_cluster_and_become_ready() {
         node.wait_for(T::BecomeReady);
         assert_eq!(node.heard, [T::BeginForming, T::Join, T::Open, T::BecomeReady], "{}", names(&node.heard));
     }
-    for node in nodes {
-        node.stop().1.expect("an ordered stop");
-    }
+    stop_all(nodes);
 }
 
 #[test]
@@ -163,9 +170,7 @@ fn t1_a_node_waits_for_every_other_of_its_list() {
     let mut second = Node::start(second);
     first.wait_for(T::BecomeReady);
     second.wait_for(T::BecomeReady);
-    for node in [first, second] {
-        node.stop().1.expect("an ordered stop");
-    }
+    stop_all([first, second]);
 }
 
 #[test]
@@ -193,9 +198,7 @@ fn t6_a_node_that_loses_its_leader_joins_again_and_becomes_ready_when_there_is_o
     let mut second = Node::start(options[1].clone());
     first.wait_for(T::BecomeReady);
     second.wait_for(T::BecomeReady);
-    for node in [first, second] {
-        node.stop().1.expect("an ordered stop");
-    }
+    stop_all([first, second]);
 }
 
 #[test]
@@ -273,6 +276,26 @@ fn t10_the_directory_is_free_for_the_next_process_and_its_boots_are_counted() {
         let identity = data_dir.load().expect("it can be read").expect("it is there");
         assert_eq!(identity.boot, boot);
     }
+}
+
+#[test]
+fn t11_options_that_contradict_themselves_are_refused_before_anything_is_made() {
+    let root = directory();
+    let options = alone(root.path());
+    let rules = [
+        Options { node: 0, ..options.clone() },
+        Options { segment_bytes: SEGMENT_BYTES_MIN - 4096, ..options.clone() },
+        Options { segment_bytes: SEGMENT_BYTES_MIN + 1, ..options.clone() },
+        Options { heartbeat_ticks: 5, election_ticks: 10, ..options.clone() },
+        Options { listen_client: "0.0.0.0:7400".to_owned(), ..options.clone() },
+    ];
+    for broken in rules {
+        let (heard, ended) = live(broken, &Stop::new());
+        let refused = ended.expect_err("they contradict themselves");
+        assert!(matches!(refused, RunError::Options(_)), "{refused}");
+        assert_eq!(heard, [T::Fail], "{refused}");
+    }
+    assert!(!options.data_dir.exists());
 }
 
 #[test]

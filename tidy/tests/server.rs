@@ -27,12 +27,13 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 6] = [
+const RUNTIME: [&str; 7] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
     "server/src/runtime/link.rs",
     "server/src/runtime/turn.rs",
+    "server/src/runtime/disk.rs",
     "server/src/runtime/workers.rs",
 ];
 

@@ -548,7 +548,7 @@ impl Node {
     pub(super) fn give_up_late_writes(&mut self) {
         let now = self.now.micros;
         for caller in self.writes.give_up_unproposed(now) {
-            self.refuse(caller, Refusal::TimedOut);
+            self.refuse_untouched(caller, Refusal::TimedOut);
         }
         let mut late = Vec::new();
         for proposed in self.writes.proposed.iter_mut().filter(|proposed| proposed.until <= now) {
