@@ -131,12 +131,14 @@ fn large_answers_to_many_reads_at_once_all_come() {
     client.write();
     client.answers(1);
     let range = Range::of(Span::Key(Bytes::from_static(b"k")));
+    let mut bytes = Vec::new();
+    range.write(&mut bytes);
     let read = Message::from(Read {
         consistency: Consistency::Stale.number(),
         timeout_ms: 0,
         max_stale_ms: 0,
         min_position: None,
-        range: range.encode().into(),
+        range: bytes.into(),
     });
     for call in 2..2 + LARGE {
         client.ask(call, &read);

@@ -28,10 +28,7 @@ impl Status {
                 match client.status(endpoint).await {
                     Ok(status) => rows.push((endpoint, Ok(status))),
                     Err(error) => {
-                        rows.push((
-                            endpoint,
-                            Err(error.why()),
-                        ));
+                        rows.push((endpoint, Err(error.why())));
                         last = Some(error);
                     }
                 }
