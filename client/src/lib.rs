@@ -15,7 +15,7 @@
 //!               ├─ sessions    sequence, low, window                       [core::session]
 //!               └─ wire::Connection  one per endpoint
 //! ```
-//! The [`Core`](core::Core) has no clock, no socket and no randomness of its own: the simulator drives the same code as
+//! The [`Core`](core::Core) has no clock, no socket and no randomness of its own: a simulator can drive the same code as
 //! the shell does.
 //!
 //! # Who is asked

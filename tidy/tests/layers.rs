@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str], &str); 14] = [
         "the node, its runtime, HTTP, CLI: the one binary",
     ),
     ("sim", &["machine", "raft", "wal", "store", "server", "client"], "deterministic simulator"),
-    ("bench", &["command", "wal", "client", "server"], "load generator and reports"),
+    ("bench", &["machine", "command", "wire", "wal", "client", "server"], "load generator and reports"),
     ("loom-tests", &[], "model-checks the shared structures, compiled by path"),
     ("tidy", &["*"], "docs and numbers checked against code"),
 ];

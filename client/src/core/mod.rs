@@ -2,7 +2,7 @@
 //!
 //! # Why without IO
 //! Retries are where exactly-once is lost, and they happen when connections break at the worst moment. So the same code
-//! runs in the simulator and in tests that break them at every moment. Time is an argument, in milliseconds of any
+//! runs in tests that break them at every moment. Time is an argument, in milliseconds of any
 //! monotone clock; randomness comes of a seed.
 //!
 //! # Shape
