@@ -1,0 +1,273 @@
+//! The nodes that are measured: started by this program, or somewhere already.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use holdfast_server::runtime::{self, Options, Stop};
+use holdfast_wire::Message;
+use holdfast_wire::message::{Stats, StatsReply, Status, StatusReply};
+use tokio::runtime::Runtime;
+
+use crate::child::{Process, attend};
+use crate::failure::{Doing, Failure};
+use crate::link::Link;
+use crate::measure::Part;
+use crate::process::Use;
+
+/// Where ports are looked for.
+const PORTS: Range<u16> = 10_000..32_000;
+/// How long the nodes may take until one of them leads.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait before they are asked again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Nodes that serve.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Those that this program has started; they end when this is dropped.
+    _processes: Vec<Process>,
+    /// All of them.
+    pub(crate) members: Members,
+}
+
+/// Who the nodes are.
+#[derive(Debug, Clone)]
+pub(crate) struct Members {
+    /// Where clients reach each node.
+    endpoints: Vec<String>,
+    /// Which of them leads.
+    leader: usize,
+}
+
+impl Cluster {
+    /// Starts `count` nodes on loopback, with their files in `dir` and so many bytes in each segment of their logs, and waits
+    /// until one of them leads.
+    pub(crate) fn spawn(count: u32, segment_bytes: u64, dir: &Path) -> Result<Self, Failure> {
+        let addresses = free_addresses(2 * count as usize).doing(|| "find free ports".to_owned())?;
+        let (clients, peers) = addresses.split_at(count as usize);
+        let members: Vec<String> = (1..).zip(peers).map(|(node, peer)| format!("{node}={peer}")).collect();
+        let members = members.join(",");
+        let mut processes = Vec::new();
+        for (node, (client, peer)) in (1..=count).zip(clients.iter().zip(peers)) {
+            let dir = dir.join(format!("n{node}"));
+            fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
+            let (id, client, peer) = (node.to_string(), client.to_string(), peer.to_string());
+            let segment = segment_bytes.to_string();
+            let place = ["serve", "--node", &id, "--client", &client, "--peer", &peer];
+            let rest = ["--members", &members, "--segment-bytes", &segment];
+            let (process, _) = Process::start(&format!("node {node}"), &[&place[..], &rest].concat(), &dir)?;
+            processes.push(process);
+        }
+        Self::of(processes, clients.iter().map(SocketAddr::to_string).collect(), PATIENCE)
+    }
+
+    /// The nodes whose client ports are `endpoints`, all of them; one of them has to lead.
+    pub(crate) fn at(endpoints: Vec<String>) -> Result<Self, Failure> {
+        Self::of(Vec::new(), endpoints, Duration::ZERO)
+    }
+
+    fn of(mut processes: Vec<Process>, endpoints: Vec<String>, patience: Duration) -> Result<Self, Failure> {
+        let runtime = runtime()?;
+        let begin = Instant::now();
+        loop {
+            let statuses: Vec<io::Result<StatusReply>> =
+                endpoints.iter().map(|endpoint| runtime.block_on(status(endpoint))).collect();
+            if let Some(leader) = statuses.iter().position(|status| status.as_ref().is_ok_and(leads))
+                && statuses.iter().all(|status| status.as_ref().is_ok_and(|status| status.ready))
+            {
+                return Ok(Self { _processes: processes, members: Members { endpoints, leader } });
+            }
+            for process in &mut processes {
+                process.is_alive()?;
+            }
+            if begin.elapsed() >= patience {
+                let tell = |(endpoint, status): (&String, &io::Result<StatusReply>)| match status {
+                    Ok(status) => format!("{endpoint}: ready {}, leader {:?}", status.ready, status.leader),
+                    Err(error) => format!("{endpoint}: {error}"),
+                };
+                let told: Vec<String> = endpoints.iter().zip(&statuses).map(tell).collect();
+                return Err(Failure::new(
+                    "find a cluster of which all nodes are ready and one leads",
+                    told.join("; "),
+                ));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Members {
+    /// The client port of the leader of this moment. If there is none, it asks again until `until`.
+    pub(crate) async fn find_leader(&self, until: Instant) -> io::Result<String> {
+        loop {
+            // The one that led at first most likely still does.
+            let first = self.endpoints.get(self.leader);
+            for endpoint in first.into_iter().chain(&self.endpoints) {
+                if status(endpoint).await.is_ok_and(|status| leads(&status)) {
+                    return Ok(endpoint.clone());
+                }
+            }
+            if Instant::now() > until {
+                return Err(io::Error::other("no node leads"));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Whether all nodes are on this machine, so that its limit is theirs.
+    pub(crate) fn is_here(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| is_here(endpoint))
+    }
+
+    /// What each node did since it began.
+    pub(crate) fn look(&self) -> Result<Vec<Part>, Failure> {
+        let runtime = runtime()?;
+        let look = |(index, endpoint): (usize, &String)| {
+            let doing = || format!("ask {endpoint} what it has measured");
+            let stats = runtime.block_on(stats(endpoint)).doing(doing)?;
+            let status = runtime.block_on(status(endpoint)).doing(doing)?;
+            let role = if leads(&status) { ", leader" } else { "" };
+            Ok(Part {
+                name: format!("node {}{role}", index + 1),
+                used: if is_here(endpoint) { Use::of(stats.process) } else { None },
+                syncs: Some(stats.syncs),
+                stages: stats
+                    .stages
+                    .iter()
+                    .map(|bytes| histogram(bytes))
+                    .collect::<Result<_, _>>()
+                    .doing(doing)?,
+            })
+        };
+        self.endpoints.iter().enumerate().map(look).collect()
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().doing(|| "make a runtime".to_owned())
+}
+
+fn leads(status: &StatusReply) -> bool {
+    status.ready && status.leader == Some(status.node.id)
+}
+
+fn is_here(endpoint: &str) -> bool {
+    endpoint.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+}
+
+fn histogram(mut bytes: &[u8]) -> Result<Histogram<u64>, String> {
+    Deserializer::new()
+        .deserialize(&mut bytes)
+        .map_err(|error| format!("a histogram that is none: {error:?}"))
+}
+
+async fn status(endpoint: &str) -> io::Result<StatusReply> {
+    match Link::open(endpoint).await?.ask(&Message::Status(Status {})).await? {
+        Message::StatusReply(status) => Ok(status),
+        other => Err(io::Error::other(format!("it answered {other:?}"))),
+    }
+}
+
+async fn stats(endpoint: &str) -> io::Result<StatsReply> {
+    match Link::open(endpoint).await?.ask(&Message::Stats(Stats {})).await? {
+        Message::StatsReply(stats) => Ok(stats),
+        other => Err(io::Error::other(format!("it answered {other:?}"))),
+    }
+}
+
+/// Addresses on loopback that nobody listens on now. All are held until the last is found, so that they differ. They lie below
+/// the ports that systems give to outgoing connections, and each process begins at another one, so that nobody takes one
+/// before its node does.
+fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
+    let first = std::process::id().wrapping_mul(97) % u32::from(PORTS.end - PORTS.start);
+    let ports = PORTS.cycle().skip(first as usize).take(PORTS.len());
+    let held = ports.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    let held: Vec<TcpListener> = held.take(count).collect();
+    if held.len() < count {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    held.iter().map(TcpListener::local_addr).collect()
+}
+
+/// One node of a cluster that this program starts.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Its number, from 1.
+    #[arg(long)]
+    node: u64,
+    /// Where it listens to clients.
+    #[arg(long)]
+    client: SocketAddr,
+    /// Where it listens to peers.
+    #[arg(long)]
+    peer: SocketAddr,
+    /// Numbers and peer addresses of all.
+    #[arg(long, value_delimiter = ',', value_parser = member)]
+    members: Vec<(u64, String)>,
+    /// Bytes of a segment of its log.
+    #[arg(long)]
+    segment_bytes: u64,
+}
+
+fn member(text: &str) -> Result<(u64, String), String> {
+    let (node, address) = text.split_once('=').ok_or("NODE=HOST:PORT is wanted")?;
+    Ok((node.parse().map_err(|_| "the number of a node is wanted")?, address.to_owned()))
+}
+
+impl Serve {
+    /// Runs until the parent is gone. `dir` is where the node keeps its files.
+    pub(crate) fn run(&self, dir: &Path) -> Result<(), Failure> {
+        let options = Options {
+            cluster: "bench".to_owned(),
+            listen_client: self.client.to_string(),
+            listen_peer: self.peer.to_string(),
+            initial_cluster: self.members.clone(),
+            segment_bytes: self.segment_bytes,
+            ..Options::new(self.node, dir)
+        };
+        attend("started", Default::default)?;
+        runtime::run(options, &Stop::new()).doing(|| format!("run node {}", self.node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn free_addresses_differ_and_can_be_listened_on() {
+        let addresses = free_addresses(6).unwrap();
+        assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), 6);
+        assert!(addresses.iter().all(|address| is_here(&address.to_string())));
+    }
+
+    #[test]
+    fn only_loopback_addresses_are_of_this_machine_for_sure() {
+        for (endpoint, here) in
+            [("127.0.0.1:7400", true), ("[::1]:7400", true), ("10.0.0.1:7400", false), ("host:1", false)]
+        {
+            assert_eq!(is_here(endpoint), here, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_histogram_are_an_error() {
+        assert!(histogram(b"").is_err() && histogram(b"no histogram at all").is_err());
+    }
+
+    #[test]
+    fn a_member_is_a_number_and_an_address() {
+        assert_eq!(member("2=127.0.0.1:1"), Ok((2, "127.0.0.1:1".to_owned())));
+        assert!(member("127.0.0.1:1").is_err() && member("x=127.0.0.1:1").is_err());
+    }
+}

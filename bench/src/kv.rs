@@ -1,0 +1,513 @@
+//! `put` and `get`: a closed loop of single operations on random keys, beside the limit of the machine.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Args;
+use holdfast_command::Code;
+use holdfast_command::keys::{Put, Range, Span};
+use holdfast_command::outcome::{Outcome as Executed, Reply};
+use holdfast_command::refusal::Refusal;
+use holdfast_command::request::{Command, Request, RequestKey, SessionId};
+use holdfast_command::sessions::OpenSession;
+use holdfast_machine::Numbered;
+use holdfast_server::runtime::SEGMENT_BYTES_MIN;
+use holdfast_server::stage::Stage;
+use holdfast_wire::Message;
+use holdfast_wire::message::{Consistency, Read, Submit};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::cluster::{Cluster, Members};
+use crate::disk::Scratch;
+use crate::failure::{Doing, Failure};
+use crate::link::Link;
+use crate::load::{Answers, Load, Recorder, Window};
+use crate::measure::{Outcome, measure};
+use crate::report::{Parts, Summary, Table, share, show, stages};
+use crate::{LoadArgs, limits, skeleton};
+
+/// A node gives an operation up after this.
+const TIMEOUT_MS: u32 = 10_000;
+/// A connection rests so long after a refusal, so that a cluster without a leader is not asked as fast as it can refuse.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long there may be no leader while keys are written at first.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a segment of the log: what a server takes if nobody says anything else.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// How long a session lives without a call.
+const SESSION_MS: u64 = 30_000;
+/// Keys are written at first with so many outstanding.
+const FILLING: usize = 64;
+
+/// What each operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Writes a key.
+    Put,
+    /// Reads a key, linearizable.
+    Get,
+}
+
+/// Where and how often.
+#[derive(Debug, Args)]
+pub(crate) struct KvArgs {
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    place: Place,
+    /// How many keys there are; each operation takes one of them by chance.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    keys: u32,
+    /// Each connection opens a session and numbers its writes, as the client does, so that one that comes twice is executed
+    /// once.
+    #[arg(long)]
+    exactly_once: bool,
+    /// How often each load is run, on a new cluster with --spawn; shown are the medians of each figure.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// Starts so many nodes on loopback.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=7))]
+    spawn: Option<u32>,
+    /// The client addresses of all nodes of a cluster that runs already. Its keys that begin with "bench/" are overwritten.
+    #[arg(long, value_delimiter = ',', value_name = "HOST:PORT,…")]
+    endpoints: Vec<String>,
+}
+
+/// Runs all loads, and prints what came.
+pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<(), Failure> {
+    show(limits::environment(scratch))?;
+    let name = match (kind, args.exactly_once) {
+        (Kind::Put, false) => "put",
+        (Kind::Put, true) => "put once",
+        (Kind::Get, _) => "get",
+    };
+    for load in args.load.loads() {
+        let mut runs = Vec::new();
+        let mut limit = Vec::new();
+        for number in 1..=args.runs {
+            let dir = scratch.path().join(format!("run-{number}"));
+            let cluster = match args.place.spawn {
+                Some(count) => {
+                    // A few operations need no more than the smallest.
+                    let segment = if load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
+                    Cluster::spawn(count, segment, &dir)?
+                }
+                None => Cluster::at(args.place.endpoints.clone())?,
+            };
+            runs.push(one(kind, &load, args, &cluster.members)?);
+            let is_here = cluster.members.is_here();
+            drop(cluster);
+            // Its files are not there if it was not started here.
+            let _ = fs::remove_dir_all(&dir);
+            if is_here {
+                limit.push(Summary::of(&skeleton::run(&load, scratch.path())?.answers));
+            }
+        }
+        report(kind, name, &load, runs, &limit)?;
+    }
+    Ok(())
+}
+
+fn report(
+    kind: Kind,
+    name: &str,
+    load: &Load,
+    mut runs: Vec<Outcome>,
+    limit: &[Summary],
+) -> Result<(), Failure> {
+    let summaries: Vec<Summary> = runs.iter().map(|run| Summary::of(&run.answers)).collect();
+    let mut table = Table::new(&format!("{name} {}", load.name()), "ops/s");
+    if runs.len() > 1 {
+        for (number, summary) in (1..).zip(&summaries) {
+            table.row(&format!("run {number}"), summary.clone());
+        }
+    }
+    let (result, limit) = (Summary::of_runs(&summaries), Summary::of_runs(limit));
+    let median = if runs.len() > 1 { ", median" } else { "" };
+    // The skeleton writes: beside a read it says how far the two are apart, not how far the read could be better.
+    let limit_name = if kind == Kind::Put { "limit: skeleton" } else { "skeleton, a put" };
+    for (name, summary) in [("holdfast", &result), (limit_name, &limit)] {
+        if let Some(summary) = summary {
+            table.row(&format!("{name}{median}"), summary.clone());
+        }
+    }
+    let mut notes = String::new();
+    if let Some(share) = result.zip(limit).and_then(|(result, limit)| share(&result, &limit))
+        && kind == Kind::Put
+    {
+        notes.push_str(&share);
+        notes.push('\n');
+    }
+    for run in &runs {
+        if let Some(error) = &run.answers.first_error {
+            notes.push_str(&format!("first error: {error}\n"));
+        }
+    }
+    show(format!("{table}{notes}"))?;
+    // Of the runs the one in the middle.
+    runs.sort_by(|a, b| Summary::of(&a.answers).rate.total_cmp(&Summary::of(&b.answers).rate));
+    let middle = runs.len() / 2;
+    let Some(outcome) = runs.get(middle) else { return Ok(()) };
+    show(Parts { title: &load.name(), outcome })?;
+    let names: Vec<String> =
+        Stage::ALL.iter().map(|stage| format!("{} {}", stage.number(), stage.name())).collect();
+    for part in &outcome.parts {
+        if part.stages.iter().any(|stage| !stage.is_empty()) {
+            show(stages(part, &names, outcome.answers.elapsed))?;
+        }
+    }
+    Ok(())
+}
+
+/// One run against a cluster that serves.
+fn one(kind: Kind, load: &Load, args: &KvArgs, members: &Members) -> Result<Outcome, Failure> {
+    let doing = || "run the load".to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)?;
+    let value = Bytes::from(vec![0xA5; load.value_bytes as usize]);
+    let keys: Vec<Bytes> = (0..args.keys).map(|number| format!("bench/{number:08}").into()).collect();
+    let put = |key: &Bytes| Put { key: key.clone(), value: value.clone(), ..Put::default() };
+    let puts: Vec<Put> = keys.iter().map(put).collect();
+    let written: Vec<Message> =
+        puts.iter().map(|put| submit(Command::Put(put.clone()), RequestKey::None)).collect();
+    runtime.block_on(fill(members, &written)).doing(|| "write the keys".to_owned())?;
+    let plan = Rc::new(match (kind, args.exactly_once) {
+        (Kind::Put, false) => Plan::Same(written),
+        (Kind::Put, true) => Plan::Once(puts),
+        (Kind::Get, _) => Plan::Same(keys.into_iter().map(read).collect()),
+    });
+    measure(load, || members.look(), |window| generate(&runtime, load, window, members, &plan))
+}
+
+/// What the connections of a run call, by chance.
+#[derive(Debug)]
+enum Plan {
+    /// These, as they are.
+    Same(Vec<Message>),
+    /// These, each with its number in a session.
+    Once(Vec<Put>),
+}
+
+fn submit(command: Command, key: RequestKey) -> Message {
+    let request = Request { key, ..Request::from(command) }.encode();
+    Message::Submit(Submit { timeout_ms: TIMEOUT_MS, request })
+}
+
+fn read(key: Bytes) -> Message {
+    let mut range = Vec::new();
+    Range::of(Span::Key(key)).write(&mut range);
+    Message::Read(Read {
+        consistency: Consistency::Linearizable.number(),
+        timeout_ms: TIMEOUT_MS,
+        max_stale_ms: 0,
+        min_position: None,
+        range: range.into(),
+    })
+}
+
+/// Why an operation was not done.
+#[derive(Debug, PartialEq, Eq)]
+enum Undone {
+    /// It was refused; others may be done.
+    Refused(String),
+    /// This node does not do any, or not any more.
+    Elsewhere(String),
+}
+
+fn verdict(answer: Message) -> Result<(), Undone> {
+    if let Message::Refused(refused) = &answer
+        && refused.code != Code::Overloaded.number()
+    {
+        return Err(Undone::Elsewhere(format!("{refused:?}")));
+    }
+    match outcome(answer).map_err(Undone::Refused)? {
+        Ok(Reply::Ranged(page)) if page.entries.is_empty() => {
+            Err(Undone::Refused("a key that was written is not there".to_owned()))
+        }
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(Undone::Refused(format!("{refusal:?}"))),
+    }
+}
+
+/// What was executed, or why nothing was.
+fn outcome(answer: Message) -> Result<Result<Reply, Refusal>, String> {
+    let outcome = match answer {
+        Message::Submitted(submitted) => submitted.outcome,
+        Message::ReadDone(done) => done.outcome,
+        other => return Err(format!("{other:?}")),
+    };
+    Ok(Executed::decode(outcome).map_err(|error| error.to_string())?.0)
+}
+
+/// Makes all calls once, and all of them again if the leader changes meanwhile.
+async fn fill(members: &Members, calls: &[Message]) -> io::Result<()> {
+    let begin = Instant::now();
+    loop {
+        match fill_at(&members.find_leader(begin + PATIENCE).await?, calls).await {
+            Err(error) if begin.elapsed() > PATIENCE => return Err(error),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+async fn fill_at(address: &str, calls: &[Message]) -> io::Result<()> {
+    let mut link = Link::open(address).await?;
+    for some in calls.chunks(FILLING) {
+        for (call, message) in (1..).zip(some) {
+            link.send(call, message)?;
+        }
+        let mut open = some.len();
+        while open > 0 {
+            link.exchange().await?;
+            while let Some((_, answer)) = link.next()? {
+                verdict(answer).map_err(|undone| io::Error::other(format!("{undone:?}")))?;
+                open -= 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn generate(
+    runtime: &tokio::runtime::Runtime,
+    load: &Load,
+    window: Window,
+    members: &Members,
+    plan: &Rc<Plan>,
+) -> Result<Answers, Failure> {
+    let doing = || "run the load".to_owned();
+    let recorder = Rc::new(RefCell::new(Recorder::new(load, window)?));
+    let members = Rc::new(members.clone());
+    LocalSet::new().block_on(runtime, async {
+        let mut set = JoinSet::new();
+        for number in 0..load.connections {
+            let calls = Calls::new(Rc::clone(plan), number, load.in_flight);
+            set.spawn_local(connections(Rc::clone(&members), calls, Rc::clone(&recorder)));
+        }
+        while let Some(ended) = set.join_next().await {
+            ended.doing(doing)?;
+        }
+        Ok(())
+    })?;
+    let recorder = Rc::into_inner(recorder).ok_or_else(|| Failure::new(doing(), "a connection is left"))?;
+    Ok(recorder.into_inner().finish())
+}
+
+/// One connection after the other, each to the leader of the time, until the run is over. What is outstanding when a
+/// connection ends counts as errors.
+async fn connections(members: Rc<Members>, mut calls: Calls, recorder: Rc<RefCell<Recorder>>) {
+    let end = recorder.borrow().end();
+    while !recorder.borrow().is_over(Instant::now()) {
+        // Without a leader until the end, there is nothing more to come.
+        let Ok(address) = members.find_leader(end).await else { return };
+        if let Err(error) = connection(&address, &mut calls, &recorder).await {
+            let now = Instant::now();
+            for _ in &calls.outstanding {
+                recorder.borrow_mut().error(now, error.to_string());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// One connection: of whatever has been answered, as many new calls at once.
+async fn connection(address: &str, calls: &mut Calls, recorder: &RefCell<Recorder>) -> io::Result<()> {
+    let mut link = Link::open(address).await?;
+    calls.begin(&mut link).await?;
+    let mut now = Instant::now();
+    // A call is a place in here, counted from 1.
+    let mut sent = vec![now; calls.outstanding.len()];
+    for place in 0..sent.len() {
+        link.send(place as u64 + 1, &calls.next(place))?;
+    }
+    while !recorder.borrow().is_over(now) {
+        link.exchange().await?;
+        let mut refused = false;
+        now = Instant::now();
+        while let Some((call, answer)) = link.next()? {
+            let place = usize::try_from(call).ok().and_then(|call| call.checked_sub(1));
+            let Some((place, sent)) = place.and_then(|place| Some((place, sent.get_mut(place)?))) else {
+                return Err(io::Error::other(format!("{answer:?} for call {call}, which there is not")));
+            };
+            match verdict(answer) {
+                Ok(()) => recorder.borrow_mut().answer(*sent, now),
+                Err(Undone::Refused(why)) => {
+                    refused = true;
+                    recorder.borrow_mut().error(now, why);
+                }
+                Err(Undone::Elsewhere(why)) => return Err(io::Error::other(why)),
+            }
+            // Written next, as soon as all answers are read.
+            *sent = now;
+            link.send(call, &calls.next(place))?;
+        }
+        if refused {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+/// The calls of one connection.
+#[derive(Debug)]
+struct Calls {
+    plan: Rc<Plan>,
+    random: u64,
+    /// The session, once there is one.
+    session: SessionId,
+    /// The number of the last call, and of the one that is outstanding at each place.
+    sequence: u64,
+    outstanding: Vec<u64>,
+}
+
+impl Calls {
+    /// Of connection `number`, with `in_flight` outstanding.
+    fn new(plan: Rc<Plan>, number: u32, in_flight: u32) -> Self {
+        let outstanding = (1..=u64::from(in_flight)).collect();
+        Self { plan, random: number.into(), session: SessionId(0), sequence: 0, outstanding }
+    }
+
+    /// Opens a session, if the plan wants one. Its numbers begin at 1.
+    async fn begin(&mut self, link: &mut Link) -> io::Result<()> {
+        self.sequence = 0;
+        for (number, outstanding) in (1..).zip(&mut self.outstanding) {
+            *outstanding = number;
+        }
+        if let Plan::Once(_) = *self.plan {
+            let open = Command::OpenSession(OpenSession { ttl_ms: SESSION_MS });
+            let answer = link.ask(&submit(open, RequestKey::None)).await?;
+            let Ok(Reply::SessionOpened { session }) = outcome(answer).map_err(io::Error::other)? else {
+                return Err(io::Error::other("there is no session to be had"));
+            };
+            self.session = session;
+        }
+        Ok(())
+    }
+
+    /// The next call, at a place whose last one is answered.
+    fn next(&mut self, place: usize) -> Message {
+        let random = self.random();
+        match &*self.plan {
+            Plan::Same(messages) => messages[(random % messages.len() as u64) as usize].clone(),
+            Plan::Once(puts) => {
+                self.sequence += 1;
+                if let Some(outstanding) = self.outstanding.get_mut(place) {
+                    *outstanding = self.sequence;
+                }
+                let low = self.outstanding.iter().copied().min().unwrap_or(self.sequence);
+                let key = RequestKey::Session { session: self.session, sequence: self.sequence, low };
+                submit(Command::Put(puts[(random % puts.len() as u64) as usize].clone()), key)
+            }
+        }
+    }
+
+    /// SplitMix64: the state is a count, the output its mixture.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use holdfast_command::KeyValue;
+    use holdfast_command::outcome::RangePage;
+    use holdfast_wire::ClusterEpoch;
+    use holdfast_wire::message::{Position, ReadDone, Refused, Submitted};
+
+    use super::*;
+
+    const POSITION: Position = Position { epoch: ClusterEpoch::FIRST, group: 0, term: 1, index: 1 };
+
+    fn page(entries: Vec<KeyValue>) -> Message {
+        let page = RangePage { revision: 1, entries, count: None, more: false, continuation: Bytes::new() };
+        let outcome = Executed(Ok(Reply::Ranged(page))).encode().into();
+        Message::ReadDone(ReadDone { position: POSITION, staleness_ms: 0, outcome })
+    }
+
+    #[test]
+    fn only_what_was_done_counts_as_done() {
+        let entry = KeyValue {
+            key: "k".into(),
+            value: "v".into(),
+            create_revision: 1,
+            mod_revision: 1,
+            version: 1,
+            lease: 0,
+            stamp: 0,
+        };
+        assert_eq!(verdict(page(vec![entry])), Ok(()));
+        assert!(verdict(page(Vec::new())).is_err(), "a key that is not there");
+        let refused = Refused {
+            code: 1203,
+            effect: Refused::NOT_APPLIED,
+            retry_after_ms: 0,
+            first: 0,
+            second: 0,
+            leader: None,
+            detail: "no leader".into(),
+        };
+        assert!(matches!(verdict(Message::Refused(refused.clone())), Err(Undone::Elsewhere(_))));
+        let busy = Refused { code: Code::Overloaded.number(), ..refused };
+        assert!(matches!(verdict(Message::Refused(busy)), Err(Undone::Refused(_))));
+        let garbled = Submitted { position: POSITION, outcome: Bytes::from_static(b"x") };
+        assert!(verdict(Message::Submitted(garbled)).is_err(), "bytes that are no outcome");
+    }
+
+    /// The number and the lowest outstanding one that a call carries.
+    fn sequence(message: Message) -> (u64, u64) {
+        let Message::Submit(submit) = message else { panic!("{message:?}") };
+        match Request::decode(submit.request).unwrap().key {
+            RequestKey::Session { session: SessionId(7), sequence, low } => (sequence, low),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn calls_of_a_session_have_numbers_of_their_own_and_give_up_only_what_is_answered() {
+        for seed in 0..20 {
+            let plan = Rc::new(Plan::Once(vec![Put { key: "k".into(), ..Put::default() }]));
+            let mut calls = Calls::new(plan, seed, 5);
+            calls.session = SessionId(7);
+            // What is outstanding at each place, as the node would see it.
+            let mut outstanding = BTreeSet::new();
+            let mut places: Vec<u64> = (0..5).map(|place| sequence(calls.next(place)).0).collect();
+            outstanding.extend(places.iter().copied());
+            assert_eq!(places, [1, 2, 3, 4, 5], "seed {seed}");
+            for _ in 0..200 {
+                let place = (calls.random() % 5) as usize;
+                outstanding.remove(&places[place]);
+                let (sequence, low) = sequence(calls.next(place));
+                assert!(outstanding.insert(sequence), "seed {seed}: {sequence} twice");
+                assert_eq!(outstanding.first(), Some(&low), "seed {seed}");
+                places[place] = sequence;
+            }
+        }
+    }
+
+    #[test]
+    fn connections_call_different_keys_in_a_different_order() {
+        let order = |number| {
+            let messages = (0..1000_u32).map(|key| read(key.to_string().into())).collect();
+            let mut calls = Calls::new(Rc::new(Plan::Same(messages)), number, 1);
+            (0..50).map(|_| format!("{:?}", calls.next(0))).collect::<Vec<_>>()
+        };
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+        assert!(order(1).iter().collect::<BTreeSet<_>>().len() > 40);
+    }
+}

@@ -1,0 +1,78 @@
+//! `put` and `get` as their user starts them, on clusters of three processes.
+
+mod common;
+
+use common::{bench, row, scratch, text};
+
+/// The report of a run of 200 operations, with all that it needs to be one.
+fn small(command: &str, more: &[&str]) -> String {
+    let dir = scratch();
+    let bounds =
+        ["--allow-debug", "--operations", "200", "--seconds", "600", "--keys", "50", "--value-bytes", "64"];
+    let load = ["--spawn", "3", "--connections", "2", "--in-flight", "4"];
+    let arguments: Vec<&str> =
+        [command].into_iter().chain(bounds).chain(load).chain(more.iter().copied()).collect();
+    let output = bench(dir.path(), &arguments);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "files are left");
+    out
+}
+
+/// That operations were done, and that the report is complete, with the skeleton beside the result. (That none was
+/// refused would be a claim about the machine: while it is busy, the leader may change.)
+fn complete(out: &str, title: &str, skeleton: &str) {
+    row(out, title);
+    for name in ["holdfast", skeleton] {
+        let row = row(out, name);
+        assert!(row[0] != "0" && row.last().unwrap() != "–", "{name}: {out}");
+    }
+    assert_eq!(out.contains("% of the limit's rate"), skeleton.starts_with("limit"), "{out}");
+    row(out, "  generator");
+}
+
+#[test]
+fn puts_are_done_and_shown_beside_the_limit_with_syncs_and_stages() {
+    let out = small("put", &[]);
+    complete(&out, "put 2 × 4", "limit: skeleton");
+    for stage in ["5 Sync", "8 Apply", "9 Reply"] {
+        row(&out, stage);
+    }
+}
+
+#[test]
+fn gets_find_the_keys_that_were_written() {
+    complete(&small("get", &[]), "get 2 × 4", "skeleton, a put");
+}
+
+#[test]
+fn puts_of_a_session_are_done() {
+    complete(&small("put", &["--exactly-once"]), "put once 2 × 4", "limit: skeleton");
+}
+
+#[test]
+fn of_several_runs_each_is_shown_and_the_median() {
+    let out = small("put", &["--runs", "2"]);
+    for name in ["run 1", "run 2", "holdfast, median", "limit: skeleton, median"] {
+        row(&out, name);
+    }
+}
+
+#[test]
+fn nodes_come_from_one_place() {
+    let dir = scratch();
+    for place in [&[][..], &["--spawn", "3", "--endpoints", "127.0.0.1:1"], &["--spawn", "0"]] {
+        let arguments: Vec<&str> =
+            ["put", "--allow-debug"].into_iter().chain(place.iter().copied()).collect();
+        assert_eq!(bench(dir.path(), &arguments).status.code(), Some(2), "{place:?}");
+    }
+}
+
+#[test]
+fn endpoints_without_a_cluster_are_named_in_the_error() {
+    let dir = scratch();
+    // Port 1 is for one service that nobody runs; what listens to it would not be holdfast.
+    let output = bench(dir.path(), &["put", "--allow-debug", "--endpoints", "127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("127.0.0.1:1: "), "{}", text(&output.stderr));
+}
