@@ -23,7 +23,7 @@ const CALLS: u64 = 5_000;
 
 /// Answers of 1 MB that together are many times the mark above which a connection reads nothing more, and less than what it
 /// holds for a client at most (16 MiB): beyond that it is hung up on, however fast it reads.
-const LARGE: u64 = 12;
+const LARGE: u64 = 64;
 
 fn node(root: &std::path::Path) -> (Running, String) {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
@@ -127,7 +127,7 @@ fn large_answers_to_many_reads_at_once_all_come() {
     let (running, address) = node(root.path());
     let mut client = Client::connect(&address);
     let put = Put { key: Bytes::from_static(b"k"), value: vec![7; 1_000_000].into(), ..Put::default() };
-    let request = Request::from(Command::Put(put)).encode().into();
+    let request = Request::from(Command::Put(put)).encode();
     client.ask(1, &Submit { request, timeout_ms: 0 }.into());
     client.write();
     client.answers(1);

@@ -107,7 +107,7 @@ impl Disk {
                     Why::TooLarge { .. } | Why::Stopped => {
                         return Err(RunError::Log(refused.why.to_string()));
                     }
-                    why => {
+                    why @ (Why::Full(_) | Why::NoSpace { .. } | Why::Preparing | _) => {
                         if let Why::NoSpace { free, needed } = why {
                             self.full = Some((free, needed));
                         }

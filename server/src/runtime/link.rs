@@ -9,6 +9,7 @@
 //! socket does not take then is left to the link's own task.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
-use holdfast_wire::connection::{Incoming, SendError};
+use holdfast_wire::connection::{HIGH_WATER_BYTES, Incoming, SendError};
 use holdfast_wire::{Connection, Header, Message};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -32,6 +33,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// Bytes read from one connection before others have their turn.
 const READ_TURN_BYTES: usize = 256 * 1024;
 
+/// Bytes of answers that wait for room in a connection whose client reads: four times what the connection itself holds.
+const OVERFLOW_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Slices in one vectored write: what Linux takes at most is 1,024, and a turn seldom has more than some.
 const SLICES: usize = 64;
 
@@ -44,6 +48,9 @@ pub(super) struct Link {
     stream: OwnedWriteHalf,
     reader: RefCell<Option<OwnedReadHalf>>,
     connection: RefCell<Connection>,
+    /// Answers that the connection has no room for yet, and their bytes.
+    overflow: RefCell<VecDeque<(Header, Message)>>,
+    overflow_bytes: Cell<usize>,
     /// The task of the link has something to do.
     wake: Notify,
     /// Calls that are not answered yet.
@@ -72,6 +79,8 @@ impl Link {
             stream,
             reader: RefCell::new(Some(reader)),
             connection: RefCell::new(connection),
+            overflow: RefCell::default(),
+            overflow_bytes: Cell::new(0),
             wake: Notify::new(),
             in_flight: Cell::new(0),
             calls: Cell::new(0),
@@ -89,8 +98,53 @@ impl Link {
         self.connection().send(header, message)
     }
 
+    /// Queues an answer. A client that asked for much at once and reads it gets all of it: what the connection has no room
+    /// for waits behind it, up to a bound. Says whether it was taken.
+    pub(super) fn answer(&self, header: Header, message: Message) -> bool {
+        if self.overflow.borrow().is_empty() {
+            match self.send(header, &message) {
+                Ok(()) => return true,
+                Err(SendError::Full { .. }) => {}
+                Err(SendError::NotOpen { .. } | SendError::NotOurs { .. } | SendError::Unencodable(_)) => {
+                    return false;
+                }
+            }
+        }
+        let bytes = self.overflow_bytes.get() + size(&message);
+        if bytes > OVERFLOW_BYTES_MAX {
+            return false;
+        }
+        self.overflow_bytes.set(bytes);
+        self.overflow.borrow_mut().push_back((header, message));
+        true
+    }
+
+    /// Moves answers into the connection while it has room.
+    fn refill(&self) {
+        let mut overflow = self.overflow.borrow_mut();
+        let mut connection = self.connection();
+        while connection.outbox().remaining() < HIGH_WATER_BYTES
+            && let Some((header, message)) = overflow.pop_front()
+        {
+            self.overflow_bytes.set(self.overflow_bytes.get() - size(&message));
+            // One that is on its way out takes no more, and nobody waits for it any more.
+            let _ = connection.send(header, &message);
+        }
+    }
+
     /// Writes what is queued, as much as the socket takes now.
     pub(super) fn push(&self, now: u64) {
+        loop {
+            self.push_once(now);
+            if self.overflow.borrow().is_empty() || self.connection().outbox().remaining() >= HIGH_WATER_BYTES
+            {
+                return;
+            }
+            self.refill();
+        }
+    }
+
+    fn push_once(&self, now: u64) {
         let more = {
             let mut connection = self.connection();
             match write(&self.stream, &mut *connection.outbox()) {
@@ -211,6 +265,8 @@ impl Link {
             let now = hub.clock.millis();
             let paused = self.take(now, on);
             if let Some(why) = ended {
+                // Whoever ended its own half still reads: it may be told why.
+                self.push(now);
                 self.connection().lost(&why, now);
                 return Poll::Ready(());
             }
@@ -241,6 +297,17 @@ impl Link {
             }
         }
         true
+    }
+}
+
+/// Bytes of an answer, as far as they matter.
+fn size(message: &Message) -> usize {
+    const BESIDE: usize = 256;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only these carry what clients have written")]
+    match message {
+        Message::ReadDone(done) => done.outcome.len() + BESIDE,
+        Message::Submitted(submitted) => submitted.outcome.len() + BESIDE,
+        _ => BESIDE,
     }
 }
 

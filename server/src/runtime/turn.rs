@@ -219,7 +219,7 @@ impl Turns {
         while let Some(done) = self.parts.workers.next() {
             match done {
                 JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
-                JobDone::Answer(caller, message) => self.answer(caller, &message),
+                JobDone::Answer(caller, message) => self.answer(caller, message),
             }
         }
         self.tick();
@@ -294,11 +294,11 @@ impl Turns {
             }
             Event::Status(caller) => {
                 let status = self.status();
-                self.answer(caller, &status);
+                self.answer(caller, status);
             }
             Event::Stats(caller) => {
                 let stats = self.stats();
-                self.answer(caller, &stats);
+                self.answer(caller, stats);
             }
         }
         Ok(())
@@ -339,7 +339,7 @@ impl Turns {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "a message that the wire does not know; please report this")
+                    tracing::error!(%error, "a message that the wire does not know; please report this");
                 }
             }
         }
@@ -356,25 +356,25 @@ impl Turns {
         let mut replies = std::mem::take(&mut self.effects.replies);
         let count = replies.len() as u64;
         for (caller, message) in replies.drain(..) {
-            self.answer(caller, &message);
+            self.answer(caller, message);
         }
         self.effects.replies = replies;
         for job in std::mem::take(&mut self.effects.jobs) {
             match self.parts.workers.give(job) {
                 Ok(()) | Err(Job::Apply { .. }) => {}
-                Err(Job::Read { caller, .. }) => self.answer(caller, &overloaded()),
+                Err(Job::Read { caller, .. }) => self.answer(caller, overloaded()),
             }
         }
         self.push_dirty();
         count
     }
 
-    fn answer(&mut self, caller: Caller, message: &Message) {
+    fn answer(&mut self, caller: Caller, message: Message) {
         let clients = self.parts.hub.clients.borrow();
         // Whoever is gone waits for nothing.
         let Some(link) = clients.get(&caller.connection) else { return };
         link.answered();
-        if link.send(message.header().for_call(CallId(caller.call)), message).is_err() {
+        if !link.answer(message.header().for_call(CallId(caller.call)), message) {
             // It leaves unread more than is kept for it, or is on its way out.
             let now = self.parts.hub.clock.millis();
             link.connection().close(CloseReason::Unread, "answers were not read", now);
