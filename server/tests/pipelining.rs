@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const CALLS: u64 = 5_000;
 
 /// Answers of 1 MB that together are many times the mark above which a connection reads nothing more, and less than what it
-/// holds for a client at most (16 MiB): beyond that it is hung up on, however fast it reads.
-const LARGE: u64 = 64;
+/// holds for a client at most (16 MiB, and 32 MiB behind it): beyond that it is hung up on unless it reads meanwhile.
+const LARGE: u64 = 40;
 
 fn node(root: &std::path::Path) -> (Running, String) {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());

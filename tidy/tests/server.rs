@@ -34,6 +34,7 @@ const RUNTIME: [&str; 7] = [
     "server/src/runtime/link.rs",
     "server/src/runtime/turn.rs",
     "server/src/runtime/disk.rs",
+    "server/src/runtime/forming.rs",
     "server/src/runtime/workers.rs",
 ];
 

@@ -149,14 +149,12 @@ impl<W> Core<W> {
         self.any_usable(avoid)
     }
 
-    /// The first endpoint from home on that can be asked, not `avoid` if there is another.
+    /// The first endpoint that can be asked: from home on, or from the one behind `avoid`, so that tries go round all of them.
     fn any_usable(&self, avoid: Option<usize>) -> Option<usize> {
         let count = self.endpoints.len();
-        let order = (0..count).map(|place| (self.home + place) % count);
-        let mut usable =
-            order.filter(|place| self.endpoints.get(*place).is_some_and(Endpoint::usable)).peekable();
-        let first = usable.peek().copied();
-        usable.find(|place| Some(*place) != avoid).or(first)
+        let start = avoid.map_or(self.home, |avoid| avoid + 1);
+        let mut order = (0..count).map(|place| (start + place) % count);
+        order.find(|place| self.endpoints.get(*place).is_some_and(Endpoint::usable))
     }
 
     /// Sends one more copy of a call.

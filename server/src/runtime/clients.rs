@@ -96,6 +96,10 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
         }
         Incoming::Message(header, message) => (header, message),
     };
+    if matches!(message, Message::Pong(_)) {
+        // The answer to our own Ping, which belongs to no call.
+        return Flow::On;
+    }
     if header.group.0 != 0 || header.call.0 == 0 {
         let why = format!(
             "call {} of group {}: there is group 0, and calls count from 1",

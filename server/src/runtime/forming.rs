@@ -8,8 +8,12 @@ use std::rc::Rc;
 use super::hub::{Event, Hub};
 use super::turn::Tasks;
 use super::{RunError, Stop, TICK, peers};
+use crate::node::Input;
 use crate::storage::{DataDir, Identity};
 use crate::translate;
+
+/// Introductions kept while a cluster is formed: more than a list has members, who may connect anew.
+const INTRODUCTIONS_MAX: usize = 64;
 
 /// A formation, and what it needs to act.
 pub(super) struct Forming<'a> {
@@ -32,6 +36,8 @@ impl Forming<'_> {
         let bell = self.hub.bell();
         let mut ticks = tokio::time::interval(TICK);
         let mut said = None;
+        // Peers that are formed already introduce themselves once, and perhaps now.
+        let mut introductions = Vec::new();
         loop {
             tokio::select! {
                 () = bell.rung() => {}
@@ -42,14 +48,20 @@ impl Forming<'_> {
                 () = stop.wanted() => return Ok(false),
             }
             for event in self.hub.reports.take() {
-                if let Event::Formation(name, message) = event {
-                    self.hear(&name, message)?;
+                match event {
+                    Event::Formation(name, message) => self.hear(&name, message)?,
+                    Event::Node(Input::Introduced { .. }) if introductions.len() < INTRODUCTIONS_MAX => {
+                        introductions.push(event);
+                    }
+                    // There is no core yet; peers say everything again.
+                    Event::Node(_) | Event::Status(_) | Event::Stats(_) => {}
                 }
             }
             if let Some(reason) = self.formation.stopped() {
                 return Err(RunError::Stopped(reason.clone()));
             }
             if self.formation.formed().is_some() {
+                self.hub.reports.borrow_mut().append(&mut introductions);
                 return Ok(true);
             }
             let waiting: Vec<u64> = self.formation.waiting_for().map(|id| id.0).collect();

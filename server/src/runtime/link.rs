@@ -33,8 +33,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// Bytes read from one connection before others have their turn.
 const READ_TURN_BYTES: usize = 256 * 1024;
 
-/// Bytes of answers that wait for room in a connection whose client reads: four times what the connection itself holds.
-const OVERFLOW_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of answers that wait for room in a connection whose client reads: twice what the connection itself holds.
+const OVERFLOW_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Slices in one vectored write: what Linux takes at most is 1,024, and a turn seldom has more than some.
 const SLICES: usize = 64;

@@ -6,14 +6,15 @@
 //!    may believe that everybody else is gone.
 //! 3. What clients ask. The node admits renewals first, and no more than a turn's worth.
 //! 4. Messages to peers, then the hand-over to the disk: the way over a follower is the longer one.
-//! 5. What is committed is applied, and clients are answered: one write to each socket.
+//! 5. What is committed is applied, and clients are answered: one write to each socket. A leader that has nothing for its
+//!    disk does this before step 4: nobody waits for its messages then, but clients wait for their answers.
 //!
 //! # Stopping
 //! | step | why here | at most |
 //! |---|---|---|
 //! | let no client in | whoever comes now would only be sent away | - |
 //! | say Goodbye to clients; hand leadership over | the next leader takes over while this one still answers | [`DRAIN`] |
-//! | answer what is under way | clients learn outcomes instead of guessing | [`DRAIN`] in all |
+//! | answer what is under way, and let clients read it | clients learn outcomes instead of guessing | [`DRAIN`] in all |
 //! | close the lanes to peers | nothing is owed to them: they ask another leader | - |
 //! | write, sync and close the log | its mark says that the end is clean | one sync |
 //! | release the directory | last: another process may start the moment it is free | - |

@@ -186,10 +186,9 @@ impl Drop for Cluster {
 /// The options of a node of a test.
 pub(crate) fn options(node: u64, dir: &Path, timeouts: Timeouts, client: &str, peer: &str) -> Options {
     let usual = Options::new(node, dir.join(format!("n{node}")));
-    // A segment has to hold the largest batch, and those of 4 MiB are written where the disk is slow.
     let (factor, segment_bytes) = match timeouts {
         Timeouts::Default => (1, 32 << 20),
-        Timeouts::Patient => (5, 4 << 20),
+        Timeouts::Patient => (5, 24 << 20),
     };
     Options {
         cluster: "abused".to_owned(),

@@ -189,6 +189,18 @@ fn assert_open(raw: &mut Raw, what: &str) {
 }
 
 #[test]
+fn a_client_that_answers_the_ping_into_its_silence_stays() {
+    let cluster = shared();
+    let reign = cluster.settle();
+    let mut raw = Raw::dial(cluster.client(1));
+    raw.say(hello());
+    // A node's own Ping belongs to no call, and so does the answer to it.
+    raw.write(&frame(&Message::Pong(Echo::default())));
+    assert_open(&mut raw, "behind a Pong");
+    cluster.assert_still(reign);
+}
+
+#[test]
 fn a_client_that_breaks_a_frame_is_told_which_rule_and_nobody_else_notices() {
     let cluster = shared();
     let reign = cluster.settle();
@@ -200,8 +212,8 @@ fn a_client_that_breaks_a_frame_is_told_which_rule_and_nobody_else_notices() {
         ("a second Hello", frame(&hello().into()), "ClientHello in this place"),
         ("a Hello of a peer", frame(&stranger(None).into()), "PeerHello in this place"),
         ("a message of consensus", frame(&beat), "Heartbeat in this place"),
-        ("a call in group 7", patched(&in_group, 16, &[1]), "group 7 does not exist"),
-        ("a call without a number", frame(&put("x", 1)), "call 0"),
+        ("a call in group 7", patched(&in_group, 16, &[1]), "call 1 of group 7"),
+        ("a call without a number", frame(&put("x", 1)), "call 0 of group 0"),
     ]);
     for node in 1..=3 {
         assert_refused(cluster.client(node), || hello().into(), &all);
