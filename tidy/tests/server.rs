@@ -27,7 +27,7 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 7] = [
+const RUNTIME: [&str; 8] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
