@@ -380,11 +380,11 @@ fn hints_that_lead_in_a_circle_end_at_the_deadline() {
     run.cluster.elect(None);
     let asked_at = run.now;
     let error = run.put_one().unwrap_err();
-    assert_eq!(
-        (error.kind, error.outcome, error.code),
-        (Kind::TimedOut, Outcome::NotApplied, Some(Code::NoLeader))
-    );
-    assert!(error.is_safe_to_retry());
+    assert_eq!((error.kind, error.code), (Kind::TimedOut, Some(Code::NoLeader)));
+    // Refused by all, but for a copy that the deadline may have found under way.
+    let under_way = error.tried.iter().any(|attempt| attempt.what == What::NoAnswer);
+    assert_eq!(error.outcome, if under_way { Outcome::Unknown } else { Outcome::NotApplied });
+    assert_eq!(error.is_safe_to_retry(), !under_way);
     assert_eq!(run.now - asked_at, 5_000);
     let tries = error.tried.len() as u32 + error.tried_before;
     assert!((8..100).contains(&tries), "{tries} tries in 5 s");
