@@ -16,6 +16,7 @@
 //!   Envelope       stamp, cluster clock, actor, address                 [envelope]
 //!   Request        who asks for it a second time, why, what             [request]
 //!   Command        the typed bodies, one file per family                [keys] [namespaces] [settings] [sessions]
+//!                                                                       [leases] [locks] [elections]
 //!   validate       everything that can be refused without a state       [mod@validate]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
 //! ```
@@ -40,10 +41,13 @@
 )]
 
 pub mod code;
+pub mod elections;
 pub mod envelope;
 pub mod extension;
 pub mod keys;
 pub mod layout;
+pub mod leases;
+pub mod locks;
 pub mod namespaces;
 pub mod number;
 pub mod outcome;

@@ -281,6 +281,41 @@ refusals! {
     /// See [`Code::UnknownLease`].
     #[error("lease {lease} does not exist")]
     UnknownLease { lease: i64 },
+    /// See [`Code::LeaseExists`].
+    #[error("lease {lease} exists already")]
+    LeaseExists { lease: i64 },
+    /// See [`Code::LeaseTtlOutOfRange`].
+    #[error("a lease of {ttl_ms} ms; the bound is {bound_ms} ms")]
+    LeaseTtlOutOfRange { ttl_ms: u64, bound_ms: u64 },
+    /// See [`Code::TooManyLeases`].
+    #[error("there are {limit} leases, and no more are allowed")]
+    TooManyLeases { limit: u64 },
+    /// See [`Code::TooManyKeysOfLease`].
+    #[error("{keys} keys would hang on the lease, where {limit} are allowed")]
+    TooManyKeysOfLease { keys: u64, limit: u64 },
+    /// See [`Code::BadLease`].
+    #[error("no lease can have the number {lease}")]
+    BadLease { lease: i64 },
+
+    /// See [`Code::LockHeld`].
+    #[error("the lock is held under token {token}")]
+    LockHeld { token: u64 },
+    /// See [`Code::NotInQueue`].
+    #[error("lease {lease} has no place there")]
+    NotInQueue { lease: i64 },
+    /// See [`Code::TooManyPlaces`].
+    #[error("{limit} places are taken, and no more are allowed")]
+    TooManyPlaces { limit: u64 },
+    /// See [`Code::BadName`].
+    #[error("no lock or election can be called that")]
+    BadName,
+    /// See [`Code::TokensExhausted`].
+    #[error("no fencing token is left")]
+    TokensExhausted,
+
+    /// See [`Code::NotElected`].
+    #[error("not in office in term {asked}; the current term is {current}")]
+    NotElected { asked: u64, current: u64 },
 }
 
 impl Refusal {

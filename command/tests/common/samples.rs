@@ -6,10 +6,13 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use holdfast_command::elections::{Campaign, Proclaim, Resign};
 use holdfast_command::keys::{
     Against, Bounds, Compact, Compare, Content, Delete, Operation, OperationNumber, Put, Range, Relation,
     Restore, SortBy, Span, Subject, Transaction,
 };
+use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, Renewed, RevokeLease};
+use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
@@ -146,6 +149,40 @@ fn commands(number: CommandNumber) -> Vec<(&'static str, Command)> {
             vec![("", Command::CloseSession(CloseSession { session: SessionId(8) }))]
         }
         CommandNumber::Tick => vec![("", Command::Tick)],
+        CommandNumber::GrantLease => vec![
+            ("", Command::GrantLease(GrantLease { lease: 7, ttl_ms: 30_000 })),
+            ("of a number that the store chooses", Command::GrantLease(GrantLease { lease: 0, ttl_ms: 1 })),
+        ],
+        CommandNumber::RenewLeases => {
+            let actors = [Actor::Anonymous, Actor::Named("ada".into()), Actor::Cluster];
+            let kept = (1..).zip(actors).map(|(lease, actor)| Renewed { lease, actor });
+            vec![
+                ("none", Command::RenewLeases(RenewLeases::default())),
+                ("of each kind of actor", Command::RenewLeases(RenewLeases { kept: kept.collect() })),
+            ]
+        }
+        CommandNumber::RevokeLease => vec![("", Command::RevokeLease(RevokeLease { lease: 7 }))],
+        CommandNumber::ExpireLease => vec![("", Command::ExpireLease(ExpireLease { lease: 7, counter: 77 }))],
+        CommandNumber::Acquire => {
+            let (name, value) = (bytes("lock"), bytes("who"));
+            let acquire = Acquire { name, lease: 7, wait: false, value };
+            let waits = Acquire { wait: true, ..acquire.clone() };
+            vec![("", Command::Acquire(acquire)), ("waits", Command::Acquire(waits))]
+        }
+        CommandNumber::Release => {
+            vec![("", Command::Release(Release { name: bytes("lock"), lease: 7 }))]
+        }
+        CommandNumber::Campaign => {
+            let (name, value) = (bytes("office"), bytes("who"));
+            vec![("", Command::Campaign(Campaign { name, lease: 7, value }))]
+        }
+        CommandNumber::Proclaim => {
+            let (name, value) = (bytes("office"), bytes("what"));
+            vec![("", Command::Proclaim(Proclaim { name, lease: 7, token: 8, value }))]
+        }
+        CommandNumber::Resign => {
+            vec![("", Command::Resign(Resign { name: bytes("office"), lease: 7 }))]
+        }
     }
 }
 
@@ -168,6 +205,8 @@ fn against(subject: Subject) -> Against {
         Subject::ModRevision => Against::ModRevision(3),
         Subject::Value => Against::Value(bytes("four")),
         Subject::Lease => Against::Lease(-5),
+        Subject::Fence => Against::Fence(6),
+        Subject::Term => Against::Term(7),
     }
 }
 
@@ -340,6 +379,29 @@ fn replies(number: ReplyNumber) -> Vec<(&'static str, Reply)> {
         ],
         ReplyNumber::SessionClosed => vec![("", Reply::SessionClosed)],
         ReplyNumber::Ticked => vec![("", Reply::Ticked)],
+        ReplyNumber::LeaseGranted => vec![("", Reply::LeaseGranted { lease: 7, ttl_ms: 30_000 })],
+        ReplyNumber::LeasesRenewed => vec![
+            ("all", Reply::LeasesRenewed { unknown: vec![] }),
+            ("but two", Reply::LeasesRenewed { unknown: vec![8, -9] }),
+        ],
+        ReplyNumber::LeaseRevoked => vec![("", Reply::LeaseRevoked { revision, keys: 2 })],
+        ReplyNumber::LeaseExpired => vec![
+            ("not", Reply::LeaseExpired { expired: false, revision, keys: 0 }),
+            ("", Reply::LeaseExpired { expired: true, revision, keys: 2 }),
+        ],
+        ReplyNumber::LockGranted => vec![("", Reply::LockGranted { token: 8 })],
+        ReplyNumber::LockQueued => vec![("", Reply::LockQueued { ahead: 2 })],
+        ReplyNumber::LockReleased => vec![
+            ("by the holder", Reply::LockReleased { held: true }),
+            ("by a waiter", Reply::LockReleased { held: false }),
+        ],
+        ReplyNumber::Elected => vec![("", Reply::Elected { token: 8 })],
+        ReplyNumber::Campaigning => vec![("", Reply::Campaigning { ahead: 2 })],
+        ReplyNumber::Proclaimed => vec![("", Reply::Proclaimed)],
+        ReplyNumber::Resigned => vec![
+            ("the office", Reply::Resigned { held: true }),
+            ("the candidacy", Reply::Resigned { held: false }),
+        ],
     }
 }
 
@@ -406,5 +468,16 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::UnknownNamespace => Refusal::UnknownNamespace,
         Code::BadNamespaceName => Refusal::BadNamespaceName,
         Code::UnknownLease => Refusal::UnknownLease { lease: -1 },
+        Code::LeaseExists => Refusal::LeaseExists { lease: 7 },
+        Code::LeaseTtlOutOfRange => Refusal::LeaseTtlOutOfRange { ttl_ms: 1, bound_ms: 1_000 },
+        Code::TooManyLeases => Refusal::TooManyLeases { limit },
+        Code::TooManyKeysOfLease => Refusal::TooManyKeysOfLease { keys: 11, limit },
+        Code::BadLease => Refusal::BadLease { lease: -1 },
+        Code::LockHeld => Refusal::LockHeld { token: 8 },
+        Code::NotInQueue => Refusal::NotInQueue { lease: 7 },
+        Code::TooManyPlaces => Refusal::TooManyPlaces { limit },
+        Code::BadName => Refusal::BadName,
+        Code::TokensExhausted => Refusal::TokensExhausted,
+        Code::NotElected => Refusal::NotElected { asked: 1, current: 2 },
     }
 }
