@@ -19,6 +19,7 @@
 //!                                                                       [leases] [locks] [elections]
 //!   validate       everything that can be refused without a state       [mod@validate]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
+//!   Query, Answer  what is asked and changes nothing                     [query]
 //! ```
 //! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them.
 //! There is one encoding of each value, and decoding refuses every other (`command/tests/`), so equal commands are
@@ -51,6 +52,7 @@ pub mod locks;
 pub mod namespaces;
 pub mod number;
 pub mod outcome;
+pub mod query;
 pub mod refusal;
 pub mod request;
 pub mod sessions;
