@@ -39,7 +39,7 @@ numbered! {
 
 numbered! {
     /// The two kinds of queue. The same name in both is two queues.
-    pub enum QueueKind: u8, "QK" {
+    pub enum QueueKind: u8, "V" {
         /// Of a lock.
         Lock = 1,
         /// Of an election.

@@ -23,7 +23,8 @@ mod requests;
 
 use bytes::Bytes;
 use holdfast_command::{Refusal, Setting, Settings};
-use holdfast_machine::{Numbered, decide, numbered};
+pub use holdfast_command::query::QueueKind;
+use holdfast_machine::{Numbered, decide};
 use imbl::OrdMap;
 pub use machines::{election, lock};
 use triomphe::Arc;
@@ -33,16 +34,6 @@ use self::lock::LockMachine;
 use crate::leases::Leases;
 use crate::plant::{Bug, Plant};
 use crate::version::Origin;
-
-numbered! {
-    /// What a queue is for.
-    pub enum QueueKind: u8, "U" {
-        /// A lock.
-        Lock = 1,
-        /// An election.
-        Election = 2,
-    }
-}
 
 /// All tokens are below this, so that programs that know numbers as 64-bit floats keep them exact.
 const TOKENS_END: u64 = 1 << 53;
