@@ -22,6 +22,7 @@
 //! | `io` | inputs, effects, jobs |
 //! | `writes` | admission, stamping, proposing, answering; machine 01 |
 //! | `reads` | linearizable, follower and stale reads |
+//! | `queries` | leases, queues, history; waiting for news of a queue |
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
 //! | `members` | changes of members, handing leadership over |
@@ -42,6 +43,7 @@ pub mod path;
 mod apply;
 mod chores;
 mod members;
+mod queries;
 mod reads;
 mod writes;
 
@@ -54,7 +56,7 @@ use holdfast_machine::{Machine, Numbered, Trace, decide};
 use holdfast_raft::{
     Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
 };
-use holdfast_store::{LogPosition, Store};
+use holdfast_store::{LogPosition, Store, Touched};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
 use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
 
@@ -112,6 +114,8 @@ pub struct Node {
     writes: Writes,
     reads: Reads,
     members: Members,
+    /// Queues that entries have touched since somebody looked.
+    touched: Vec<Touched>,
     stamps: Clock,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
@@ -147,6 +151,7 @@ impl Node {
             writes: Writes::new(now),
             reads: Reads::default(),
             members: Members::default(),
+            touched: Vec::new(),
             stamps,
             peers: BTreeMap::new(),
             client_address,
@@ -188,6 +193,10 @@ impl Node {
                 self.keep(caller, (session, actor), timeout_ms);
             }
             Input::Read { caller, read } => self.read(caller, &read),
+            Input::Query { caller, query } => self.query(caller, &query),
+            Input::KeepLease { caller, actor, lease, timeout_ms } => {
+                self.keep_lease(caller, (lease, actor), timeout_ms);
+            }
             Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
             Input::Executed(executed) => self.executed(executed),
             Input::Disk(full) => self.disk_full = full,
@@ -295,6 +304,7 @@ impl Node {
             self.give_up_late_reads();
             self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
+        self.expire_leases();
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
         }

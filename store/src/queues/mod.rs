@@ -22,8 +22,8 @@ mod machines;
 mod requests;
 
 use bytes::Bytes;
-use holdfast_command::{Refusal, Setting, Settings};
 pub use holdfast_command::query::QueueKind;
+use holdfast_command::{Refusal, Setting, Settings};
 use holdfast_machine::{Numbered, decide};
 use imbl::OrdMap;
 pub use machines::{election, lock};
@@ -223,6 +223,12 @@ impl Queues {
 
     pub(crate) fn get(&self, kind: QueueKind, name: &[u8]) -> Option<&Queue> {
         self.of(kind).get(name).map(|queue| &**queue)
+    }
+
+    /// Where a lease stands in a queue; none if it has no place there.
+    pub(crate) fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
+        let entered = self.places.get(&(lease, kind, Bytes::copy_from_slice(name)))?;
+        self.get(kind, name).map(|queue| queue.standing(*entered))
     }
 
     /// The token under which a lock or an office is held; 0 if it is not.
