@@ -18,6 +18,7 @@
 //!   Command        the typed bodies, one file per family                [keys] [namespaces] [settings] [sessions]
 //!   validate       everything that can be refused without a state       [mod@validate]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
+//!   WatchEvent     a change as a watch is told it                       [watch]
 //! ```
 //! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them.
 //! There is one encoding of each value, and decoding refuses every other (`command/tests/`), so equal commands are
@@ -52,6 +53,7 @@ pub mod request;
 pub mod sessions;
 pub mod settings;
 pub mod validate;
+pub mod watch;
 
 pub use code::{Code, Effect};
 pub use envelope::{Actor, Entry, Envelope};
@@ -63,3 +65,4 @@ pub use refusal::Refusal;
 pub use request::{Command, Request, RequestKey, SessionId};
 pub use settings::{Setting, Settings};
 pub use validate::{Limits, validate, validate_key};
+pub use watch::WatchEvent;

@@ -9,6 +9,7 @@ mod formation;
 mod goodbye;
 mod greeting;
 mod peer;
+mod watch;
 
 use bytes::Bytes;
 pub use call::{
@@ -26,6 +27,8 @@ pub use peer::{
     PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject, TimeoutNow,
     Vote, VoteReply,
 };
+
+pub use watch::{Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted};
 
 use crate::body::{self, Parts};
 use crate::sink::{Section, Sink};
@@ -70,6 +73,18 @@ pub enum Message {
     KeepSession(KeepSession),
     /// See [`MessageType::SessionKept`].
     SessionKept(SessionKept),
+    /// See [`MessageType::Watch`].
+    Watch(Watch),
+    /// See [`MessageType::WatchStarted`].
+    WatchStarted(WatchStarted),
+    /// See [`MessageType::WatchEvents`].
+    WatchEvents(WatchEvents),
+    /// See [`MessageType::WatchProgress`].
+    WatchProgress(WatchProgress),
+    /// See [`MessageType::WatchCancel`].
+    WatchCancel(WatchCancel),
+    /// See [`MessageType::WatchEnded`].
+    WatchEnded(WatchEnded),
     /// See [`MessageType::PreVote`].
     PreVote(PreVote),
     /// See [`MessageType::PreVoteReply`].
@@ -153,6 +168,12 @@ impl Message {
             Self::StatsReply(_) => MessageType::StatsReply,
             Self::KeepSession(_) => MessageType::KeepSession,
             Self::SessionKept(_) => MessageType::SessionKept,
+            Self::Watch(_) => MessageType::Watch,
+            Self::WatchStarted(_) => MessageType::WatchStarted,
+            Self::WatchEvents(_) => MessageType::WatchEvents,
+            Self::WatchProgress(_) => MessageType::WatchProgress,
+            Self::WatchCancel(_) => MessageType::WatchCancel,
+            Self::WatchEnded(_) => MessageType::WatchEnded,
             Self::PreVote(_) => MessageType::PreVote,
             Self::PreVoteReply(_) => MessageType::PreVoteReply,
             Self::Vote(_) => MessageType::Vote,
@@ -208,6 +229,12 @@ impl Message {
             Self::StatsReply(body) => body.write(header, sink),
             Self::KeepSession(body) => body.write(header, sink),
             Self::SessionKept(body) => body.write(header, sink),
+            Self::Watch(body) => body.write(header, sink),
+            Self::WatchStarted(body) => body.write(header, sink),
+            Self::WatchEvents(body) => body.write(header, sink),
+            Self::WatchProgress(body) => body.write(header, sink),
+            Self::WatchCancel(body) => body.write(header, sink),
+            Self::WatchEnded(body) => body.write(header, sink),
             Self::PreVote(body) => body.write(header, sink),
             Self::PreVoteReply(body) => body.write(header, sink),
             Self::Vote(body) => body.write(header, sink),
@@ -256,6 +283,12 @@ impl Message {
             MessageType::StatsReply => Self::StatsReply(read(body, skipped)?),
             MessageType::KeepSession => Self::KeepSession(read(body, skipped)?),
             MessageType::SessionKept => Self::SessionKept(read(body, skipped)?),
+            MessageType::Watch => Self::Watch(read(body, skipped)?),
+            MessageType::WatchStarted => Self::WatchStarted(read(body, skipped)?),
+            MessageType::WatchEvents => Self::WatchEvents(read(body, skipped)?),
+            MessageType::WatchProgress => Self::WatchProgress(read(body, skipped)?),
+            MessageType::WatchCancel => Self::WatchCancel(read(body, skipped)?),
+            MessageType::WatchEnded => Self::WatchEnded(read(body, skipped)?),
             MessageType::PreVote => Self::PreVote(read(body, skipped)?),
             MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
             MessageType::Vote => Self::Vote(read(body, skipped)?),
@@ -321,6 +354,10 @@ plain_bodies!(
     SessionKept,
     Status,
     Stats,
+    WatchStarted,
+    WatchProgress,
+    WatchCancel,
+    WatchEnded,
     PreVote,
     PreVoteReply,
     Vote,
@@ -389,6 +426,12 @@ from_body!(
     Refused,
     KeepSession,
     SessionKept,
+    Watch,
+    WatchStarted,
+    WatchEvents,
+    WatchProgress,
+    WatchCancel,
+    WatchEnded,
     Status,
     StatusReply,
     Stats,

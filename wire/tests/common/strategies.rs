@@ -6,7 +6,7 @@ use holdfast_wire::message::{
     HeartbeatAck, Introduce, KeepSession, LeaderHint, MemberStatus, Notice, PeerHeader, Position, PreVote,
     PreVoteReply, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck,
     SnapshotChunk, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow,
-    Vote, VoteReply,
+    Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -135,6 +135,16 @@ fn call() -> impl Strategy<Value = Message> {
         (any::<u32>(), any::<u64>())
             .prop_map(|(timeout_ms, session)| KeepSession { timeout_ms, session }.into()),
         (position(), any::<bool>()).prop_map(|(position, known)| SessionKept { position, known }.into()),
+        (any::<u64>(), any::<u8>(), option::of(position()), blob(300)).prop_map(
+            |(from, flags, min_position, span)| Watch { from, flags, min_position, span }.into()
+        ),
+        any::<(u64, u64)>().prop_map(|(from, revision)| WatchStarted { from, revision }.into()),
+        (any::<bool>(), any::<bool>(), vec(blob(2 * SHARE_BYTES), 0..4))
+            .prop_map(|(continues, more, events)| WatchEvents { continues, more, events }.into()),
+        any::<u64>().prop_map(|revision| WatchProgress { revision }.into()),
+        Just(WatchCancel {}.into()),
+        any::<(u16, u64, u64)>()
+            .prop_map(|(code, resume, oldest)| WatchEnded { code, resume, oldest }.into()),
     ]
 }
 
