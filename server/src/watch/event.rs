@@ -71,7 +71,8 @@ impl<'a, P: Plant> Forms<'a, P> {
     /// How long that is, without making it.
     pub(super) fn size(&self, wants: Wants) -> usize {
         let own = self.change.version.bytes();
-        let previous = if wants.previous { self.change.previous().map_or(0, |before| before.bytes()) } else { 0 };
+        let previous =
+            if wants.previous { self.change.previous().map_or(0, |before| before.bytes()) } else { 0 };
         let size = usize::try_from(own + previous).unwrap_or(usize::MAX);
         size.saturating_add(WatchEvent::OVERHEAD_BYTES)
     }

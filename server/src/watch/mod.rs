@@ -55,8 +55,8 @@ use holdfast_store::{Change, Store};
 use holdfast_wire::Message;
 use holdfast_wire::message::{WatchEnded, WatchStarted};
 
-pub use event::Wants;
 use event::Forms;
+pub use event::Wants;
 use index::Index;
 pub use limits::Budget;
 use limits::ENTRY_BYTES;
@@ -278,7 +278,8 @@ impl<P: Plant> Hub<P> {
     /// Tells a watch that it has ended, and forgets it.
     fn end(&mut self, caller: Caller, code: u16, oldest: u64) {
         let Some(watch) = self.watches.get(&caller) else { return };
-        let lags = self.queues.get(&caller.connection).is_some_and(|queue| queue.lagging.contains(&caller.call));
+        let lags =
+            self.queues.get(&caller.connection).is_some_and(|queue| queue.lagging.contains(&caller.call));
         let lags = lags && !P::plants(Bug::ResumesTooLate);
         let resume = if lags { watch.at.revision } else { watch.from.max(self.published + 1) };
         self.forget(caller);
@@ -531,7 +532,9 @@ impl<P: Plant> Hub<P> {
     fn settle(&mut self, spliced: Spliced) {
         let Spliced { caller, serial, events, at, gone, at_end, .. } = spliced;
         let connection = caller.connection;
-        let Some(watch) = self.watches.get_mut(&caller).filter(|watch| watch.serial == serial) else { return };
+        let Some(watch) = self.watches.get_mut(&caller).filter(|watch| watch.serial == serial) else {
+            return;
+        };
         if let Some(oldest) = gone {
             if P::plants(Bug::LostAtCompaction) {
                 watch.at = Place { revision: oldest + 1, skip: 0 };
@@ -600,8 +603,8 @@ impl<P: Plant> Hub<P> {
             let caller = *caller;
             self.marked = Some(caller);
             let is_due = watch.is_asked || (watch.ask.wants.progress && watch.told < self.published);
-            let is_live = watch.state == State::Live
-                || (P::plants(Bug::MarkTooEarly) && watch.state != State::Opening);
+            let is_live =
+                watch.state == State::Live || (P::plants(Bug::MarkTooEarly) && watch.state != State::Opening);
             if is_due && is_live {
                 self.mark(caller);
             }
@@ -728,7 +731,9 @@ impl<P: Plant> Hub<P> {
                 faults.push(format!("{} watches counted, {count} there", queue.watches));
             }
             if queue.is_empty() == self.ready.contains(connection) {
-                faults.push(format!("connection {connection} is ready without a reason, or has one and is not"));
+                faults.push(format!(
+                    "connection {connection} is ready without a reason, or has one and is not"
+                ));
             }
             // Beyond the budget: one event that is longer than all of it, marks and ends.
         }

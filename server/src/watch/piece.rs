@@ -77,15 +77,8 @@ impl<P: Plant> Piece<P> {
     #[must_use]
     pub fn run(self, store: &Store) -> Spliced {
         let Self { caller, serial, .. } = self;
-        let done = |events, at, looked, at_end| Spliced {
-            caller,
-            serial,
-            events,
-            at,
-            gone: None,
-            looked,
-            at_end,
-        };
+        let done =
+            |events, at, looked, at_end| Spliced { caller, serial, events, at, gone: None, looked, at_end };
         let changes = match store.changes(self.at.revision) {
             Ok(changes) => changes,
             Err(Refusal::Compacted { oldest, .. }) => {

@@ -135,9 +135,8 @@ fn call() -> impl Strategy<Value = Message> {
         (any::<u32>(), any::<u64>())
             .prop_map(|(timeout_ms, session)| KeepSession { timeout_ms, session }.into()),
         (position(), any::<bool>()).prop_map(|(position, known)| SessionKept { position, known }.into()),
-        (any::<u64>(), any::<u8>(), option::of(position()), blob(300)).prop_map(
-            |(from, flags, min_position, span)| Watch { from, flags, min_position, span }.into()
-        ),
+        (any::<u64>(), any::<u8>(), option::of(position()), blob(300))
+            .prop_map(|(from, flags, min_position, span)| Watch { from, flags, min_position, span }.into()),
         any::<(u64, u64)>().prop_map(|(from, revision)| WatchStarted { from, revision }.into()),
         (any::<bool>(), any::<bool>(), vec(blob(2 * SHARE_BYTES), 0..4))
             .prop_map(|(continues, more, events)| WatchEvents { continues, more, events }.into()),
