@@ -41,6 +41,7 @@ mod namespaces;
 pub mod plant;
 pub mod sessions;
 mod settings;
+pub mod snapshot;
 mod state;
 mod store;
 mod tree;

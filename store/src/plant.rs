@@ -33,6 +33,8 @@ numbered! {
         QuotaByOperation = 10,
         /// A deadline is compared with the clock of the envelope, which may be ahead of that of the state.
         DeadlineByEnvelope = 11,
+        /// A snapshot has no sessions in it.
+        SessionsMissingFromSnapshot = 12,
     }
 }
 

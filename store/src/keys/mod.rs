@@ -11,6 +11,7 @@
 mod compact;
 mod edit;
 mod log;
+mod portable;
 mod range;
 mod transact;
 
