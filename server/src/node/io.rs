@@ -10,7 +10,7 @@ use holdfast_hlc::UnixMillis;
 use holdfast_raft::{Envelope, Event, NodeId, Persist, PersistId};
 use holdfast_store::{Applied, Halt, LogPosition, Store};
 use holdfast_wire::Message;
-use holdfast_wire::message::{Position, Read, ReadDone};
+use holdfast_wire::message::{ChangeMembers, Position, Read, ReadDone};
 
 use super::leadership;
 
@@ -92,6 +92,13 @@ pub enum Input {
         caller: Caller,
         /// What.
         read: Read,
+    },
+    /// An operator wants the members changed, or another leader.
+    ChangeMembers {
+        /// Who asked.
+        caller: Caller,
+        /// What.
+        change: ChangeMembers,
     },
     /// A [`Job::Apply`] is done.
     Executed(Executed),

@@ -17,6 +17,9 @@ pub const RESERVED_BYTES: usize = 8 * 1024 * 1024;
 /// Reads that wait: for a confirmation, for the store, for a thread.
 pub const READS_MAX: usize = 65_536;
 
+/// Changes of the members that wait to be carried out: operators ask for one at a time.
+pub const MEMBER_CHANGES_MAX: usize = 16;
+
 /// Writes proposed in one turn. At 1 µs each to admit and 1 µs each to apply it bounds a turn to some 10 ms.
 pub const TURN_WRITES: usize = 4_096;
 

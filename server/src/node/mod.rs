@@ -24,6 +24,7 @@
 //! | `reads` | linearizable, follower and stale reads |
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
+//! | `members` | changes of members, handing leadership over |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
 //! | `limits` | every bound |
 //!
@@ -40,6 +41,7 @@ pub mod path;
 
 mod apply;
 mod chores;
+mod members;
 mod reads;
 mod writes;
 
@@ -58,6 +60,7 @@ use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
 
 pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Submission};
 use leadership::{Edge, Event, LeadershipMachine, State};
+use members::Members;
 use reads::Reads;
 use writes::Writes;
 
@@ -108,6 +111,7 @@ pub struct Node {
     held: VecDeque<Held>,
     writes: Writes,
     reads: Reads,
+    members: Members,
     stamps: Clock,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
@@ -142,6 +146,7 @@ impl Node {
             held: VecDeque::new(),
             writes: Writes::new(now),
             reads: Reads::default(),
+            members: Members::default(),
             stamps,
             peers: BTreeMap::new(),
             client_address,
@@ -183,6 +188,7 @@ impl Node {
                 self.keep(caller, (session, actor), timeout_ms);
             }
             Input::Read { caller, read } => self.read(caller, &read),
+            Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
             Input::Executed(executed) => self.executed(executed),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
@@ -220,6 +226,8 @@ impl Node {
         self.committed.extend(output.apply.drain(..));
         self.output = output;
         self.quorum_done();
+        self.settle_members();
+        self.stop_if_removed();
     }
 
     /// Ends the second half of a turn: applies what is committed, and adds to `effects` what goes to clients.
@@ -458,7 +466,7 @@ impl Node {
     /// Calls that are not answered yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.writes.waiting() + self.reads.waiting()
+        self.writes.waiting() + self.reads.waiting() + self.members.waiting()
     }
 
     /// Those of them that depend on leading: none while machine 15 is in Revoked.

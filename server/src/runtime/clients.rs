@@ -128,6 +128,7 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
             timeout_ms: keep.timeout_ms,
         }),
         Message::Read(read) => Event::Node(Input::Read { caller, read }),
+        Message::ChangeMembers(change) => Event::Node(Input::ChangeMembers { caller, change }),
         Message::Status(_) => Event::Status(caller),
         Message::Stats(_) => Event::Stats(caller),
         _ => return Flow::On,

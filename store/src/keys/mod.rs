@@ -22,6 +22,7 @@ use holdfast_command::keys::Span;
 use imbl::Vector;
 pub use log::Change;
 pub use range::Page;
+pub(crate) use transact::delete_all;
 
 use self::compact::Mark;
 use self::edit::Staged;
