@@ -160,7 +160,10 @@ impl Reader {
     }
 
     /// What a number of `width` bytes stands for, if it was known.
-    pub(crate) fn known<T>(
+    ///
+    /// # Errors
+    /// [`Fault::Unknown`].
+    pub fn known<T>(
         &self,
         found: Option<T>,
         what: &'static str,

@@ -96,6 +96,11 @@ impl Keys {
         self.current.get(key)
     }
 
+    /// All keys that are there now.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Version> {
+        self.current.range((Bound::Unbounded, Bound::Unbounded), false)
+    }
+
     /// The keys of a span that are there now.
     fn current_of<'a>(&'a self, span: &Span) -> impl Iterator<Item = &'a Version> + use<'a> {
         self.current.range(bounds(span), false)

@@ -188,7 +188,7 @@ impl Rest {
     }
 
     fn pack(&self, numbers: Numbers, scratch: &mut Vec<u8>) -> Version {
-        let origin = Origin { actor: &self.actor, reason: &self.reason, stamp: self.stamp };
+        let origin = Origin { actor: &self.actor, reason: &self.reason, stamp: self.stamp, index: 0 };
         let numbers = Numbers { lease: if numbers.version == 0 { 0 } else { self.lease }, ..numbers };
         Version::pack(&self.key, &self.value, numbers, origin, scratch)
     }

@@ -9,7 +9,7 @@ use holdfast_machine::Machine;
 use triomphe::Arc;
 
 use super::{Answer, Session, SessionMachine, Sessions};
-use crate::snapshot::{COUNT_END, Records, Refused, Section};
+use crate::snapshot::{COUNT_END, Records, Refused, Section, own_actor};
 use crate::store::LogPosition;
 
 impl Answer {
@@ -89,11 +89,7 @@ impl Sessions {
 
     pub(crate) fn read(&mut self, fields: &mut Reader) -> Result<(), Refused> {
         let id = SessionId(fields.u64()?);
-        // A name of its own: a slice would keep the chunk.
-        let actor = match Actor::read_from(fields)? {
-            Actor::Named(name) => Actor::Named((*name).into()),
-            other @ (Actor::Anonymous | Actor::Cluster) => other,
-        };
+        let actor = own_actor(Actor::read_from(fields)?);
         let (ttl_ms, deadline, low) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let ascends = self.all.get_max().is_none_or(|(last, _)| *last < id) && id.0 <= self.last;
         Refused::unless(ascends, "sessions ascend, up to the last number that was given")?;

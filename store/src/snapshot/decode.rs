@@ -91,8 +91,13 @@ impl<P: Plant> Decoder<P> {
         };
         let (summary, membership) = surveyor.finish(tallies, end.hash, offset).map_err(fault)?;
         let whole = state.keys.is_restored_to(summary.revision);
-        Refused::unless(whole, "changes up to the current revision are missing")
-            .map_err(|refused| fault((Section::Changes, refused.0)))?;
+        for (section, holds) in [
+            (Section::Changes, Refused::unless(whole, "changes up to the current revision are missing")),
+            (Section::Keys, state.leases.attach(&state.keys)),
+            (Section::Places, state.queues.check_restored()),
+        ] {
+            holds.map_err(|refused| fault((section, refused.0)))?;
+        }
         state.namespaces.restore(namespaces, &state.keys);
         let header = summary.header;
         (state.clock, state.stamp) = (header.clock, header.stamp);
@@ -129,12 +134,16 @@ impl Restoring {
             Section::Sessions => state.sessions.read(&mut fields)?,
             Section::Answers => state.sessions.read_answer(&mut fields)?,
             Section::IdempotencyKeys => state.idempotency.read(&mut fields)?,
-            Section::Token
-            | Section::Leases
-            | Section::Locks
-            | Section::Auth
-            | Section::Audit
-            | Section::Digest => return Err(Refused(SnapshotFault::UnknownSection)),
+            Section::Numbers => {
+                state.leases.read_number(&mut fields)?;
+                state.queues.read_token(&mut fields)?;
+            }
+            Section::Leases => state.leases.read(&mut fields)?,
+            Section::Queues => state.queues.read(&mut fields)?,
+            Section::Places => state.queues.read_place(&mut fields, &state.leases)?,
+            Section::Auth | Section::Audit | Section::Digest => {
+                return Err(Refused(SnapshotFault::UnknownSection));
+            }
         }
         fields.finish().map_err(Refused::from)
     }

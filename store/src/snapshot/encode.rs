@@ -7,6 +7,7 @@ use holdfast_machine::Numbered;
 use super::frames::Writer;
 use super::{Records, Section, Source};
 use crate::plant::{Bug, NoPlant, Plant};
+use crate::queues::QueueName;
 use crate::store::{Halt, Store};
 
 /// Where the encoder has come to.
@@ -24,6 +25,12 @@ enum Place {
     Answers(Option<(SessionId, u64)>),
     /// Behind this deadline and key.
     Idempotency(Option<(u64, [u8; 32])>),
+    /// Behind this lease.
+    Leases(Option<i64>),
+    /// Behind this queue.
+    Queues(Option<QueueName>),
+    /// Behind this place.
+    Places(Option<(QueueName, u64)>),
     /// Nothing is left but the end.
     Back,
     Done,
@@ -100,6 +107,24 @@ impl<P: Plant> Encoder<P> {
             },
             Place::Idempotency(behind) => match state.idempotency.write(behind, records) {
                 Some(behind) => Place::Idempotency(Some(behind)),
+                None => {
+                    records.put(Section::Numbers, |out| {
+                        out.put_i64_le(state.leases.last());
+                        out.put_u64_le(state.queues.token());
+                    });
+                    Place::Leases(None)
+                }
+            },
+            Place::Leases(behind) => match state.leases.write(behind, records) {
+                Some(behind) => Place::Leases(Some(behind)),
+                None => Place::Queues(None),
+            },
+            Place::Queues(behind) => match state.queues.write(behind.as_ref(), records) {
+                Some(behind) => Place::Queues(Some(behind)),
+                None => Place::Places(None),
+            },
+            Place::Places(behind) => match state.queues.write_places(behind.as_ref(), records) {
+                Some(behind) => Place::Places(Some(behind)),
                 None => Place::Back,
             },
             Place::Back | Place::Done => Place::Back,

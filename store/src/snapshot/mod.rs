@@ -37,8 +37,8 @@ mod records;
 mod survey;
 
 use bytes::Bytes;
-use holdfast_command::FeatureLevel;
 use holdfast_command::layout::Fault;
+use holdfast_command::{Actor, FeatureLevel};
 use holdfast_hlc::Stamp;
 use holdfast_machine::{Numbered, numbered};
 
@@ -83,18 +83,20 @@ numbered! {
         Answers = 11,
         /// The idempotency keys, by deadline and key, with their answers; one record each.
         IdempotencyKeys = 12,
-        /// The last fencing token that was given. Reserved.
-        Token = 13,
-        /// The leases. Reserved.
+        /// The last number that was chosen for a lease, and the last fencing token that was given. One record.
+        Numbers = 13,
+        /// The leases, by number; one record each.
         Leases = 14,
-        /// The locks and elections, with their queues. Reserved.
-        Locks = 15,
+        /// The queues, those of locks before those of elections, by name; one record each.
+        Queues = 15,
+        /// The places in them, in the same order, the holder first; one record each.
+        Places = 16,
         /// Access rules. Reserved.
-        Auth = 16,
+        Auth = 17,
         /// Up to where audit records are durable. Reserved.
-        Audit = 17,
+        Audit = 18,
         /// The open range of the digest. Reserved.
-        Digest = 18,
+        Digest = 19,
     }
 }
 
@@ -103,17 +105,23 @@ impl Section {
     /// write it.
     pub(crate) fn is_single(self) -> Option<bool> {
         match self {
-            Self::Header | Self::Membership | Self::Settings | Self::Revisions | Self::SessionNumber => {
-                Some(true)
-            }
+            Self::Header
+            | Self::Membership
+            | Self::Settings
+            | Self::Revisions
+            | Self::SessionNumber
+            | Self::Numbers => Some(true),
             Self::Keys
             | Self::Changes
             | Self::Ages
             | Self::Namespaces
             | Self::Sessions
             | Self::Answers
-            | Self::IdempotencyKeys => Some(false),
-            Self::Token | Self::Leases | Self::Locks | Self::Auth | Self::Audit | Self::Digest => None,
+            | Self::IdempotencyKeys
+            | Self::Leases
+            | Self::Queues
+            | Self::Places => Some(false),
+            Self::Auth | Self::Audit | Self::Digest => None,
         }
     }
 }
@@ -154,6 +162,14 @@ pub struct SnapshotError {
     pub section: Option<u16>,
     /// What is wrong there.
     pub fault: SnapshotFault,
+}
+
+/// The actor with a name of its own: a slice would keep the chunk that it came in.
+pub(crate) fn own_actor(actor: Actor) -> Actor {
+    match actor {
+        Actor::Named(name) => Actor::Named((*name).into()),
+        other @ (Actor::Anonymous | Actor::Cluster) => other,
+    }
 }
 
 fn place(section: Option<u16>) -> String {

@@ -40,6 +40,7 @@ pub(super) struct Surveyor {
     membership: Option<Bytes>,
     level: Option<FeatureLevel>,
     revisions: Option<(u64, u64)>,
+    sessions_numbered: bool,
     numbered: bool,
 }
 
@@ -51,14 +52,16 @@ impl Surveyor {
             (self.membership.is_some(), Section::Membership),
             (self.level.is_some(), Section::Settings),
             (self.revisions.is_some(), Section::Revisions),
-            (self.numbered, Section::SessionNumber),
+            (self.sessions_numbered, Section::SessionNumber),
+            (self.numbered, Section::Numbers),
         ];
         came.into_iter().find(|(came, _)| !came).map(|(_, section)| section)
     }
 
     /// Every section that has to stand before this one has come.
     pub(super) fn before(&mut self, section: Section) -> Result<(), SnapshotFault> {
-        self.numbered |= section == Section::SessionNumber;
+        self.sessions_numbered |= section == Section::SessionNumber;
+        self.numbered |= section == Section::Numbers;
         match self.missing().filter(|missing| *missing < section) {
             Some(missing) => Err(SnapshotFault::Missing(missing)),
             None => Ok(()),
@@ -103,9 +106,10 @@ impl Surveyor {
             | Section::Sessions
             | Section::Answers
             | Section::IdempotencyKeys
-            | Section::Token
+            | Section::Numbers
             | Section::Leases
-            | Section::Locks
+            | Section::Queues
+            | Section::Places
             | Section::Auth
             | Section::Audit
             | Section::Digest => return Ok(()),
