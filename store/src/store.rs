@@ -128,6 +128,19 @@ impl<P: Plant> Store<P> {
         self.advance(at)
     }
 
+    /// The state that a snapshot holds, up to this entry.
+    pub(crate) fn restored(state: State, applied: LogPosition) -> Self {
+        Self { state, applied, halted: false, plant: PhantomData }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted
+    }
+
     fn advance(&mut self, at: LogPosition) -> Result<(), Halt> {
         if self.halted {
             return Err(Halt::Halted { at: self.applied });

@@ -19,6 +19,7 @@
 //! - For everybody who waits there is a token below 2^53, so that no grant can fail.
 
 mod machines;
+mod portable;
 mod requests;
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use holdfast_command::{Refusal, Setting, Settings};
 use holdfast_machine::{Numbered, decide};
 use imbl::OrdMap;
 pub use machines::{election, lock};
+pub(crate) use portable::QueueName;
 use triomphe::Arc;
 
 use self::election::ElectionMachine;
