@@ -233,6 +233,12 @@ impl Queues {
         self.get(kind, name).map(|queue| queue.standing(*entered))
     }
 
+    /// The place of a lease in a queue.
+    pub(crate) fn place(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<&Place> {
+        let entered = self.places.get(&(lease, kind, Bytes::copy_from_slice(name)))?;
+        self.get(kind, name)?.places.get(entered).map(|place| &**place)
+    }
+
     /// The token under which a lock or an office is held; 0 if it is not.
     pub(crate) fn token_of(&self, kind: QueueKind, name: &[u8]) -> u64 {
         self.get(kind, name).map_or(0, Queue::token)
