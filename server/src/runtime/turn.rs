@@ -102,7 +102,8 @@ pub(super) struct Parts {
     pub(super) hub: Rc<Hub>,
     pub(super) node: Node,
     pub(super) disk: Disk,
-    pub(super) formation: Formation,
+    /// None if this node joined: nobody forms a cluster with it.
+    pub(super) formation: Option<Formation>,
     pub(super) name: ByteString,
     pub(super) data_dir: DataDir,
     pub(super) identity: Identity,
@@ -291,7 +292,9 @@ impl Turns {
             Event::Node(input) => self.parts.node.handle(now, input),
             Event::Formation(name, message) => {
                 let Parts { hub, formation, data_dir, identity, name: ours, .. } = &mut self.parts;
-                Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+                if let Some(formation) = formation {
+                    Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+                }
             }
             Event::Status(caller) => {
                 let status = self.status();
