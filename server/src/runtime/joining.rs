@@ -58,6 +58,37 @@ pub(super) async fn join(
     Ok(Some(formed(asked)))
 }
 
+/// Who the members are and where peers reach them, for a node that has not received any configuration yet: it could not
+/// answer the leader. Empty if it was told to stop.
+///
+/// # Errors
+/// [`RunError::NoCluster`] if the options name nobody to ask.
+pub(super) async fn contacts(options: &Options, stop: &Stop) -> Result<Vec<(u64, ByteString)>, RunError> {
+    if options.join.is_empty() {
+        return Err(RunError::NoCluster(options.data_dir.display().to_string()));
+    }
+    let client = Client::builder(options.join.iter().cloned()).name("holdfast server --join").build();
+    let client = client.map_err(|error| RunError::Join(error.why()))?;
+    let contacts = loop {
+        let mut contacts = Vec::new();
+        for member in &options.join {
+            let status = tokio::select! {
+                status = client.status(member) => status,
+                () = stop.wanted() => return Ok(Vec::new()),
+            };
+            let members = status.map(|status| status.members).unwrap_or_default();
+            let others = members.into_iter().filter(|member| member.node.get() != options.node);
+            contacts.extend(others.map(|member| (member.node.get(), member.peer)));
+        }
+        if !contacts.is_empty() {
+            break contacts;
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    client.close().await;
+    Ok(contacts)
+}
+
 fn note(data_dir: &DataDir, identity: &mut Identity, joining: Joining) -> Result<(), RunError> {
     let next = Identity { joining: Some(joining), ..identity.clone() };
     data_dir.store(&next)?;

@@ -462,6 +462,11 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     config.election_ticks = options.election_ticks;
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
+    let contacts = if core.configuration().1.members().is_empty() {
+        joining::contacts(options, stop).await?
+    } else {
+        Vec::new()
+    };
     if stop.is_wanted() {
         stop_early(life);
         return Ok(());
@@ -494,6 +499,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         workers,
         tasks,
         accepting,
+        contacts,
     });
     turns.run(stop, life).await
 }
