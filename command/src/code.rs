@@ -185,6 +185,33 @@ numbered! {
 
         /// The lease is not in office in this term. Whoever was elected since may have proclaimed something else.
         NotElected = 1801,
+
+        /// Another change of the members is under way. Nothing was changed; ask again when it is done.
+        ChangePending = 2001,
+        /// The members that can be reached now are no quorum of the configuration asked for: it could not be committed, and the
+        /// cluster would have no leader that could undo it. Bring more members up first.
+        WouldLoseQuorum = 2002,
+        /// The number belongs to a member, or did once. Numbers of nodes are never used again: take one that is new.
+        NodeIdUsed = 2003,
+        /// The data directory belongs to another member.
+        DirectoryTaken = 2004,
+        /// There is no member of this number.
+        UnknownMember = 2005,
+        /// A voter cannot be promoted, and a learner cannot be demoted.
+        WrongKindOfMember = 2006,
+        /// The learner has not caught up with the log yet, so it could not help to commit anything. Look at `holdfast member list`
+        /// how far it has come, and ask again.
+        NotCaughtUp = 2007,
+        /// Nobody would be left to vote.
+        NoVoterLeft = 2008,
+        /// There would be more members, or more voters, than a cluster may have: 64 and 15.
+        TooManyMembers = 2009,
+        /// The change would change nothing: what it asks for is so already.
+        NothingToChange = 2010,
+        /// Leadership can be handed to another voter only, and to one that takes part in elections.
+        NoTransferTarget = 2011,
+        /// Leadership was to be handed over, and the other voter did not take it in time. This member still leads.
+        TransferFailed = 2012,
     }
     families {
         "request" = 1001..=1099,
@@ -197,6 +224,7 @@ numbered! {
         "lock" = 1701..=1799,
         "election" = 1801..=1899,
         "access" = 1901..=1999,
+        "membership" = 2001..=2099,
     }
 }
 
@@ -257,6 +285,18 @@ impl Code {
             | Self::BadName
             | Self::TokensExhausted
             | Self::NotElected
+            | Self::ChangePending
+            | Self::WouldLoseQuorum
+            | Self::NodeIdUsed
+            | Self::DirectoryTaken
+            | Self::UnknownMember
+            | Self::WrongKindOfMember
+            | Self::NotCaughtUp
+            | Self::NoVoterLeft
+            | Self::TooManyMembers
+            | Self::NothingToChange
+            | Self::NoTransferTarget
+            | Self::TransferFailed
             | Self::NotLeader
             | Self::Overloaded
             | Self::NoLeader

@@ -332,7 +332,7 @@ impl KeyValue {
     /// The fewest bytes of one.
     const BYTES_MIN: usize = Self::OVERHEAD_BYTES as usize;
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.put_u64_le(self.create_revision);
         out.put_u64_le(self.mod_revision);
         out.put_u64_le(self.version);
@@ -342,7 +342,7 @@ impl KeyValue {
         put_section(out, &self.value);
     }
 
-    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (create_revision, mod_revision, version) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let (lease, stamp) = (reader.i64()?, reader.u64()?);
         let (key, value) = (reader.section()?, reader.section()?);

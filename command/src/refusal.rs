@@ -316,6 +316,42 @@ refusals! {
     /// See [`Code::NotElected`].
     #[error("not in office in term {asked}; the current term is {current}")]
     NotElected { asked: u64, current: u64 },
+    /// See [`Code::ChangePending`].
+    #[error("another change of members is under way")]
+    ChangePending,
+    /// See [`Code::WouldLoseQuorum`].
+    #[error("too few members can be reached for a quorum of the new configuration")]
+    WouldLoseQuorum,
+    /// See [`Code::NodeIdUsed`].
+    #[error("the number of node {node} was used before")]
+    NodeIdUsed { node: u64 },
+    /// See [`Code::DirectoryTaken`].
+    #[error("the directory belongs to another member")]
+    DirectoryTaken,
+    /// See [`Code::UnknownMember`].
+    #[error("node {node} is no member")]
+    UnknownMember { node: u64 },
+    /// See [`Code::WrongKindOfMember`].
+    #[error("node {node} is not of the kind that this changes")]
+    WrongKindOfMember { node: u64 },
+    /// See [`Code::NotCaughtUp`].
+    #[error("node {node} has not caught up yet")]
+    NotCaughtUp { node: u64 },
+    /// See [`Code::NoVoterLeft`].
+    #[error("no voter would be left")]
+    NoVoterLeft,
+    /// See [`Code::TooManyMembers`].
+    #[error("there would be too many members or voters")]
+    TooManyMembers,
+    /// See [`Code::NothingToChange`].
+    #[error("nothing would change")]
+    NothingToChange,
+    /// See [`Code::NoTransferTarget`].
+    #[error("node {node} cannot lead")]
+    NoTransferTarget { node: u64 },
+    /// See [`Code::TransferFailed`].
+    #[error("node {node} did not take over in time")]
+    TransferFailed { node: u64 },
 }
 
 impl Refusal {

@@ -29,8 +29,8 @@ fn peak(kind: Kind, bytes: &[u8]) -> u64 {
 fn promised(kind: Kind, bytes: u64) -> u64 {
     match kind {
         Kind::Request | Kind::Entry => 3 * MIB,
-        Kind::Outcome => bytes * 22 / 10 + 2 * MIB,
-        Kind::Range => FIXED_BYTES,
+        Kind::Outcome | Kind::Answer => bytes * 22 / 10 + 2 * MIB,
+        Kind::Range | Kind::Query => FIXED_BYTES,
     }
 }
 

@@ -15,6 +15,9 @@ use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, Renewed, Re
 use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
+use holdfast_command::query::{
+    Answer, LeaseInfo, PlaceInfo, Query, QueryNumber, QueueInfo, QueueKind, VersionInfo, When,
+};
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{
@@ -65,6 +68,15 @@ pub(crate) fn all() -> Vec<(String, Value)> {
     let others = parts().into_iter().chain(request_keys()).chain(extensions());
     all.extend(others.map(|(name, request)| (format!("request {name}"), Value::Request(request))));
     all.extend(ranges().into_iter().map(|(name, range)| (format!("range {name}"), Value::Range(range))));
+    for &number in QueryNumber::ALL {
+        for (shape, query) in queries(number) {
+            all.push((format!("query {number} {shape}"), Value::Query(query)));
+        }
+        for (shape, answer) in answers(number) {
+            all.push((format!("answer {number} {shape}"), Value::Answer(Ok(answer))));
+        }
+    }
+    all.push(("answer refused".into(), Value::Answer(Err(Refusal::UnknownLease { lease: 5 }))));
     for (name, envelope) in envelopes() {
         let request = Request::from(Command::Put(put("k", "v")));
         all.push((format!("entry {name}"), Value::Entry(Entry { envelope, request })));
@@ -289,6 +301,47 @@ fn extensions() -> Vec<(String, Request)> {
     all
 }
 
+fn queries(number: QueryNumber) -> Vec<(&'static str, Query)> {
+    let (kind, name, limit) = (QueueKind::Lock, bytes("jobs"), 7);
+    match number {
+        QueryNumber::Lease => vec![("", Query::Lease { lease: 5 })],
+        QueryNumber::Leases => vec![("", Query::Leases { after: 5, limit })],
+        QueryNumber::Queue => {
+            let queue = |when| Query::Queue { kind, name: name.clone(), when };
+            vec![
+                ("now", queue(When::Now)),
+                ("settled", queue(When::Settled { lease: 5 })),
+                ("changed", queue(When::ChangedFrom { index: 9 })),
+            ]
+        }
+        QueryNumber::Queues => {
+            vec![("", Query::Queues { kind: QueueKind::Election, after: bytes("a"), limit })]
+        }
+        QueryNumber::History => vec![("", Query::History { key: bytes("k"), before: 8, limit })],
+    }
+}
+
+fn answers(number: QueryNumber) -> Vec<(&'static str, Answer)> {
+    let actor = Actor::Named("ada".into());
+    let info = LeaseInfo { lease: 5, ttl_ms: 10, left_ms: 9, granted_at: 8, keys: 7, actor: actor.clone() };
+    let place = |token| PlaceInfo { lease: 5, token, since: 4, value: bytes("who") };
+    let held = QueueInfo { changed_at: 3, waiting: 2, holder: Some(place(6)), places: vec![place(0)] };
+    match number {
+        QueryNumber::Lease => vec![("", Answer::Lease { info, keys: vec![bytes("k")] })],
+        QueryNumber::Leases => vec![("", Answer::Leases { leases: vec![info], more: true })],
+        QueryNumber::Queue => {
+            vec![("held", Answer::Queue(held)), ("empty", Answer::Queue(QueueInfo::default()))]
+        }
+        QueryNumber::Queues => {
+            vec![("", Answer::Queues { queues: vec![(bytes("jobs"), held)], more: false })]
+        }
+        QueryNumber::History => {
+            let version = VersionInfo { entry: key_value(), deleted: false, actor, reason: "why".into() };
+            vec![("", Answer::History { oldest: 2, versions: vec![version], more: true })]
+        }
+    }
+}
+
 pub(crate) fn ranges() -> Vec<(String, Range)> {
     let plain = Range::of(Span::prefix(bytes("app/")));
     let mut all: Vec<(String, Range)> = Vec::new();
@@ -479,5 +532,17 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::BadName => Refusal::BadName,
         Code::TokensExhausted => Refusal::TokensExhausted,
         Code::NotElected => Refusal::NotElected { asked: 1, current: 2 },
+        Code::ChangePending => Refusal::ChangePending,
+        Code::WouldLoseQuorum => Refusal::WouldLoseQuorum,
+        Code::NodeIdUsed => Refusal::NodeIdUsed { node: 4 },
+        Code::DirectoryTaken => Refusal::DirectoryTaken,
+        Code::UnknownMember => Refusal::UnknownMember { node: 4 },
+        Code::WrongKindOfMember => Refusal::WrongKindOfMember { node: 4 },
+        Code::NotCaughtUp => Refusal::NotCaughtUp { node: 4 },
+        Code::NoVoterLeft => Refusal::NoVoterLeft,
+        Code::TooManyMembers => Refusal::TooManyMembers,
+        Code::NothingToChange => Refusal::NothingToChange,
+        Code::NoTransferTarget => Refusal::NoTransferTarget { node: 4 },
+        Code::TransferFailed => Refusal::TransferFailed { node: 4 },
     }
 }

@@ -16,6 +16,7 @@ use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, Renewed, Re
 use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, OWNERS_MAX, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
+use holdfast_command::query::{Answer, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo, When};
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{
@@ -323,6 +324,69 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![3 => reply().prop_map(Ok), 1 => refusal().prop_map(Err)].prop_map(Outcome)
 }
 
+fn query() -> impl Strategy<Value = Query> {
+    let when = prop_oneof![
+        Just(When::Now),
+        any::<i64>().prop_map(|lease| When::Settled { lease }),
+        any::<u64>().prop_map(|index| When::ChangedFrom { index }),
+    ];
+    prop_oneof![
+        any::<i64>().prop_map(|lease| Query::Lease { lease }),
+        any::<(i64, u32)>().prop_map(|(after, limit)| Query::Leases { after, limit }),
+        (any_of::<QueueKind>(), blob(), when).prop_map(|(kind, name, when)| Query::Queue {
+            kind,
+            name,
+            when
+        }),
+        (any_of::<QueueKind>(), blob(), any::<u32>()).prop_map(|(kind, after, limit)| Query::Queues {
+            kind,
+            after,
+            limit
+        }),
+        (blob(), any::<u64>(), any::<u32>()).prop_map(|(key, before, limit)| Query::History {
+            key,
+            before,
+            limit
+        }),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Result<Answer, Refusal>> {
+    let lease = || {
+        (any::<i64>(), any::<[u64; 4]>(), actor()).prop_map(|(lease, numbers, actor)| {
+            let [ttl_ms, left_ms, granted_at, keys] = numbers;
+            LeaseInfo { lease, ttl_ms, left_ms, granted_at, keys, actor }
+        })
+    };
+    let place = || {
+        (any::<i64>(), any::<[u64; 2]>(), blob()).prop_map(|(lease, [token, since], value)| PlaceInfo {
+            lease,
+            token,
+            since,
+            value,
+        })
+    };
+    let queue = move || {
+        (any::<[u64; 2]>(), option::of(place()), vec(place(), 0..4)).prop_map(
+            |([changed_at, waiting], holder, places)| QueueInfo { changed_at, waiting, holder, places },
+        )
+    };
+    let version =
+        (key_value(), any::<bool>(), actor(), ".{0,20}").prop_map(|(entry, deleted, actor, reason)| {
+            VersionInfo { entry, deleted, actor, reason: reason.into() }
+        });
+    let answer = prop_oneof![
+        (lease(), vec(blob(), 0..4)).prop_map(|(info, keys)| Answer::Lease { info, keys }),
+        (vec(lease(), 0..4), any::<bool>()).prop_map(|(leases, more)| Answer::Leases { leases, more }),
+        queue().prop_map(Answer::Queue),
+        (vec((blob(), queue()), 0..4), any::<bool>())
+            .prop_map(|(queues, more)| Answer::Queues { queues, more }),
+        (any::<u64>(), vec(version, 0..4), any::<bool>())
+            .prop_map(|(oldest, versions, more)| Answer::History { oldest, versions, more }),
+    ];
+    prop_oneof![3 => answer.prop_map(Ok), 1 => refusal().prop_map(Err)]
+}
+
 /// A value of any kind.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
@@ -330,5 +394,7 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
         2 => (envelope(), request()).prop_map(|(envelope, request)| Value::Entry(Entry { envelope, request })),
         4 => outcome().prop_map(Value::Outcome),
         1 => range().prop_map(Value::Range),
+        1 => query().prop_map(Value::Query),
+        1 => answer().prop_map(Value::Answer),
     ]
 }

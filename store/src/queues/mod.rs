@@ -22,8 +22,9 @@ mod machines;
 mod requests;
 
 use bytes::Bytes;
+pub use holdfast_command::query::QueueKind;
 use holdfast_command::{Refusal, Setting, Settings};
-use holdfast_machine::{Numbered, decide, numbered};
+use holdfast_machine::{Numbered, decide};
 use imbl::OrdMap;
 pub use machines::{election, lock};
 use triomphe::Arc;
@@ -33,16 +34,6 @@ use self::lock::LockMachine;
 use crate::leases::Leases;
 use crate::plant::{Bug, Plant};
 use crate::version::Origin;
-
-numbered! {
-    /// What a queue is for.
-    pub enum QueueKind: u8, "U" {
-        /// A lock.
-        Lock = 1,
-        /// An election.
-        Election = 2,
-    }
-}
 
 /// All tokens are below this, so that programs that know numbers as 64-bit floats keep them exact.
 const TOKENS_END: u64 = 1 << 53;
@@ -232,6 +223,12 @@ impl Queues {
 
     pub(crate) fn get(&self, kind: QueueKind, name: &[u8]) -> Option<&Queue> {
         self.of(kind).get(name).map(|queue| &**queue)
+    }
+
+    /// Where a lease stands in a queue; none if it has no place there.
+    pub(crate) fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
+        let entered = self.places.get(&(lease, kind, Bytes::copy_from_slice(name)))?;
+        self.get(kind, name).map(|queue| queue.standing(*entered))
     }
 
     /// The token under which a lock or an office is held; 0 if it is not.

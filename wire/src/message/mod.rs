@@ -9,11 +9,13 @@ mod formation;
 mod goodbye;
 mod greeting;
 mod peer;
+mod watch;
 
 use bytes::Bytes;
 pub use call::{
-    Consistency, KeepSession, MemberStatus, Position, Read, ReadDone, Refused, SessionKept, Stats,
-    StatsReply, Status, StatusReply, Submit, Submitted,
+    ChangeMembers, Consistency, KeepLease, KeepSession, LeaseKept, MemberChange, MemberStatus,
+    MembersChanged, Position, Query, QueryDone, Read, ReadDone, Refused, SessionKept, Stats, StatsReply,
+    Status, StatusReply, Submit, Submitted,
 };
 pub use formation::{FormationAnswer, FormationAsk, FormationPrepare};
 pub use goodbye::{CloseReason, Goodbye};
@@ -26,6 +28,8 @@ pub use peer::{
     PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject, TimeoutNow,
     Vote, VoteReply,
 };
+
+pub use watch::{Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted};
 
 use crate::body::{self, Parts};
 use crate::sink::{Section, Sink};
@@ -70,6 +74,30 @@ pub enum Message {
     KeepSession(KeepSession),
     /// See [`MessageType::SessionKept`].
     SessionKept(SessionKept),
+    /// See [`MessageType::Query`].
+    Query(Query),
+    /// See [`MessageType::QueryDone`].
+    QueryDone(QueryDone),
+    /// See [`MessageType::KeepLease`].
+    KeepLease(KeepLease),
+    /// See [`MessageType::LeaseKept`].
+    LeaseKept(LeaseKept),
+    /// See [`MessageType::ChangeMembers`].
+    ChangeMembers(ChangeMembers),
+    /// See [`MessageType::MembersChanged`].
+    MembersChanged(MembersChanged),
+    /// See [`MessageType::Watch`].
+    Watch(Watch),
+    /// See [`MessageType::WatchStarted`].
+    WatchStarted(WatchStarted),
+    /// See [`MessageType::WatchEvents`].
+    WatchEvents(WatchEvents),
+    /// See [`MessageType::WatchProgress`].
+    WatchProgress(WatchProgress),
+    /// See [`MessageType::WatchCancel`].
+    WatchCancel(WatchCancel),
+    /// See [`MessageType::WatchEnded`].
+    WatchEnded(WatchEnded),
     /// See [`MessageType::PreVote`].
     PreVote(PreVote),
     /// See [`MessageType::PreVoteReply`].
@@ -153,6 +181,18 @@ impl Message {
             Self::StatsReply(_) => MessageType::StatsReply,
             Self::KeepSession(_) => MessageType::KeepSession,
             Self::SessionKept(_) => MessageType::SessionKept,
+            Self::Query(_) => MessageType::Query,
+            Self::QueryDone(_) => MessageType::QueryDone,
+            Self::KeepLease(_) => MessageType::KeepLease,
+            Self::LeaseKept(_) => MessageType::LeaseKept,
+            Self::ChangeMembers(_) => MessageType::ChangeMembers,
+            Self::MembersChanged(_) => MessageType::MembersChanged,
+            Self::Watch(_) => MessageType::Watch,
+            Self::WatchStarted(_) => MessageType::WatchStarted,
+            Self::WatchEvents(_) => MessageType::WatchEvents,
+            Self::WatchProgress(_) => MessageType::WatchProgress,
+            Self::WatchCancel(_) => MessageType::WatchCancel,
+            Self::WatchEnded(_) => MessageType::WatchEnded,
             Self::PreVote(_) => MessageType::PreVote,
             Self::PreVoteReply(_) => MessageType::PreVoteReply,
             Self::Vote(_) => MessageType::Vote,
@@ -208,6 +248,18 @@ impl Message {
             Self::StatsReply(body) => body.write(header, sink),
             Self::KeepSession(body) => body.write(header, sink),
             Self::SessionKept(body) => body.write(header, sink),
+            Self::Query(body) => body.write(header, sink),
+            Self::QueryDone(body) => body.write(header, sink),
+            Self::KeepLease(body) => body.write(header, sink),
+            Self::LeaseKept(body) => body.write(header, sink),
+            Self::ChangeMembers(body) => body.write(header, sink),
+            Self::MembersChanged(body) => body.write(header, sink),
+            Self::Watch(body) => body.write(header, sink),
+            Self::WatchStarted(body) => body.write(header, sink),
+            Self::WatchEvents(body) => body.write(header, sink),
+            Self::WatchProgress(body) => body.write(header, sink),
+            Self::WatchCancel(body) => body.write(header, sink),
+            Self::WatchEnded(body) => body.write(header, sink),
             Self::PreVote(body) => body.write(header, sink),
             Self::PreVoteReply(body) => body.write(header, sink),
             Self::Vote(body) => body.write(header, sink),
@@ -256,6 +308,18 @@ impl Message {
             MessageType::StatsReply => Self::StatsReply(read(body, skipped)?),
             MessageType::KeepSession => Self::KeepSession(read(body, skipped)?),
             MessageType::SessionKept => Self::SessionKept(read(body, skipped)?),
+            MessageType::Query => Self::Query(read(body, skipped)?),
+            MessageType::QueryDone => Self::QueryDone(read(body, skipped)?),
+            MessageType::KeepLease => Self::KeepLease(read(body, skipped)?),
+            MessageType::LeaseKept => Self::LeaseKept(read(body, skipped)?),
+            MessageType::ChangeMembers => Self::ChangeMembers(read(body, skipped)?),
+            MessageType::MembersChanged => Self::MembersChanged(read(body, skipped)?),
+            MessageType::Watch => Self::Watch(read(body, skipped)?),
+            MessageType::WatchStarted => Self::WatchStarted(read(body, skipped)?),
+            MessageType::WatchEvents => Self::WatchEvents(read(body, skipped)?),
+            MessageType::WatchProgress => Self::WatchProgress(read(body, skipped)?),
+            MessageType::WatchCancel => Self::WatchCancel(read(body, skipped)?),
+            MessageType::WatchEnded => Self::WatchEnded(read(body, skipped)?),
             MessageType::PreVote => Self::PreVote(read(body, skipped)?),
             MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
             MessageType::Vote => Self::Vote(read(body, skipped)?),
@@ -319,8 +383,15 @@ macro_rules! plain_bodies {
 plain_bodies!(
     KeepSession,
     SessionKept,
+    KeepLease,
+    LeaseKept,
+    MembersChanged,
     Status,
     Stats,
+    WatchStarted,
+    WatchProgress,
+    WatchCancel,
+    WatchEnded,
     PreVote,
     PreVoteReply,
     Vote,
@@ -389,6 +460,18 @@ from_body!(
     Refused,
     KeepSession,
     SessionKept,
+    Query,
+    QueryDone,
+    KeepLease,
+    LeaseKept,
+    ChangeMembers,
+    MembersChanged,
+    Watch,
+    WatchStarted,
+    WatchEvents,
+    WatchProgress,
+    WatchCancel,
+    WatchEnded,
     Status,
     StatusReply,
     Stats,
