@@ -139,6 +139,7 @@ impl Queue {
         self.changed_at
     }
 
+    /// Costs a step for each that comes first; the place stands there.
     fn standing(&self, entered_at: u64) -> Standing {
         match self.places.range(..entered_at).count() as u64 {
             0 => Standing::Holds { token: self.token },
@@ -361,11 +362,11 @@ impl Queues {
             .entry(name.clone())
             .or_insert_with(|| Arc::new(Queue { places: OrdMap::new(), token: 0, changed_at: entered_at }));
         let queue = Arc::make_mut(queue);
+        let ahead = queue.places.len() as u64;
         queue.places.insert(entered_at, Arc::new(place));
-        let standing = queue.standing(entered_at);
         self.places.insert((asker.lease, kind, name.clone()), entered_at);
         if is_held {
-            return Ok(standing);
+            return Ok(Standing::Waits { ahead });
         }
         self.grant::<P>(kind, &name, leases, origin, touched);
         touched.push(Touched { kind, name: name.clone(), what: Touch::Changed });
