@@ -46,6 +46,7 @@ pub mod plant;
 pub mod queues;
 pub mod sessions;
 mod settings;
+pub mod snapshot;
 mod state;
 mod store;
 mod tree;

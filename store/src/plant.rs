@@ -45,6 +45,8 @@ numbered! {
         LeaseByWallClock = 16,
         /// A place is told by the number of its lease alone, so a later lease of that number inherits it.
         PlaceOfFormerLease = 17,
+        /// A snapshot has no sessions in it.
+        SessionsMissingFromSnapshot = 18,
     }
 }
 

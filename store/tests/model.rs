@@ -12,6 +12,7 @@
 //! | `reads` | the model: ranges, histories, changes |
 //! | `rng`, `generate`, `pieces`, `transactions`, `coordinate` | logs |
 //! | `compare` | what can be seen of a store and of the model |
+//! | `snapshots` | a store through a snapshot and back |
 //! | `run` | one log through both, and what it came across |
 
 mod model {
@@ -27,6 +28,7 @@ mod model {
     pub(crate) mod rng;
     pub(crate) mod rules;
     pub(crate) mod run;
+    pub(crate) mod snapshots;
     pub(crate) mod transactions;
 }
 
@@ -49,6 +51,7 @@ use model::generate::Generator;
 use model::rng::Rng;
 use model::rules;
 use model::run::{Care, Logged, Report, missing, run};
+use model::snapshots;
 
 /// Each seed is another log.
 const SEEDS: std::ops::Range<u64> = 0..240;
@@ -145,6 +148,7 @@ fn store_and_model_agree_behind_every_entry_and_every_corner_is_reached() {
     );
     assert!(share >= 60, "only {share} % of the commands do anything");
     assert!(all.revisions >= 30 * logs && all.compactions >= logs && all.pages >= logs);
+    assert!(all.snapshots >= 5 * logs, "only {} snapshots", all.snapshots);
     assert!(all.repeated >= 3 * logs, "only {} repetitions were answered", all.repeated);
     assert_eq!(missing(&all, impossible), [""; 0], "codes and replies that no log reached");
     let said = Code::ALL.iter().filter(|code| impossible(**code) && all.codes.contains(&code.number()));
@@ -254,6 +258,44 @@ fn replicas_that_differ_in_everything_but_the_log_are_equal() {
         }
     }
     assert!(swept >= 8, "a sweep left something to a later one only {swept} times");
+}
+
+/// The node that goes on from a snapshot, and the one that it was taken of, over the rest of the log.
+#[test]
+fn a_store_from_a_snapshot_answers_reads_and_remembers_as_the_one_it_was_taken_of() {
+    let mut bytes_equal = 0;
+    for seed in 5_000..5_040 {
+        let log = log_of(seed);
+        let mut rng = Rng::new(seed);
+        let mut original = Store::<NoPlant>::new();
+        let mut others: Vec<Store<NoPlant>> = Vec::new();
+        for (number, logged) in log.iter().enumerate() {
+            let what = format!("seed {seed}, entry {number}");
+            let expected = apply(&mut original, logged);
+            for other in &mut others {
+                assert_eq!(expected, apply(other, logged), "{what}");
+                equal(&original, other, &what);
+                // Sweeps at other times, and never: they must not show in the bytes.
+                other.sweep(rng.below(3) as usize);
+                if rng.permille(50) {
+                    assert!(snapshots::taken(&original) == snapshots::taken(other), "{what}: other bytes");
+                    bytes_equal += 1;
+                }
+            }
+            if rng.permille(30) {
+                let restored =
+                    snapshots::through(&original).unwrap_or_else(|fault| panic!("{what}: {fault}"));
+                equal(&original, &restored, &what);
+                // What is not swept yet is not in a snapshot.
+                let mut swept = original.clone();
+                swept.sweep(usize::MAX);
+                assert_eq!(swept.compaction_due(), restored.compaction_due(), "{what}");
+                assert_eq!(swept.history_bytes(), restored.history_bytes(), "{what}");
+                others.push(restored);
+            }
+        }
+    }
+    assert!(bytes_equal > 200, "only {bytes_equal} comparisons of bytes");
 }
 
 fn equal<P: Plant>(one: &Store<P>, other: &Store<P>, what: &str) {
@@ -475,4 +517,5 @@ found! {
     bug_lock_granted_to_dead_lease_is_found = LockGrantedToDeadLease within 40;
     bug_lease_by_wall_clock_is_found = LeaseByWallClock within 40;
     bug_place_of_former_lease_is_found = PlaceOfFormerLease within 40;
+    bug_sessions_missing_from_snapshot_is_found = SessionsMissingFromSnapshot within 40;
 }

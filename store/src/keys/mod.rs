@@ -11,6 +11,7 @@
 mod compact;
 mod edit;
 mod log;
+mod portable;
 mod range;
 mod transact;
 
@@ -93,6 +94,11 @@ impl Keys {
     /// The current version of a key.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Version> {
         self.current.get(key)
+    }
+
+    /// All keys that are there now.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Version> {
+        self.current.range((Bound::Unbounded, Bound::Unbounded), false)
     }
 
     /// The keys of a span that are there now.

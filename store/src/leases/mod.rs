@@ -21,6 +21,7 @@
 //! - The keys of a lease go in one revision, its places in the same entry.
 
 mod machine;
+mod portable;
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -19,6 +19,7 @@
 //! - For everybody who waits there is a token below 2^53, so that no grant can fail.
 
 mod machines;
+mod portable;
 mod requests;
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ use holdfast_command::{Refusal, Setting, Settings};
 use holdfast_machine::{Numbered, decide};
 use imbl::OrdMap;
 pub use machines::{election, lock};
+pub(crate) use portable::QueueName;
 use triomphe::Arc;
 
 use self::election::ElectionMachine;
@@ -230,6 +232,12 @@ impl Queues {
     pub(crate) fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
         let entered = self.places.get(&(lease, kind, Bytes::copy_from_slice(name)))?;
         self.get(kind, name).map(|queue| queue.standing(*entered))
+    }
+
+    /// The place of a lease in a queue.
+    pub(crate) fn place(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<&Place> {
+        let entered = self.places.get(&(lease, kind, Bytes::copy_from_slice(name)))?;
+        self.get(kind, name)?.places.get(entered).map(|place| &**place)
     }
 
     /// The token under which a lock or an office is held; 0 if it is not.

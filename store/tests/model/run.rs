@@ -11,6 +11,8 @@ use holdfast_store::{LogPosition, Plant, Store};
 use super::compare::{self, Present};
 use super::generate::Generator;
 use super::naive::{Answered, Naive};
+use super::rng::Rng;
+use super::snapshots;
 
 /// An entry of the log: a command, or nothing.
 pub(crate) type Logged = (LogPosition, Option<Bytes>);
@@ -25,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) revisions: u64,
     pub(crate) compactions: u64,
     pub(crate) pages: u64,
+    pub(crate) snapshots: u64,
     pub(crate) codes: BTreeSet<u16>,
     pub(crate) replies: BTreeSet<u16>,
     pub(crate) marks: BTreeSet<&'static str>,
@@ -38,6 +41,7 @@ impl Report {
         self.revisions += other.revisions;
         self.compactions += other.compactions;
         self.pages += other.pages;
+        self.snapshots += other.snapshots;
         self.codes.extend(&other.codes);
         self.replies.extend(&other.replies);
         self.marks.extend(&other.marks);
@@ -141,10 +145,16 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
     let mut store = Store::<P>::new();
     let mut model = Naive::new();
     let mut generator = Generator::new(witness.seed);
+    // Of its own, so that a seed is the same log with and without snapshots.
+    let mut restarts = Rng::new(witness.seed ^ 0x5eed_0f5a);
     let mut term = 1;
     for index in 1..=care.length {
         if generator.rng.permille(150) {
             store.sweep(generator.rng.below(6) as usize);
+        }
+        if restarts.permille(60) {
+            store = snapshots::through(&store)?;
+            report.snapshots += 1;
         }
         if generator.rng.permille(20) {
             term += 1;
