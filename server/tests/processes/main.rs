@@ -2,6 +2,7 @@
 //! takes longer than [`cluster::PATIENCE`].
 
 mod cluster;
+mod coordination;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
