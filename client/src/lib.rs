@@ -13,6 +13,7 @@
 //!          └─ Core      sans-IO: who is asked, when again, what it means   [core]
 //!               ├─ Breaker     machine 17, one per endpoint                [core::breaker]
 //!               ├─ sessions    sequence, low, window                       [core::session]
+//!               ├─ watches     streams that go on by themselves            [core::watch]
 //!               └─ wire::Connection  one per endpoint
 //! ```
 //! The [`Core`](core::Core) has no clock, no socket and no randomness of its own: a simulator can drive the same code as
@@ -30,7 +31,7 @@
 //! - Nothing that a server sends panics.
 //!
 //! # What this leaves out
-//! Watches, leases, locks and elections come with their own messages. Credentials, as long as no server checks any.
+//! Leases, locks and elections come with their own messages. Credentials, as long as no server checks any.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -45,11 +46,13 @@ pub mod core;
 mod error;
 mod position;
 mod shell;
+mod watch;
 
 pub use builder::Builder;
 pub use client::{CallOptions, Client, Page, PutOptions, ReadOptions};
-pub use core::EndpointView;
+pub use core::{Changes, EndpointView, Notice};
 pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
 pub use holdfast_command as command;
 pub use holdfast_wire::message::{Consistency, StatsReply, StatusReply};
 pub use position::{Position, PositionError};
+pub use watch::{Watch, WatchOptions};

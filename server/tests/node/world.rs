@@ -412,6 +412,9 @@ impl World {
             JobDone::Executed(executed) => {
                 self.tell(at, boot, Input::Executed(executed));
             }
+            JobDone::Spliced(spliced) => {
+                self.tell(at, boot, Input::Spliced(spliced));
+            }
             // How old it is was judged when it was taken.
             JobDone::Answer(caller, message) => self.pass_on(caller, message),
         }
@@ -596,6 +599,7 @@ impl World {
                     Job::Read { range, caller, position, staleness_ms, .. } => {
                         format!("{range:?} {caller:?} {position:?} {staleness_ms}")
                     }
+                    Job::Splice { piece, .. } => format!("{piece:?}"),
                 })
                 .collect();
             let text = format!("{send:?} {persist:?} {replies:?} {jobs:?} {events:?} {more}");
