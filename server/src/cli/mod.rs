@@ -6,6 +6,7 @@ mod kv;
 mod serve;
 mod status;
 mod txn;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Command {
     Ls(kv::Ls),
     /// Compare and write several keys at once
     Txn(txn::Txn),
+    /// Print all changes of a key, or of all that begin with a prefix, as they happen
+    Watch(watch::Watch),
     /// Say whether the cluster is well
     Status(status::Status),
 }
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Del(del) => del.run(),
         Command::Ls(ls) => ls.run(),
         Command::Txn(txn) => txn.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Status(status) => status.run(),
     }
 }
