@@ -9,6 +9,7 @@
 //! # Shape
 //! ```text
 //!   Client, Builder     async verbs, cheap clones                          [client] [builder]
+//!   Lease, LockGuard, Leadership   renew themselves, know when they are lost   [coordination]
 //!     └─ shell          one task per connection, one for dials and timers  [shell]
 //!          └─ Core      sans-IO: who is asked, when again, what it means   [core]
 //!               ├─ Breaker     machine 17, one per endpoint                [core::breaker]
@@ -31,7 +32,7 @@
 //! - Nothing that a server sends panics.
 //!
 //! # What this leaves out
-//! Leases, locks and elections come with their own messages. Credentials, as long as no server checks any.
+//! Credentials, as long as no server checks any.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -42,6 +43,7 @@
 
 mod builder;
 mod client;
+mod coordination;
 pub mod core;
 mod error;
 mod position;
@@ -50,9 +52,11 @@ mod watch;
 
 pub use builder::Builder;
 pub use client::{CallOptions, Client, Page, PutOptions, ReadOptions};
+pub use coordination::{Leadership, Lease, LockGuard, LockOptions, Observed, Observer};
 pub use core::{Changes, EndpointView, Notice};
 pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
 pub use holdfast_command as command;
-pub use holdfast_wire::message::{Consistency, StatsReply, StatusReply};
+pub use holdfast_wire::NodeId;
+pub use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange, StatsReply, StatusReply};
 pub use position::{Position, PositionError};
 pub use watch::{Watch, WatchOptions};

@@ -36,8 +36,8 @@ numbered! {
         /// A transaction changes the same key twice. All its changes get the same revision, so there would be no
         /// telling which came last. Write the key once, with its final value.
         DuplicateKey = 1006,
-        /// The request contradicts itself: it gives a value or lease and asks to keep the old one, or sets a setting
-        /// twice.
+        /// The request contradicts itself: it gives a value or lease and asks to keep the old one, sets a setting
+        /// twice, or compares the token of a lock or election over more than one name.
         Contradiction = 1007,
         /// The request came later than it said that it may be executed. Nothing was done; ask again with a new
         /// deadline.
@@ -52,7 +52,8 @@ numbered! {
 
         /// The key is longer than the replicated setting `KeyBytes` allows.
         KeyTooLong = 1101,
-        /// The value is longer than the setting `ValueBytes`, or the namespace of the key, allows.
+        /// The value is longer than the setting `ValueBytes`, or the namespace of the key, allows; of a lock or an
+        /// election, longer than 4,096 bytes.
         ValueTooLong = 1102,
         /// The request as a whole is longer than the setting `RequestBytes` allows. Split it.
         RequestTooLong = 1103,
@@ -155,8 +156,62 @@ numbered! {
         /// at most 255 bytes.
         BadNamespaceName = 1505,
 
-        /// The lease does not exist or has expired, so nothing can be attached to it.
+        /// The lease does not exist, has ended, or was granted to somebody else: nothing can be attached to it, held
+        /// or renewed by it. Whoever held something by it has lost it. Grant a new one.
         UnknownLease = 1601,
+        /// There is a lease of this number already. Choose another, or let the store choose one.
+        LeaseExists = 1602,
+        /// The time to live of a lease has to lie between the settings `LeaseTtlMin` and `LeaseTtlMax`.
+        LeaseTtlOutOfRange = 1603,
+        /// There are as many leases as the setting `Leases` allows. Leases end by themselves when nobody renews them.
+        TooManyLeases = 1604,
+        /// As many keys would hang on the lease as the setting `LeaseKeys` allows: they all go at once when it ends.
+        /// Spread them over several leases.
+        TooManyKeysOfLease = 1605,
+        /// The number of a lease is positive. Only a grant may leave it to the store, by 0.
+        BadLease = 1606,
+
+        /// Somebody else holds the lock, and the request did not want to wait. The token of the holder is given.
+        LockHeld = 1701,
+        /// The lease neither holds this lock nor waits for it; nor does it stand in this election.
+        NotInQueue = 1702,
+        /// As many places in the queues of all locks and elections are taken as the setting `Places` allows.
+        TooManyPlaces = 1703,
+        /// The name of a lock or an election has 1 to 255 bytes.
+        BadName = 1704,
+        /// All fencing tokens below 2^53 were given, or are promised to those who wait. Only a stamp far in the future
+        /// at the first grant gets there.
+        TokensExhausted = 1705,
+
+        /// The lease is not in office in this term. Whoever was elected since may have proclaimed something else.
+        NotElected = 1801,
+
+        /// Another change of the members is under way. Nothing was changed; ask again when it is done.
+        ChangePending = 2001,
+        /// The members that can be reached now are no quorum of the configuration asked for: it could not be committed, and the
+        /// cluster would have no leader that could undo it. Bring more members up first.
+        WouldLoseQuorum = 2002,
+        /// The number belongs to a member, or did once. Numbers of nodes are never used again: take one that is new.
+        NodeIdUsed = 2003,
+        /// The data directory belongs to another member.
+        DirectoryTaken = 2004,
+        /// There is no member of this number.
+        UnknownMember = 2005,
+        /// A voter cannot be promoted, and a learner cannot be demoted.
+        WrongKindOfMember = 2006,
+        /// The learner has not caught up with the log yet, so it could not help to commit anything. Look at `holdfast member list`
+        /// how far it has come, and ask again.
+        NotCaughtUp = 2007,
+        /// Nobody would be left to vote.
+        NoVoterLeft = 2008,
+        /// There would be more members, or more voters, than a cluster may have: 64 and 15.
+        TooManyMembers = 2009,
+        /// The change would change nothing: what it asks for is so already.
+        NothingToChange = 2010,
+        /// Leadership can be handed to another voter only, and to one that takes part in elections.
+        NoTransferTarget = 2011,
+        /// Leadership was to be handed over, and the other voter did not take it in time. This member still leads.
+        TransferFailed = 2012,
     }
     families {
         "request" = 1001..=1099,
@@ -169,6 +224,7 @@ numbered! {
         "lock" = 1701..=1799,
         "election" = 1801..=1899,
         "access" = 1901..=1999,
+        "membership" = 2001..=2099,
     }
 }
 
@@ -218,6 +274,29 @@ impl Code {
             | Self::UnknownNamespace
             | Self::BadNamespaceName
             | Self::UnknownLease
+            | Self::LeaseExists
+            | Self::LeaseTtlOutOfRange
+            | Self::TooManyLeases
+            | Self::TooManyKeysOfLease
+            | Self::BadLease
+            | Self::LockHeld
+            | Self::NotInQueue
+            | Self::TooManyPlaces
+            | Self::BadName
+            | Self::TokensExhausted
+            | Self::NotElected
+            | Self::ChangePending
+            | Self::WouldLoseQuorum
+            | Self::NodeIdUsed
+            | Self::DirectoryTaken
+            | Self::UnknownMember
+            | Self::WrongKindOfMember
+            | Self::NotCaughtUp
+            | Self::NoVoterLeft
+            | Self::TooManyMembers
+            | Self::NothingToChange
+            | Self::NoTransferTarget
+            | Self::TransferFailed
             | Self::NotLeader
             | Self::Overloaded
             | Self::NoLeader
@@ -277,6 +356,10 @@ impl Code {
                 | Self::TooManySessions
                 | Self::TooManyIdempotencyKeys
                 | Self::TooManyNamespaces
+                | Self::TooManyLeases
+                | Self::TooManyKeysOfLease
+                | Self::LockHeld
+                | Self::TooManyPlaces
                 | Self::WindowFull
                 | Self::NotLeader
                 | Self::Overloaded

@@ -71,7 +71,7 @@ impl Actor {
     }
 
     /// Kind, length and name, for lists of actors.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>) {
         let name = cut(self.name());
         out.put_u8(self.kind());
         out.put_u8(name.len() as u8);
@@ -79,7 +79,10 @@ impl Actor {
     }
 
     /// Reads what [`write`](Self::write) wrote.
-    pub(crate) fn read_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the bytes end, or are no actor.
+    pub fn read_from(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (kind, length) = (reader.u8()?, reader.u8()?);
         let name = reader.take(length.into())?;
         Self::read(reader, kind, name)

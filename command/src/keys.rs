@@ -309,10 +309,16 @@ numbered! {
         Value = 4,
         /// The lease; 0 if it has none or does not exist.
         Lease = 5,
+        /// The fencing token under which the lock of this name is held; 0 if nobody holds it. Not of the key: a key
+        /// of the same name has nothing to do with it.
+        Fence = 6,
+        /// The term of office in the election of this name; 0 if nobody is in office.
+        Term = 7,
     }
 }
 
-/// What a key is compared with.
+/// What a key is compared with; or, of a lock or an election, the token of whoever holds it. The span of the latter two
+/// is one key, which is the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Against {
     /// See [`Subject::Version`].
@@ -325,6 +331,10 @@ pub enum Against {
     Value(Bytes),
     /// See [`Subject::Lease`].
     Lease(i64),
+    /// See [`Subject::Fence`].
+    Fence(u64),
+    /// See [`Subject::Term`].
+    Term(u64),
 }
 
 impl Against {
@@ -337,6 +347,8 @@ impl Against {
             Self::ModRevision(_) => Subject::ModRevision,
             Self::Value(_) => Subject::Value,
             Self::Lease(_) => Subject::Lease,
+            Self::Fence(_) => Subject::Fence,
+            Self::Term(_) => Subject::Term,
         }
     }
 }
@@ -363,9 +375,11 @@ impl Compare {
         out.put_u8(self.relation.number());
         out.put_u8(self.against.subject().number());
         match &self.against {
-            Against::Version(number) | Against::CreateRevision(number) | Against::ModRevision(number) => {
-                out.put_u64_le(*number);
-            }
+            Against::Version(number)
+            | Against::CreateRevision(number)
+            | Against::ModRevision(number)
+            | Against::Fence(number)
+            | Against::Term(number) => out.put_u64_le(*number),
             Against::Lease(lease) => out.put_i64_le(*lease),
             Against::Value(value) => put_section(out, value),
         }
@@ -380,6 +394,8 @@ impl Compare {
             Subject::ModRevision => Against::ModRevision(reader.u64()?),
             Subject::Value => Against::Value(reader.section()?),
             Subject::Lease => Against::Lease(reader.i64()?),
+            Subject::Fence => Against::Fence(reader.u64()?),
+            Subject::Term => Against::Term(reader.u64()?),
         };
         Ok(Self { span: Span::read(reader)?, relation, against })
     }

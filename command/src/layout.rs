@@ -63,7 +63,7 @@ pub enum Fault {
 
 /// Takes fields from the front of a buffer. Sections share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     bytes: Bytes,
     at: usize,
     /// Where `bytes` begins, for offsets in errors.
@@ -71,7 +71,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(bytes: Bytes) -> Self {
+    /// A reader of these bytes, from the first.
+    #[must_use]
+    pub fn new(bytes: Bytes) -> Self {
         Self { bytes, at: 0, base: 0 }
     }
 
@@ -88,12 +90,17 @@ impl Reader {
         self.base + self.at as u64
     }
 
-    pub(crate) fn left(&self) -> usize {
+    /// Bytes that were not read yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
     /// So many bytes as they are: a hash, an address.
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         match self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>()) {
             Some(chunk) => {
                 self.at += N;
@@ -103,23 +110,43 @@ impl Reader {
         }
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+    /// Two bytes.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+    /// Four bytes.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+    /// Eight bytes.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(crate) fn i64(&mut self) -> Result<i64, DecodeError> {
+    /// Eight bytes, with a sign.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
         self.array().map(i64::from_le_bytes)
     }
 
@@ -133,7 +160,10 @@ impl Reader {
     }
 
     /// What a number of `width` bytes stands for, if it was known.
-    pub(crate) fn known<T>(
+    ///
+    /// # Errors
+    /// [`Fault::Unknown`].
+    pub fn known<T>(
         &self,
         found: Option<T>,
         what: &'static str,
@@ -145,12 +175,19 @@ impl Reader {
     }
 
     /// Bits of which none but `all` may be set.
-    pub(crate) fn flags(&mut self, all: u8) -> Result<u8, DecodeError> {
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`], [`Fault::Unknown`].
+    pub fn flags(&mut self, all: u8) -> Result<u8, DecodeError> {
         let bits = self.u8()?;
         self.known((bits & !all == 0).then_some(bits), "set of flags", bits.into(), 1)
     }
 
-    pub(crate) fn take(&mut self, count: usize) -> Result<Bytes, DecodeError> {
+    /// So many bytes, shared with the buffer.
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn take(&mut self, count: usize) -> Result<Bytes, DecodeError> {
         if self.left() < count {
             return self.fault(Fault::Truncated { need: count as u64, have: self.left() as u64 });
         }
@@ -160,7 +197,10 @@ impl Reader {
     }
 
     /// A length and as many bytes.
-    pub(crate) fn section(&mut self) -> Result<Bytes, DecodeError> {
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`].
+    pub fn section(&mut self) -> Result<Bytes, DecodeError> {
         let length = self.u32()?;
         self.take(length as usize)
     }
@@ -178,24 +218,29 @@ impl Reader {
     }
 
     /// A section of text.
-    pub(crate) fn text(&mut self) -> Result<ByteString, DecodeError> {
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`], [`Fault::NotText`].
+    pub fn text(&mut self) -> Result<ByteString, DecodeError> {
         let bytes = self.section()?;
         self.as_text(bytes)
     }
 
-    pub(crate) fn as_text(&self, bytes: Bytes) -> Result<ByteString, DecodeError> {
+    /// These bytes, the last that were read, as text.
+    ///
+    /// # Errors
+    /// [`Fault::NotText`].
+    pub fn as_text(&self, bytes: Bytes) -> Result<ByteString, DecodeError> {
         let offset = self.offset().saturating_sub(bytes.len() as u64);
         ByteString::try_from(bytes).map_err(|_| DecodeError { offset, fault: Fault::NotText })
     }
 
     /// A u32 count of items, of which each takes at least `least` bytes, and of which there may be `limit`. So nobody
     /// reserves memory for items that cannot be there.
-    pub(crate) fn count(
-        &mut self,
-        what: &'static str,
-        least: usize,
-        limit: u64,
-    ) -> Result<usize, DecodeError> {
+    ///
+    /// # Errors
+    /// [`Fault::Truncated`], [`Fault::TooMany`].
+    pub fn count(&mut self, what: &'static str, least: usize, limit: u64) -> Result<usize, DecodeError> {
         self.count_of(what, least, limit, limit)
     }
 
@@ -232,7 +277,10 @@ impl Reader {
     }
 
     /// Nothing is left over.
-    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+    ///
+    /// # Errors
+    /// [`Fault::Trailing`].
+    pub fn finish(self) -> Result<(), DecodeError> {
         match self.left() {
             0 => Ok(()),
             left => self.fault(Fault::Trailing(left as u64)),
@@ -244,7 +292,7 @@ impl Reader {
 ///
 /// # Panics
 /// Never for what fits into a log entry; a section above 4 GiB is cut in its length and refused by every reader.
-pub(crate) fn put_section(out: &mut impl BufMut, bytes: &[u8]) {
+pub fn put_section(out: &mut impl BufMut, bytes: &[u8]) {
     out.put_u32_le(length(bytes.len()));
     out.put_slice(bytes);
 }
@@ -256,7 +304,7 @@ pub(crate) fn length(count: usize) -> u32 {
 }
 
 /// Writes a section in place: its length is known only when it has been written.
-pub(crate) fn put_nested(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn put_nested(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.put_u32_le(0);
     write(out);

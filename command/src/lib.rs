@@ -16,8 +16,10 @@
 //!   Envelope       stamp, cluster clock, actor, address                 [envelope]
 //!   Request        who asks for it a second time, why, what             [request]
 //!   Command        the typed bodies, one file per family                [keys] [namespaces] [settings] [sessions]
+//!                                                                       [leases] [locks] [elections]
 //!   validate       everything that can be refused without a state       [mod@validate]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
+//!   Query, Answer  what is asked and changes nothing                     [query]
 //!   WatchEvent     a change as a watch is told it                       [watch]
 //! ```
 //! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them.
@@ -41,13 +43,17 @@
 )]
 
 pub mod code;
+pub mod elections;
 pub mod envelope;
 pub mod extension;
 pub mod keys;
 pub mod layout;
+pub mod leases;
+pub mod locks;
 pub mod namespaces;
 pub mod number;
 pub mod outcome;
+pub mod query;
 pub mod refusal;
 pub mod request;
 pub mod sessions;

@@ -61,7 +61,8 @@ pub fn is_name(name: &str) -> bool {
 }
 
 impl SetNamespace {
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
         put_section(out, self.name.as_bytes());
         out.put_u64_le(self.rules.quota_keys);
         out.put_u64_le(self.rules.quota_bytes);
@@ -73,7 +74,11 @@ impl SetNamespace {
         }
     }
 
-    pub(crate) fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the bytes end, or break a rule of the layout.
+    pub fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         let name = reader.text()?;
         let (quota_keys, quota_bytes, value_bytes) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let description = reader.text()?;

@@ -31,6 +31,24 @@ numbered! {
         CloseSession = 303,
         /// Lets the cluster clock go on when nothing else does.
         Tick = 401,
+        /// Grants a lease.
+        GrantLease = 501,
+        /// Renews leases, many clients' in one entry.
+        RenewLeases = 502,
+        /// Ends a lease, with its keys and its places in queues.
+        RevokeLease = 503,
+        /// Ends a lease whose time is over, unless it was renewed since.
+        ExpireLease = 504,
+        /// Takes a lock, or queues up for it.
+        Acquire = 601,
+        /// Gives up a lock, or the place in its queue.
+        Release = 602,
+        /// Stands for election.
+        Campaign = 701,
+        /// Proclaims another value, within the term of office.
+        Proclaim = 702,
+        /// Gives up the office, or the candidacy.
+        Resign = 703,
     }
     families {
         "keys" = 1..=99,
@@ -38,6 +56,9 @@ numbered! {
         "settings" = 201..=299,
         "sessions" = 301..=399,
         "time" = 401..=499,
+        "leases" = 501..=599,
+        "locks" = 601..=699,
+        "elections" = 701..=799,
     }
 }
 
@@ -87,9 +108,20 @@ impl CommandNumber {
             | Self::DeleteNamespace
             | Self::ChangeSettings
             | Self::OpenSession
-            | Self::CloseSession => Origin::Client,
-            // Only the leader knows what every member understands.
-            Self::RaiseFeatureLevel | Self::KeepSessions | Self::Tick => Origin::Node,
+            | Self::CloseSession
+            | Self::GrantLease
+            | Self::RevokeLease
+            | Self::Acquire
+            | Self::Release
+            | Self::Campaign
+            | Self::Proclaim
+            | Self::Resign => Origin::Client,
+            // Only the leader knows what every member understands, and whose time is over.
+            Self::RaiseFeatureLevel
+            | Self::KeepSessions
+            | Self::Tick
+            | Self::RenewLeases
+            | Self::ExpireLease => Origin::Node,
         }
     }
 }

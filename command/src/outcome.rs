@@ -45,6 +45,28 @@ numbered! {
         SessionClosed = 303,
         /// The clock went on.
         Ticked = 401,
+        /// A lease was granted.
+        LeaseGranted = 501,
+        /// Leases were renewed.
+        LeasesRenewed = 502,
+        /// A lease was ended.
+        LeaseRevoked = 503,
+        /// A lease was ended because its time is over; or not, because it is not.
+        LeaseExpired = 504,
+        /// The lock is held.
+        LockGranted = 601,
+        /// Others come first.
+        LockQueued = 602,
+        /// The lock, or the place in its queue, was given up.
+        LockReleased = 603,
+        /// The candidate is in office.
+        Elected = 701,
+        /// Others come first.
+        Campaigning = 702,
+        /// The value is proclaimed.
+        Proclaimed = 703,
+        /// The office, or the candidacy, was given up.
+        Resigned = 704,
     }
     families {
         "keys" = 1..=99,
@@ -52,6 +74,9 @@ numbered! {
         "settings" = 201..=299,
         "sessions" = 301..=399,
         "time" = 401..=499,
+        "leases" = 501..=599,
+        "locks" = 601..=699,
+        "elections" = 701..=799,
     }
 }
 
@@ -167,6 +192,66 @@ pub enum Reply {
     SessionClosed,
     /// See [`ReplyNumber::Ticked`].
     Ticked,
+    /// See [`ReplyNumber::LeaseGranted`].
+    LeaseGranted {
+        /// Its number, positive.
+        lease: i64,
+        /// How long it lives unless it is renewed, in milliseconds of the cluster clock.
+        ttl_ms: u64,
+    },
+    /// See [`ReplyNumber::LeasesRenewed`].
+    LeasesRenewed {
+        /// Those that could not be, in the order asked: unknown, or granted to another.
+        unknown: Vec<i64>,
+    },
+    /// See [`ReplyNumber::LeaseRevoked`].
+    LeaseRevoked {
+        /// The revision behind it: a new one if any key hung on it.
+        revision: u64,
+        /// How many keys did.
+        keys: u64,
+    },
+    /// See [`ReplyNumber::LeaseExpired`].
+    LeaseExpired {
+        /// It has ended by this. Not if it was renewed or granted anew since, is gone, or still has time.
+        expired: bool,
+        /// The revision behind it: a new one if any key hung on it.
+        revision: u64,
+        /// How many keys did.
+        keys: u64,
+    },
+    /// See [`ReplyNumber::LockGranted`].
+    LockGranted {
+        /// The fencing token, higher than that of every grant before; below 2^53.
+        token: u64,
+    },
+    /// See [`ReplyNumber::LockQueued`].
+    LockQueued {
+        /// How many come first, the holder among them.
+        ahead: u64,
+    },
+    /// See [`ReplyNumber::LockReleased`].
+    LockReleased {
+        /// It was held; else it was waited for.
+        held: bool,
+    },
+    /// See [`ReplyNumber::Elected`].
+    Elected {
+        /// The term of office, higher than every fencing token before; below 2^53.
+        token: u64,
+    },
+    /// See [`ReplyNumber::Campaigning`].
+    Campaigning {
+        /// How many come first, whoever is in office among them.
+        ahead: u64,
+    },
+    /// See [`ReplyNumber::Proclaimed`].
+    Proclaimed,
+    /// See [`ReplyNumber::Resigned`].
+    Resigned {
+        /// It was in office; else it was a candidate.
+        held: bool,
+    },
 }
 
 impl Reply {
@@ -188,6 +273,17 @@ impl Reply {
             Self::SessionsKept { .. } => ReplyNumber::SessionsKept,
             Self::SessionClosed => ReplyNumber::SessionClosed,
             Self::Ticked => ReplyNumber::Ticked,
+            Self::LeaseGranted { .. } => ReplyNumber::LeaseGranted,
+            Self::LeasesRenewed { .. } => ReplyNumber::LeasesRenewed,
+            Self::LeaseRevoked { .. } => ReplyNumber::LeaseRevoked,
+            Self::LeaseExpired { .. } => ReplyNumber::LeaseExpired,
+            Self::LockGranted { .. } => ReplyNumber::LockGranted,
+            Self::LockQueued { .. } => ReplyNumber::LockQueued,
+            Self::LockReleased { .. } => ReplyNumber::LockReleased,
+            Self::Elected { .. } => ReplyNumber::Elected,
+            Self::Campaigning { .. } => ReplyNumber::Campaigning,
+            Self::Proclaimed => ReplyNumber::Proclaimed,
+            Self::Resigned { .. } => ReplyNumber::Resigned,
         }
     }
 }
@@ -336,11 +432,34 @@ impl Reply {
                     out.put_u64_le(session.0);
                 }
             }
+            Self::LeaseGranted { lease, ttl_ms } => {
+                out.put_i64_le(*lease);
+                out.put_u64_le(*ttl_ms);
+            }
+            Self::LeasesRenewed { unknown } => {
+                out.put_u32_le(length(unknown.len()));
+                for lease in unknown {
+                    out.put_i64_le(*lease);
+                }
+            }
+            Self::LeaseRevoked { revision, keys } => {
+                out.put_u64_le(*revision);
+                out.put_u64_le(*keys);
+            }
+            Self::LeaseExpired { expired, revision, keys } => {
+                out.put_u8((*expired).into());
+                out.put_u64_le(*revision);
+                out.put_u64_le(*keys);
+            }
+            Self::LockGranted { token } | Self::Elected { token } => out.put_u64_le(*token),
+            Self::LockQueued { ahead } | Self::Campaigning { ahead } => out.put_u64_le(*ahead),
+            Self::LockReleased { held } | Self::Resigned { held } => out.put_u8((*held).into()),
             Self::NamespaceSet
             | Self::NamespaceDeleted
             | Self::SettingsChanged
             | Self::SessionClosed
-            | Self::Ticked => {}
+            | Self::Ticked
+            | Self::Proclaimed => {}
         }
     }
 
@@ -390,6 +509,24 @@ impl Reply {
             }
             ReplyNumber::SessionClosed => Self::SessionClosed,
             ReplyNumber::Ticked => Self::Ticked,
+            ReplyNumber::LeaseGranted => Self::LeaseGranted { lease: reader.i64()?, ttl_ms: reader.u64()? },
+            ReplyNumber::LeasesRenewed => {
+                let count = reader.count("leases", 8, crate::leases::RENEWED_MAX as u64)?;
+                Self::LeasesRenewed { unknown: reader.items(count, Reader::i64)? }
+            }
+            ReplyNumber::LeaseRevoked => Self::LeaseRevoked { revision: reader.u64()?, keys: reader.u64()? },
+            ReplyNumber::LeaseExpired => Self::LeaseExpired {
+                expired: reader.flags(1)? != 0,
+                revision: reader.u64()?,
+                keys: reader.u64()?,
+            },
+            ReplyNumber::LockGranted => Self::LockGranted { token: reader.u64()? },
+            ReplyNumber::LockQueued => Self::LockQueued { ahead: reader.u64()? },
+            ReplyNumber::LockReleased => Self::LockReleased { held: reader.flags(1)? != 0 },
+            ReplyNumber::Elected => Self::Elected { token: reader.u64()? },
+            ReplyNumber::Campaigning => Self::Campaigning { ahead: reader.u64()? },
+            ReplyNumber::Proclaimed => Self::Proclaimed,
+            ReplyNumber::Resigned => Self::Resigned { held: reader.flags(1)? != 0 },
         })
     }
 }

@@ -281,6 +281,77 @@ refusals! {
     /// See [`Code::UnknownLease`].
     #[error("lease {lease} does not exist")]
     UnknownLease { lease: i64 },
+    /// See [`Code::LeaseExists`].
+    #[error("lease {lease} exists already")]
+    LeaseExists { lease: i64 },
+    /// See [`Code::LeaseTtlOutOfRange`].
+    #[error("a lease of {ttl_ms} ms; the bound is {bound_ms} ms")]
+    LeaseTtlOutOfRange { ttl_ms: u64, bound_ms: u64 },
+    /// See [`Code::TooManyLeases`].
+    #[error("there are {limit} leases, and no more are allowed")]
+    TooManyLeases { limit: u64 },
+    /// See [`Code::TooManyKeysOfLease`].
+    #[error("{keys} keys would hang on the lease, where {limit} are allowed")]
+    TooManyKeysOfLease { keys: u64, limit: u64 },
+    /// See [`Code::BadLease`].
+    #[error("no lease can have the number {lease}")]
+    BadLease { lease: i64 },
+
+    /// See [`Code::LockHeld`].
+    #[error("the lock is held under token {token}")]
+    LockHeld { token: u64 },
+    /// See [`Code::NotInQueue`].
+    #[error("lease {lease} has no place there")]
+    NotInQueue { lease: i64 },
+    /// See [`Code::TooManyPlaces`].
+    #[error("{limit} places are taken, and no more are allowed")]
+    TooManyPlaces { limit: u64 },
+    /// See [`Code::BadName`].
+    #[error("no lock or election can be called that")]
+    BadName,
+    /// See [`Code::TokensExhausted`].
+    #[error("no fencing token is left")]
+    TokensExhausted,
+
+    /// See [`Code::NotElected`].
+    #[error("not in office in term {asked}; the current term is {current}")]
+    NotElected { asked: u64, current: u64 },
+    /// See [`Code::ChangePending`].
+    #[error("another change of members is under way")]
+    ChangePending,
+    /// See [`Code::WouldLoseQuorum`].
+    #[error("too few members can be reached for a quorum of the new configuration")]
+    WouldLoseQuorum,
+    /// See [`Code::NodeIdUsed`].
+    #[error("the number of node {node} was used before")]
+    NodeIdUsed { node: u64 },
+    /// See [`Code::DirectoryTaken`].
+    #[error("the directory belongs to another member")]
+    DirectoryTaken,
+    /// See [`Code::UnknownMember`].
+    #[error("node {node} is no member")]
+    UnknownMember { node: u64 },
+    /// See [`Code::WrongKindOfMember`].
+    #[error("node {node} is not of the kind that this changes")]
+    WrongKindOfMember { node: u64 },
+    /// See [`Code::NotCaughtUp`].
+    #[error("node {node} has not caught up yet")]
+    NotCaughtUp { node: u64 },
+    /// See [`Code::NoVoterLeft`].
+    #[error("no voter would be left")]
+    NoVoterLeft,
+    /// See [`Code::TooManyMembers`].
+    #[error("there would be too many members or voters")]
+    TooManyMembers,
+    /// See [`Code::NothingToChange`].
+    #[error("nothing would change")]
+    NothingToChange,
+    /// See [`Code::NoTransferTarget`].
+    #[error("node {node} cannot lead")]
+    NoTransferTarget { node: u64 },
+    /// See [`Code::TransferFailed`].
+    #[error("node {node} did not take over in time")]
+    TransferFailed { node: u64 },
 }
 
 impl Refusal {

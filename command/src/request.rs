@@ -18,9 +18,12 @@ use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 use holdfast_machine::Numbered;
 
+use crate::elections::{Campaign, Proclaim, Resign};
 use crate::extension::Extensions;
 use crate::keys::{Compact, Delete, Put, Restore, Transaction};
 use crate::layout::{DecodeError, Fault, Reader, length};
+use crate::leases::{ExpireLease, GrantLease, RenewLeases, RevokeLease};
+use crate::locks::{Acquire, Release};
 use crate::namespaces::{DeleteNamespace, SetNamespace};
 use crate::number::CommandNumber;
 use crate::sessions::{CloseSession, KeepSessions, OpenSession};
@@ -93,6 +96,24 @@ pub enum Command {
     CloseSession(CloseSession),
     /// See [`CommandNumber::Tick`].
     Tick,
+    /// See [`CommandNumber::GrantLease`].
+    GrantLease(GrantLease),
+    /// See [`CommandNumber::RenewLeases`].
+    RenewLeases(RenewLeases),
+    /// See [`CommandNumber::RevokeLease`].
+    RevokeLease(RevokeLease),
+    /// See [`CommandNumber::ExpireLease`].
+    ExpireLease(ExpireLease),
+    /// See [`CommandNumber::Acquire`].
+    Acquire(Acquire),
+    /// See [`CommandNumber::Release`].
+    Release(Release),
+    /// See [`CommandNumber::Campaign`].
+    Campaign(Campaign),
+    /// See [`CommandNumber::Proclaim`].
+    Proclaim(Proclaim),
+    /// See [`CommandNumber::Resign`].
+    Resign(Resign),
 }
 
 impl Command {
@@ -113,6 +134,15 @@ impl Command {
             Self::KeepSessions(_) => CommandNumber::KeepSessions,
             Self::CloseSession(_) => CommandNumber::CloseSession,
             Self::Tick => CommandNumber::Tick,
+            Self::GrantLease(_) => CommandNumber::GrantLease,
+            Self::RenewLeases(_) => CommandNumber::RenewLeases,
+            Self::RevokeLease(_) => CommandNumber::RevokeLease,
+            Self::ExpireLease(_) => CommandNumber::ExpireLease,
+            Self::Acquire(_) => CommandNumber::Acquire,
+            Self::Release(_) => CommandNumber::Release,
+            Self::Campaign(_) => CommandNumber::Campaign,
+            Self::Proclaim(_) => CommandNumber::Proclaim,
+            Self::Resign(_) => CommandNumber::Resign,
         }
     }
 
@@ -131,6 +161,15 @@ impl Command {
             Self::KeepSessions(keep) => keep.write(out),
             Self::CloseSession(close) => close.write(out),
             Self::Tick => {}
+            Self::GrantLease(grant) => grant.write(out),
+            Self::RenewLeases(renew) => renew.write(out),
+            Self::RevokeLease(revoke) => revoke.write(out),
+            Self::ExpireLease(expire) => expire.write(out),
+            Self::Acquire(acquire) => acquire.write(out),
+            Self::Release(release) => release.write(out),
+            Self::Campaign(campaign) => campaign.write(out),
+            Self::Proclaim(proclaim) => proclaim.write(out),
+            Self::Resign(resign) => resign.write(out),
         }
     }
 
@@ -149,6 +188,15 @@ impl Command {
             CommandNumber::KeepSessions => Self::KeepSessions(KeepSessions::read(reader)?),
             CommandNumber::CloseSession => Self::CloseSession(CloseSession::read(reader)?),
             CommandNumber::Tick => Self::Tick,
+            CommandNumber::GrantLease => Self::GrantLease(GrantLease::read(reader)?),
+            CommandNumber::RenewLeases => Self::RenewLeases(RenewLeases::read(reader)?),
+            CommandNumber::RevokeLease => Self::RevokeLease(RevokeLease::read(reader)?),
+            CommandNumber::ExpireLease => Self::ExpireLease(ExpireLease::read(reader)?),
+            CommandNumber::Acquire => Self::Acquire(Acquire::read(reader)?),
+            CommandNumber::Release => Self::Release(Release::read(reader)?),
+            CommandNumber::Campaign => Self::Campaign(Campaign::read(reader)?),
+            CommandNumber::Proclaim => Self::Proclaim(Proclaim::read(reader)?),
+            CommandNumber::Resign => Self::Resign(Resign::read(reader)?),
         })
     }
 }

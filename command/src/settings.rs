@@ -54,6 +54,17 @@ numbered! {
         Visits = 19,
         /// The most bytes of answers that are kept for all sessions together.
         AllSessionsReplyBytes = 20,
+        /// The most leases.
+        Leases = 21,
+        /// The shortest time that a lease may live without being renewed.
+        LeaseTtlMin = 22,
+        /// The longest.
+        LeaseTtlMax = 23,
+        /// The most keys that hang on one lease. They all go in one step when it ends, so this bounds how long the
+        /// others wait for that.
+        LeaseKeys = 24,
+        /// The most holders and waiters of all locks and elections together.
+        Places = 25,
     }
 }
 
@@ -118,6 +129,11 @@ impl Setting {
             Self::HistoryBytes => (Unit::Bytes, 1_024 * MIB, 0, u64::MAX),
             Self::Visits => (Unit::Count, 100_000, 1, 10_000_000),
             Self::AllSessionsReplyBytes => (Unit::Bytes, 128 * MIB, 0, 4_096 * MIB),
+            Self::Leases => (Unit::Count, 100_000, 1, 10_000_000),
+            Self::LeaseTtlMin => (Unit::Milliseconds, SECOND, 10, HOUR),
+            Self::LeaseTtlMax => (Unit::Milliseconds, 24 * HOUR, 10, 8_760 * HOUR),
+            Self::LeaseKeys => (Unit::Count, 10_000, 1, 1_000_000),
+            Self::Places => (Unit::Count, 100_000, 1, 10_000_000),
         };
         Scope { default, min, max, unit }
     }

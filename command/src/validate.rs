@@ -13,7 +13,8 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::envelope::Actor;
-use crate::keys::{Compare, Operation, Put, Range, Restore, Span, Transaction};
+use crate::keys::{Against, Compare, Operation, Put, Range, Restore, Span, Transaction};
+use crate::locks::{NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::namespaces::{self, SetNamespace};
 use crate::number::Origin;
 use crate::refusal::Refusal;
@@ -98,14 +99,37 @@ pub fn validate(request: &Request, bytes: usize, limits: &Limits) -> Result<(), 
             let twice = numbers.windows(2).any(|pair| pair.first() == pair.last());
             if twice { Err(Refusal::Contradiction) } else { Ok(()) }
         }
+        Command::GrantLease(grant) if grant.lease < 0 => Err(Refusal::BadLease { lease: grant.lease }),
+        Command::RevokeLease(revoke) => lease_is_valid(revoke.lease),
+        Command::Acquire(acquire) => place_is_valid(&acquire.name, acquire.lease, &acquire.value),
+        Command::Release(release) => place_is_valid(&release.name, release.lease, &[]),
+        Command::Campaign(campaign) => place_is_valid(&campaign.name, campaign.lease, &campaign.value),
+        Command::Proclaim(proclaim) => place_is_valid(&proclaim.name, proclaim.lease, &proclaim.value),
+        Command::Resign(resign) => place_is_valid(&resign.name, resign.lease, &[]),
         Command::Compact(_)
         | Command::DeleteNamespace(_)
         | Command::RaiseFeatureLevel(_)
         | Command::OpenSession(_)
         | Command::KeepSessions(_)
         | Command::CloseSession(_)
-        | Command::Tick => Ok(()),
+        | Command::Tick
+        | Command::GrantLease(_)
+        | Command::RenewLeases(_)
+        | Command::ExpireLease(_) => Ok(()),
     }
+}
+
+fn lease_is_valid(lease: i64) -> Result<(), Refusal> {
+    if lease > 0 { Ok(()) } else { Err(Refusal::BadLease { lease }) }
+}
+
+/// What names a place in the queue of a lock or an election.
+fn place_is_valid(name: &[u8], lease: i64, value: &[u8]) -> Result<(), Refusal> {
+    if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
+        return Err(Refusal::BadName);
+    }
+    lease_is_valid(lease)?;
+    within(value.len(), VALUE_BYTES_MAX as u64, |bytes, limit| Refusal::ValueTooLong { bytes, limit })
 }
 
 fn within(count: usize, limit: u64, refusal: impl FnOnce(u64, u64) -> Refusal) -> Result<(), Refusal> {
@@ -161,8 +185,13 @@ fn namespace_is_valid(set: &SetNamespace) -> Result<(), Refusal> {
 }
 
 fn transaction_is_valid(transaction: &Transaction, limits: &Limits) -> Result<(), Refusal> {
-    for Compare { span, .. } in &transaction.compares {
+    for Compare { span, against, .. } in &transaction.compares {
         span_is_valid(span)?;
+        // Locks and elections are asked for one by one.
+        let by_name = matches!(against, Against::Fence(_) | Against::Term(_));
+        if by_name && !matches!(span, Span::Key(_)) {
+            return Err(Refusal::Contradiction);
+        }
     }
     for branch in [&transaction.then, &transaction.otherwise] {
         for operation in branch {

@@ -10,6 +10,7 @@ use allocation_counter::measure;
 use bytes::{BufMut, Bytes};
 use common::{Kind, mutate, random, samples};
 use holdfast_command::keys::{Compare, OPERATIONS_MAX, Operation, Put, Span, Transaction};
+use holdfast_command::leases::{RENEWED_MAX, Renewed};
 use holdfast_command::sessions::{KEPT_MAX, Kept};
 use holdfast_command::{Command, KeyValue, Limits, Outcome, Reply, Request, Setting, Settings, validate};
 
@@ -28,8 +29,8 @@ fn peak(kind: Kind, bytes: &[u8]) -> u64 {
 fn promised(kind: Kind, bytes: u64) -> u64 {
     match kind {
         Kind::Request | Kind::Entry => 3 * MIB,
-        Kind::Outcome => bytes * 22 / 10 + 2 * MIB,
-        Kind::Range => FIXED_BYTES,
+        Kind::Outcome | Kind::Answer => bytes * 22 / 10 + 2 * MIB,
+        Kind::Range | Kind::Query => FIXED_BYTES,
     }
 }
 
@@ -70,7 +71,7 @@ fn greedy() -> Vec<Greedy> {
     let inner = [&b"\x04\x0c\0\0\0"[..], &[0; 12]].concat();
     let (operations, replies) = (most * size_of::<Operation>(), most * size_of::<Reply>());
     let (comparisons, kept) = (most * size_of::<Compare>(), KEPT_MAX * size_of::<Kept>());
-    let keys = size_of::<KeyValue>();
+    let (keys, renewed) = (size_of::<KeyValue>(), RENEWED_MAX * size_of::<Renewed>());
     let list = |item: &[u8]| request(3, &[&[0; 4][..], &many(most, item), &[0; 4]].concat());
     let compared = request(3, &[&many(most, comparison)[..], &[0; 8]].concat());
     let transacted = |results: &[u8]| [&b"\x03\0"[..], &[0; 9], results].concat();
@@ -79,18 +80,21 @@ fn greedy() -> Vec<Greedy> {
     last[..4].copy_from_slice(&(most as u32).to_le_bytes());
     let both = transacted(&[last, deleted(50_000)].concat());
     let unknown = [&b"\x2e\x01"[..], &many(KEPT_MAX, &[0; 8])].concat();
+    let unrenewed = [&b"\xf6\x01"[..], &many(RENEWED_MAX, &[0; 8])].concat();
     let of = |name, kind, least, count_at, bytes| Greedy { name, kind, least, count_at, bytes };
     vec![
         of("deletions", Kind::Request, operations, 14, list(deletion)),
         of("transactions", Kind::Request, operations, 14, list(&inner)),
         of("comparisons", Kind::Request, comparisons, 10, compared),
         of("sessions", Kind::Request, kept, 10, request(302, &many(KEPT_MAX, &[0; 10]))),
+        of("leases", Kind::Request, renewed, 10, request(502, &many(RENEWED_MAX, &[0; 10]))),
         of("settings", Kind::Request, 256 * 16, 10, request(201, &many(256, &[0; 10]))),
         of("replies", Kind::Outcome, replies, 11, transacted(&many(most, b"\x91\x01"))),
         of("keys", Kind::Outcome, 100_000 * keys, 18, deleted(100_000)),
         of("few keys", Kind::Outcome, 10 * keys, 18, deleted(10)),
         of("keys under replies", Kind::Outcome, replies + 50_000 * keys, 11, both),
         of("unknown sessions", Kind::Outcome, 8 * KEPT_MAX, 2, unknown),
+        of("unknown leases", Kind::Outcome, 8 * RENEWED_MAX, 2, unrenewed),
     ]
 }
 

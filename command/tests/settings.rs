@@ -29,11 +29,15 @@ fn a_setting_that_is_set_changes_no_other() {
 }
 
 #[test]
-fn the_times_of_a_session_cannot_exclude_each_other_by_default() {
-    let [min, max] = [Setting::SessionTtlMin, Setting::SessionTtlMax].map(Setting::scope);
-    assert!(min.default <= max.default);
-    // Whatever the shortest is set to, some longest is left, and the other way round.
-    assert!(min.max <= max.max && min.min <= max.min);
+fn the_times_of_a_session_or_a_lease_cannot_exclude_each_other_by_default() {
+    for times in
+        [[Setting::SessionTtlMin, Setting::SessionTtlMax], [Setting::LeaseTtlMin, Setting::LeaseTtlMax]]
+    {
+        let [min, max] = times.map(Setting::scope);
+        assert!(min.default <= max.default);
+        // Whatever the shortest is set to, some longest is left, and the other way round.
+        assert!(min.max <= max.max && min.min <= max.min);
+    }
 }
 
 #[test]

@@ -3,9 +3,12 @@
 mod common;
 
 use common::samples::{between, bytes, delete, put};
+use holdfast_command::elections::{Campaign, Proclaim, Resign};
 use holdfast_command::keys::{
     Against, Compact, Compare, Operation, Put, Range, Relation, Restore, Span, Transaction,
 };
+use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, RevokeLease};
+use holdfast_command::locks::{Acquire, Release, VALUE_BYTES_MAX};
 use holdfast_command::namespaces::{
     DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, OWNER_BYTES_MAX, OWNERS_MAX, Rules, SetNamespace,
 };
@@ -101,9 +104,15 @@ fn a_sequence_starts_at_one_and_low_lies_between_one_and_the_sequence() {
 }
 
 /// What only nodes send.
-fn of_nodes() -> [Command; 3] {
+fn of_nodes() -> [Command; 5] {
     let raise = RaiseFeatureLevel { level: FeatureLevel(2) };
-    [Command::Tick, Command::KeepSessions(KeepSessions::default()), Command::RaiseFeatureLevel(raise)]
+    [
+        Command::Tick,
+        Command::KeepSessions(KeepSessions::default()),
+        Command::RaiseFeatureLevel(raise),
+        Command::RenewLeases(RenewLeases::default()),
+        Command::ExpireLease(ExpireLease { lease: 0, counter: 0 }),
+    ]
 }
 
 #[test]
@@ -190,6 +199,82 @@ fn no_lease_is_negative() {
     {
         let operation = Operation::Put(Put { lease, ..put("a", "1") });
         assert_eq!((alone(&operation), check_within(&operation)), (expected, expected));
+    }
+}
+
+/// Every command that names a place in a queue.
+fn with_place(name: &[u8], lease: i64) -> [Command; 5] {
+    let (name, value) = (bytes::Bytes::copy_from_slice(name), bytes("who"));
+    [
+        Command::Acquire(Acquire { name: name.clone(), lease, wait: true, value: value.clone() }),
+        Command::Release(Release { name: name.clone(), lease }),
+        Command::Campaign(Campaign { name: name.clone(), lease, value: value.clone() }),
+        Command::Proclaim(Proclaim { name: name.clone(), lease, token: 0, value }),
+        Command::Resign(Resign { name, lease }),
+    ]
+}
+
+#[test]
+fn the_name_of_a_lock_or_an_election_has_1_to_255_bytes() {
+    for (length, expected) in
+        [(0, Err(Refusal::BadName)), (1, Ok(())), (255, Ok(())), (256, Err(Refusal::BadName))]
+    {
+        for command in with_place(&vec![0xff; length], 1) {
+            assert_eq!(check(command), expected, "{length} bytes");
+        }
+    }
+}
+
+#[test]
+fn the_lease_of_a_place_or_of_a_revocation_is_positive_and_that_of_a_grant_not_negative() {
+    let grant = |lease| check(Command::GrantLease(GrantLease { lease, ttl_ms: 0 }));
+    let revoke = |lease| check(Command::RevokeLease(RevokeLease { lease }));
+    for lease in [1, i64::MAX] {
+        assert_eq!((grant(lease), revoke(lease)), (Ok(()), Ok(())));
+        for command in with_place(b"a", lease) {
+            assert_eq!(check(command), Ok(()), "{lease}");
+        }
+    }
+    for lease in [0, -1, i64::MIN] {
+        let bad = Err(Refusal::BadLease { lease });
+        assert_eq!((grant(lease), revoke(lease)), (if lease == 0 { Ok(()) } else { bad }, bad));
+        for command in with_place(b"a", lease) {
+            assert_eq!(check(command), bad, "{lease}");
+        }
+    }
+}
+
+#[test]
+fn what_a_place_carries_is_as_long_as_its_limit_whatever_the_setting_for_values_says() {
+    let limits = Limits { request_bytes: 10_000, ..LIMITS };
+    for length in [VALUE_BYTES_MAX, VALUE_BYTES_MAX + 1] {
+        let (name, value) = (bytes("a"), bytes::Bytes::from(vec![b'v'; length]));
+        let too_long = Refusal::ValueTooLong { bytes: length as u64, limit: 4_096 };
+        let expected = if length > VALUE_BYTES_MAX { Err(too_long) } else { Ok(()) };
+        for command in [
+            Command::Acquire(Acquire { name: name.clone(), lease: 1, wait: false, value: value.clone() }),
+            Command::Campaign(Campaign { name: name.clone(), lease: 1, value: value.clone() }),
+            Command::Proclaim(Proclaim { name, lease: 1, token: 1, value }),
+        ] {
+            assert_eq!(validate(&command.into(), 0, &limits), expected, "{length}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_compared_with_that_of_one_name_and_not_of_a_span() {
+    for against in [Against::Fence(1), Against::Term(1)] {
+        let of = |span| {
+            let compare = Compare { span, relation: Relation::Equal, against: against.clone() };
+            let outer = Transaction { compares: vec![compare], ..Transaction::default() };
+            assert_eq!(transact(outer.clone()), check_within(&Operation::Transaction(outer.clone())));
+            transact(outer)
+        };
+        assert_eq!(of(Span::Key(bytes("a"))), Ok(()));
+        assert_eq!(of(Span::Key(bytes(""))), Err(Refusal::EmptyKey));
+        for span in [Span::all(), between("a", "b")] {
+            assert_eq!(of(span), Err(Refusal::Contradiction));
+        }
     }
 }
 

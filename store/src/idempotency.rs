@@ -3,10 +3,15 @@
 //! A caller of the HTTP interface has no session; it makes up a key. What is remembered of it has no client that would
 //! say when it may be forgotten, so it is forgotten by time, and there is a bound on all of them together.
 
+use std::ops::Bound;
+
+use bytes::BufMut;
+use holdfast_command::layout::Reader;
 use holdfast_command::{Refusal, Setting, Settings};
 use imbl::{OrdMap, OrdSet};
 
 use crate::sessions::{Answer, Given, Recognised};
+use crate::snapshot::{Records, Refused, Section};
 
 /// A hash that the admitting node made.
 type Hash = [u8; 32];
@@ -65,6 +70,40 @@ impl IdempotencyKeys {
             return Recognised::Refused(Refusal::IdempotencyMismatch { index: answer.at.index });
         }
         answer.repeat()
+    }
+
+    /// Writes keys into a snapshot, from behind this deadline and key on, until there is enough. Says behind which to go on;
+    /// none if there are no more.
+    pub(crate) fn write(&self, behind: Option<(u64, Hash)>, records: &mut Records) -> Option<(u64, Hash)> {
+        let bounds = (behind.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        for place @ (due, key) in self.due.range(bounds) {
+            let Some(remembered) = self.all.get(key) else { continue };
+            records.put(Section::IdempotencyKeys, |out| {
+                out.put_u64_le(*due);
+                out.put_slice(key);
+                out.put_slice(&remembered.request);
+                remembered.answer.write(out);
+            });
+            if records.is_full() {
+                return Some(*place);
+            }
+        }
+        None
+    }
+
+    /// Reads a key out of a snapshot.
+    pub(crate) fn read(&mut self, fields: &mut Reader) -> Result<(), Refused> {
+        let (due, key, request) = (fields.u64()?, fields.array()?, fields.array()?);
+        let answer = Answer::read(fields)?;
+        let ascends = self.due.get_max().is_none_or(|last| *last < (due, key));
+        Refused::unless(
+            ascends && self.is_new(&key),
+            "idempotency keys ascend by their deadline, each once",
+        )?;
+        self.reply_bytes += answer.bytes();
+        self.all.insert(key, Remembered { request, answer });
+        self.due.insert((due, key));
+        Ok(())
     }
 
     /// Keeps what was answered to a key that is not remembered yet.

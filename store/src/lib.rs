@@ -13,6 +13,8 @@
 //!          Namespaces  rules and usage                                   [namespaces]
 //!          Settings    limits and the feature level                      [settings]
 //!          Sessions    machine 09, and idempotency keys                  [sessions] [idempotency]
+//!          Leases      machine 10, and the keys that hang on them        [leases]
+//!          Queues      machines 11 and 12: locks and elections           [queues]
 //! ```
 //! All of it lives in persistent structures: a clone costs a few counters, whatever the size. A snapshot, or a range
 //! over a million keys, works on a clone while entries are applied.
@@ -22,10 +24,11 @@
 //!   key remembers of it).
 //! - The revision rises by exactly one with each command that changes keys, and never goes back. No key changes twice in one.
 //! - How far [`Store::sweep`] has come, and who holds clones, is seen by no read and no outcome.
+//! - A fencing token is given once, and each is higher than the one before.
 //! - No clock, no randomness, no hash order: `store/tests/model.rs` compares replicas that differ in all that must not matter.
 //!
 //! # What this leaves out
-//! Leases, locks, elections, watches, the audit log, the digest and snapshots come with their own files. Who may do
+//! Watches, the audit log, the digest and snapshots come with their own files. Who may do
 //! what is decided before a request gets here.
 
 #![forbid(unsafe_code)]
@@ -37,18 +40,23 @@
 
 mod idempotency;
 pub mod keys;
+pub mod leases;
 mod namespaces;
 pub mod plant;
+pub mod queues;
 pub mod sessions;
 mod settings;
+pub mod snapshot;
 mod state;
 mod store;
 mod tree;
 mod version;
 
 pub use keys::{Change, Page};
+pub use leases::Lease;
 pub use namespaces::{Namespace, Usage};
 pub use plant::{Bug, NoPlant, Plant};
+pub use queues::{Place, Queue, QueueKind, Standing, Touch, Touched};
 pub use sessions::Session;
 pub use store::{Applied, Halt, LogPosition, Store};
 pub use version::Version;

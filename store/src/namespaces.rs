@@ -8,11 +8,14 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use holdfast_command::namespaces::{DeleteNamespace, NAME_BYTES_MAX, Rules, SetNamespace};
+use holdfast_command::layout::Reader;
+use holdfast_command::namespaces::{DeleteNamespace, NAME_BYTES_MAX, Rules, SetNamespace, is_name};
 use holdfast_command::{Refusal, Reply, Setting, Settings};
 use imbl::OrdMap;
 
+use crate::keys::Keys;
 use crate::plant::Plant;
+use crate::snapshot::{Records, Refused, Section};
 use crate::state::{Execute, State};
 use crate::version::{Origin, Version};
 
@@ -138,6 +141,35 @@ impl Namespaces {
         Ok(())
     }
 
+    /// Adds a namespace, and counts what it holds: it is no longer held by the one around it.
+    fn create(&mut self, name: &Bytes, rules: Rules, keys: &Keys) {
+        let around = self.around(name);
+        self.all.insert(name.clone(), Namespace { rules, usage: Usage::default() });
+        let mut usage = keys.usage_of_prefix(name);
+        let inside = self.all.range::<_, [u8]>((Bound::Excluded(&name[..]), Bound::Unbounded));
+        for (_, inner) in inside.take_while(|(inner, _)| inner.starts_with(name)) {
+            usage.subtract(inner.usage);
+        }
+        self.usage_mut(around.as_ref()).subtract(usage);
+        self.usage_mut(Some(name)).add(usage);
+    }
+
+    /// Writes all of them into a snapshot, as the commands that would set them.
+    pub(crate) fn write(&self, records: &mut Records) {
+        for (name, namespace) in self.iter() {
+            let set = SetNamespace { name: name.into(), rules: namespace.rules.clone() };
+            records.put(Section::Namespaces, |out| set.write(out));
+        }
+    }
+
+    /// Sets what was read out of a snapshot, over the keys that are there.
+    pub(crate) fn restore(&mut self, records: NamespaceRecords, keys: &Keys) {
+        *self = Self { outside: keys.usage_of_prefix(&[]), ..Self::default() };
+        for (name, rules) in records.0 {
+            self.create(&name, rules, keys);
+        }
+    }
+
     /// The name of the namespace around this one.
     fn around(&self, name: &[u8]) -> Option<Bytes> {
         let inner = name.get(..name.len().saturating_sub(1)).unwrap_or_default();
@@ -149,12 +181,7 @@ impl Execute for SetNamespace {
     fn execute<P: Plant>(&self, state: &mut State, _: Origin<'_>) -> Result<Reply, Refusal> {
         let State { keys, namespaces, settings, .. } = state;
         let name = owned(&self.name);
-        // What is written down lives as long as the state; a slice of the entry would pin all of it.
-        let rules = Rules {
-            description: ByteString::from(&*self.rules.description),
-            owners: self.rules.owners.iter().map(|owner| ByteString::from(&**owner)).collect(),
-            ..self.rules
-        };
+        let rules = owned_rules(&self.rules);
         if let Some(namespace) = namespaces.all.get_mut(&name) {
             namespace.rules = rules;
             return Ok(Reply::NamespaceSet);
@@ -163,15 +190,7 @@ impl Execute for SetNamespace {
         if namespaces.all.len() as u64 >= limit {
             return Err(Refusal::TooManyNamespaces { limit });
         }
-        let around = namespaces.around(&name);
-        namespaces.all.insert(name.clone(), Namespace { rules, usage: Usage::default() });
-        let mut usage = keys.usage_of_prefix(&name);
-        let inside = namespaces.all.range::<_, [u8]>((Bound::Excluded(&name[..]), Bound::Unbounded));
-        for (_, inner) in inside.take_while(|(inner, _)| inner.starts_with(&name)) {
-            usage.subtract(inner.usage);
-        }
-        namespaces.usage_mut(around.as_ref()).subtract(usage);
-        namespaces.usage_mut(Some(&name)).add(usage);
+        namespaces.create(&name, rules, keys);
         Ok(Reply::NamespaceSet)
     }
 }
@@ -183,6 +202,30 @@ impl Execute for DeleteNamespace {
         let around = namespaces.around(self.name.as_bytes());
         namespaces.usage_mut(around.as_ref()).add(gone.usage);
         Ok(Reply::NamespaceDeleted)
+    }
+}
+
+/// The namespaces of a snapshot, by name. Kept until all keys are there.
+#[derive(Debug, Default)]
+pub(crate) struct NamespaceRecords(Vec<(Bytes, Rules)>);
+
+impl NamespaceRecords {
+    pub(crate) fn read(&mut self, fields: &mut Reader) -> Result<(), Refused> {
+        let SetNamespace { name, rules } = SetNamespace::read(fields)?;
+        Refused::unless(is_name(&name), "no namespace is called that")?;
+        let ascends = self.0.last().is_none_or(|(last, _)| last[..] < *name.as_bytes());
+        Refused::unless(ascends, "namespaces ascend")?;
+        self.0.push((owned(&name), owned_rules(&rules)));
+        Ok(())
+    }
+}
+
+/// Rules that pin nothing: what is written down lives as long as the state, and a slice of an entry would keep all of it.
+fn owned_rules(rules: &Rules) -> Rules {
+    Rules {
+        description: ByteString::from(&*rules.description),
+        owners: rules.owners.iter().map(|owner| ByteString::from(&**owner)).collect(),
+        ..*rules
     }
 }
 

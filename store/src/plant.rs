@@ -33,6 +33,20 @@ numbered! {
         QuotaByOperation = 10,
         /// A deadline is compared with the clock of the envelope, which may be ahead of that of the state.
         DeadlineByEnvelope = 11,
+        /// The counter of fencing tokens goes with the lock that was forgotten, and begins anew.
+        TokenRepeats = 12,
+        /// The keys of a lease vanish in two revisions.
+        LeaseRevokedByHalves = 13,
+        /// An expiry is taken at its word, whatever was renewed or granted anew since.
+        ExpiryIgnoresCounter = 14,
+        /// Who waits stays in the queue when its lease ends, and nobody looks at the lease when its turn comes.
+        LockGrantedToDeadLease = 15,
+        /// The deadline of a lease is counted from the wall clock, which the stamp shows.
+        LeaseByWallClock = 16,
+        /// A place is told by the number of its lease alone, so a later lease of that number inherits it.
+        PlaceOfFormerLease = 17,
+        /// A snapshot has no sessions in it.
+        SessionsMissingFromSnapshot = 18,
     }
 }
 

@@ -20,10 +20,13 @@ impl Execute for ChangeSettings {
             }
             settings.set(setting, value);
         }
-        let shortest = settings.get(Setting::SessionTtlMin);
-        if shortest > settings.get(Setting::SessionTtlMax) {
-            let number = Setting::SessionTtlMin.number();
-            return Err(Refusal::SettingOutOfRange { number, value: shortest });
+        for (least, most) in
+            [(Setting::SessionTtlMin, Setting::SessionTtlMax), (Setting::LeaseTtlMin, Setting::LeaseTtlMax)]
+        {
+            let (number, value) = (least.number(), settings.get(least));
+            if value > settings.get(most) {
+                return Err(Refusal::SettingOutOfRange { number, value });
+            }
         }
         state.settings = settings;
         Ok(Reply::SettingsChanged)

@@ -5,8 +5,10 @@ use holdfast_hlc::Stamp;
 
 use crate::idempotency::IdempotencyKeys;
 use crate::keys::Keys;
+use crate::leases::Leases;
 use crate::namespaces::Namespaces;
 use crate::plant::Plant;
+use crate::queues::{Queues, Touched};
 use crate::sessions::Sessions;
 use crate::version::Origin;
 
@@ -19,12 +21,16 @@ pub(crate) struct State {
     pub(crate) level: FeatureLevel,
     pub(crate) sessions: Sessions,
     pub(crate) idempotency: IdempotencyKeys,
+    pub(crate) leases: Leases,
+    pub(crate) queues: Queues,
     /// The cluster clock, in milliseconds.
     pub(crate) clock: u64,
     /// The highest stamp so far.
     pub(crate) stamp: Stamp,
     /// A buffer to encode answers in, empty between entries.
     pub(crate) scratch: Vec<u8>,
+    /// What the entry under way has done to queues. Empty between entries.
+    pub(crate) touched: Vec<Touched>,
 }
 
 impl Default for State {
@@ -36,9 +42,12 @@ impl Default for State {
             level: FeatureLevel::FIRST,
             sessions: Sessions::default(),
             idempotency: IdempotencyKeys::default(),
+            leases: Leases::default(),
+            queues: Queues::default(),
             clock: 0,
             stamp: Stamp::MIN,
             scratch: Vec::new(),
+            touched: Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The store from outside: entries go in, outcomes come out, and everybody may look.
 
 use std::marker::PhantomData;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use holdfast_command::envelope::CLOCK_STEP_MAX_MS;
@@ -14,8 +15,10 @@ use holdfast_hlc::Stamp;
 use holdfast_machine::Numbered;
 
 use crate::keys::{Change, Page};
+use crate::leases::{Lease, LeaseEdge};
 use crate::namespaces::{Namespace, Usage};
 use crate::plant::{Bug, NoPlant, Plant};
+use crate::queues::{Place, Queue, QueueKind, Standing, Touched, election, lock};
 use crate::sessions::{Edge, Given, Recognised, Session};
 use crate::state::{Execute, State};
 use crate::version::{Origin, Version};
@@ -41,6 +44,8 @@ pub struct Applied {
     pub at: LogPosition,
     /// The request was here before, and nothing was executed.
     pub repeated: bool,
+    /// What was done to queues of locks and elections, in order; mostly nothing, which costs nothing.
+    pub touched: Vec<Touched>,
 }
 
 /// Why a node cannot go on applying: it would differ from the others, or already does.
@@ -101,12 +106,13 @@ impl<P: Plant> Store<P> {
         self.advance(at)?;
         let Ok((envelope, request)) = Envelope::split(entry) else {
             let outcome = Outcome(Err(Refusal::Malformed { offset: 0 }));
-            return Ok(Applied { outcome, at, repeated: false });
+            return Ok(Applied { outcome, at, repeated: false, touched: Vec::new() });
         };
         self.pass_time(&envelope);
         let (outcome, first) = self.answer(at, &request, &envelope);
         self.state.mark_age();
-        let applied = Applied { outcome, at: first.unwrap_or(at), repeated: first.is_some() };
+        let touched = std::mem::take(&mut self.state.touched);
+        let applied = Applied { outcome, at: first.unwrap_or(at), repeated: first.is_some(), touched };
         if self.state.level > FeatureLevel::LATEST {
             self.halted = true;
             return Err(Halt::LevelUnknown { level: self.state.level });
@@ -120,6 +126,19 @@ impl<P: Plant> Store<P> {
     /// [`Halt::NotNext`], [`Halt::Halted`].
     pub fn skip(&mut self, at: LogPosition) -> Result<(), Halt> {
         self.advance(at)
+    }
+
+    /// The state that a snapshot holds, up to this entry.
+    pub(crate) fn restored(state: State, applied: LogPosition) -> Self {
+        Self { state, applied, halted: false, plant: PhantomData }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted
     }
 
     fn advance(&mut self, at: LogPosition) -> Result<(), Halt> {
@@ -143,6 +162,7 @@ impl<P: Plant> Store<P> {
         state.stamp = state.stamp.max(Stamp::from_bits(envelope.stamp));
         state.sessions.expire(state.clock);
         state.idempotency.expire(state.clock);
+        state.leases.pass(state.clock);
     }
 
     /// Steps 4 to 9: the outcome, and where the request was executed before if it was.
@@ -164,7 +184,7 @@ impl<P: Plant> Store<P> {
         }
         // What a command sets holds from the next entry on.
         let settings = self.state.settings;
-        let outcome = Outcome(self.execute((&request, &asked), bytes.len(), envelope));
+        let outcome = Outcome(self.execute((&request, &asked), bytes.len(), envelope, at.index));
         if !P::plants(Bug::RefusalForgotten) || outcome.0.is_ok() {
             self.remember(&request.key, at, &outcome, &settings);
         }
@@ -202,6 +222,7 @@ impl<P: Plant> Store<P> {
         (request, asked): (&Request, &Asked),
         bytes: usize,
         envelope: &Envelope,
+        index: u64,
     ) -> Result<Reply, Refusal> {
         let state = &mut self.state;
         validate(request, bytes, &Limits::from(&state.settings))?;
@@ -209,7 +230,7 @@ impl<P: Plant> Store<P> {
         if let Some(not_after) = asked.not_after.filter(|not_after| clock > *not_after) {
             return Err(Refusal::TooLate { clock, not_after });
         }
-        let origin = Origin { actor: &envelope.actor, reason: &request.reason, stamp: state.stamp };
+        let origin = Origin { index, actor: &envelope.actor, reason: &request.reason, stamp: state.stamp };
         execute::<P>(&request.command, state, origin)
     }
 
@@ -329,7 +350,12 @@ impl<P: Plant> Store<P> {
     /// current at the oldest revision.
     #[must_use]
     pub fn history(&self, key: &[u8], limit: usize) -> Vec<Version> {
-        self.state.keys.history(key).take(limit).cloned().collect()
+        self.state.keys.history(key, 0).take(limit).cloned().collect()
+    }
+
+    /// The same, only those of revisions below `before`, unless that is 0. Found without a walk over the later ones.
+    pub fn history_before(&self, key: &[u8], before: u64) -> impl Iterator<Item = &Version> {
+        self.state.keys.history(key, before)
     }
 
     /// All changes of revisions from `from` on, in order.
@@ -390,6 +416,100 @@ impl<P: Plant> Store<P> {
         self.state.sessions.edge_count(edge)
     }
 
+    /// A lease that is alive.
+    #[must_use]
+    pub fn lease(&self, id: i64) -> Option<&Lease> {
+        self.state.leases.get(id)
+    }
+
+    /// All leases from number `from` on, ascending.
+    pub fn leases(&self, from: i64) -> impl Iterator<Item = (i64, &Lease)> {
+        self.state.leases.from(from)
+    }
+
+    /// How many leases there are.
+    #[must_use]
+    pub fn lease_count(&self) -> usize {
+        self.state.leases.len()
+    }
+
+    /// The keys that hang on a lease, in order.
+    pub fn lease_keys(&self, id: i64) -> impl Iterator<Item = &Bytes> {
+        self.state.leases.keys_of(id)
+    }
+
+    /// The queues that a lease has a place in: locks, then elections, each by name.
+    pub fn lease_places(&self, id: i64) -> impl Iterator<Item = (QueueKind, &Bytes)> {
+        self.state.queues.places_of(id)
+    }
+
+    /// The leases whose deadline lies at or before `clock`, a time of the cluster clock, each with the counter that an
+    /// [`ExpireLease`](holdfast_command::leases::ExpireLease) has to name. The leader proposes those; until that is
+    /// applied they live, and come again. Costs two look-ups while nothing is due, if `clock` is about that of the
+    /// state.
+    pub fn leases_due(&self, clock: u64) -> impl Iterator<Item = (i64, u64)> {
+        self.state.leases.due(clock)
+    }
+
+    /// How often leases took this edge of machine 10.
+    #[must_use]
+    pub fn lease_edges(&self, edge: LeaseEdge) -> u64 {
+        self.state.leases.edge_count(edge)
+    }
+
+    /// The queue of a lock or an election; none if nobody holds it.
+    #[must_use]
+    pub fn queue(&self, kind: QueueKind, name: &[u8]) -> Option<&Queue> {
+        self.state.queues.get(kind, name)
+    }
+
+    /// Where a lease stands in a queue; none if it has no place there.
+    #[must_use]
+    pub fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
+        self.state.queues.standing(kind, name, lease)
+    }
+
+    /// The place of a lease in a queue, whether it holds or waits.
+    #[must_use]
+    pub fn place(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<&Place> {
+        self.state.queues.place(kind, name, lease)
+    }
+
+    /// The queues of a kind behind a name, by name.
+    pub fn queues_after(&self, kind: QueueKind, after: &[u8]) -> impl Iterator<Item = (&Bytes, &Queue)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        self.state.queues.of(kind).range::<_, [u8]>(behind).map(|(name, queue)| (name, &**queue))
+    }
+
+    /// All queues of a kind, by name.
+    pub fn queues(&self, kind: QueueKind) -> impl Iterator<Item = (&Bytes, &Queue)> {
+        self.state.queues.of(kind).iter().map(|(name, queue)| (name, &**queue))
+    }
+
+    /// How many hold or wait, in all queues.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.state.queues.places()
+    }
+
+    /// The last fencing token that was given; 0 before the first. Below 2^53.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.state.queues.token()
+    }
+
+    /// How often places took this edge of machine 11.
+    #[must_use]
+    pub fn lock_edges(&self, edge: lock::Edge) -> u64 {
+        self.state.queues.lock_edges(edge)
+    }
+
+    /// How often candidacies took this edge of machine 12.
+    #[must_use]
+    pub fn election_edges(&self, edge: election::Edge) -> u64 {
+        self.state.queues.election_edges(edge)
+    }
+
     /// How many idempotency keys are remembered.
     #[must_use]
     pub fn idempotency_keys(&self) -> usize {
@@ -403,12 +523,13 @@ impl<P: Plant> Store<P> {
     }
 
     /// Whether something lives by the cluster clock, so that a leader has to propose a tick at least each second when
-    /// it proposes nothing else: sessions, idempotency keys, history that is to be given up by age.
+    /// it proposes nothing else: sessions, leases, idempotency keys, history that is to be given up by age.
     #[must_use]
     pub fn needs_ticks(&self) -> bool {
         let state = &self.state;
         let history = state.settings.get(Setting::HistoryAge) > 0 && self.revision() > self.oldest();
-        state.sessions.len() > 0 || state.idempotency.len() > 0 || history
+        let lives = [state.sessions.len(), state.leases.len(), state.idempotency.len()];
+        history || lives.iter().any(|count| *count > 0)
     }
 }
 
@@ -427,5 +548,14 @@ fn execute<P: Plant>(command: &Command, state: &mut State, origin: Origin<'_>) -
         Command::KeepSessions(keep) => keep.execute::<P>(state, origin),
         Command::CloseSession(close) => close.execute::<P>(state, origin),
         Command::Tick => Ok(Reply::Ticked),
+        Command::GrantLease(grant) => grant.execute::<P>(state, origin),
+        Command::RenewLeases(renew) => renew.execute::<P>(state, origin),
+        Command::RevokeLease(revoke) => revoke.execute::<P>(state, origin),
+        Command::ExpireLease(expire) => expire.execute::<P>(state, origin),
+        Command::Acquire(acquire) => acquire.execute::<P>(state, origin),
+        Command::Release(release) => release.execute::<P>(state, origin),
+        Command::Campaign(campaign) => campaign.execute::<P>(state, origin),
+        Command::Proclaim(proclaim) => proclaim.execute::<P>(state, origin),
+        Command::Resign(resign) => resign.execute::<P>(state, origin),
     }
 }

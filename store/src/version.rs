@@ -41,9 +41,10 @@ pub(crate) struct Head {
     actor: u8,
 }
 
-/// By whom and why: what a version keeps of the request.
+/// By whom, why and where in the log: what is kept of the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
+    pub(crate) index: u64,
     pub(crate) actor: &'a Actor,
     pub(crate) reason: &'a str,
     pub(crate) stamp: Stamp,

@@ -48,6 +48,19 @@ numbered! {
         KeepSession = 110,
         /// The answer to a KeepSession that went through the log.
         SessionKept = 111,
+        /// Asks for what is no key: a lease, a queue, history, settings; as consistently as it says, and now or once it has
+        /// changed.
+        Query = 112,
+        /// The answer to a Query that was executed.
+        QueryDone = 113,
+        /// Renews a lease: the leader gathers those of a turn into one entry.
+        KeepLease = 114,
+        /// The answer to a KeepLease that went through the log.
+        LeaseKept = 115,
+        /// Changes who is a member, or who leads.
+        ChangeMembers = 116,
+        /// The answer to a ChangeMembers that was carried out.
+        MembersChanged = 117,
 
         /// Asks for all changes of a span of keys, from a revision on. Its call id is the name of the watch on this
         /// connection: everything about it carries it.
@@ -226,13 +239,17 @@ impl MessageType {
             Self::Goodbye => row(Any, GREETING_CAP, 1),
             Self::Ping => row(Any, PING_CAP, 1),
             Self::Pong => Spec { required: Flags::of(Flag::Reply), ..row(Any, PING_CAP, 1) },
-            Self::Submit | Self::Read => row(ClientToServer, BODY_CAP, 1),
-            Self::Submitted | Self::ReadDone => reply(BODY_CAP),
+            Self::Submit | Self::Read | Self::Query => row(ClientToServer, BODY_CAP, 1),
+            Self::Submitted | Self::ReadDone | Self::QueryDone => reply(BODY_CAP),
             Self::Refused => {
                 Spec { required: Flags::of(Flag::Reply).and(Flags::of(Flag::Error)), ..reply(GREETING_CAP) }
             }
-            Self::Status | Self::Stats | Self::KeepSession => row(ClientToServer, QUESTION_CAP, 1),
-            Self::SessionKept | Self::WatchStarted => reply(QUESTION_CAP),
+            Self::Status | Self::Stats | Self::KeepSession | Self::KeepLease | Self::ChangeMembers => {
+                row(ClientToServer, QUESTION_CAP, 1)
+            }
+            Self::SessionKept | Self::LeaseKept | Self::MembersChanged | Self::WatchStarted => {
+                reply(QUESTION_CAP)
+            }
             Self::Watch => row(ClientToServer, WATCH_CAP, 1),
             Self::WatchCancel => row(ClientToServer, QUESTION_CAP, 1),
             Self::WatchEvents => row(ServerToClient, BODY_CAP, 1),

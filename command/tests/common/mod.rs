@@ -7,7 +7,8 @@ pub(crate) mod strategies;
 
 use bytes::Bytes;
 use holdfast_command::keys::Range;
-use holdfast_command::{DecodeError, Entry, Outcome, Request};
+use holdfast_command::query::{Answer, Query};
+use holdfast_command::{DecodeError, Entry, Outcome, Refusal, Request};
 
 /// What can be decoded from bytes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +17,13 @@ pub(crate) enum Kind {
     Entry,
     Outcome,
     Range,
+    Query,
+    Answer,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Request, Self::Entry, Self::Outcome, Self::Range];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Request, Self::Entry, Self::Outcome, Self::Range, Self::Query, Self::Answer];
 
     /// The word in front of its samples in the golden file.
     pub(crate) fn word(self) -> &'static str {
@@ -28,6 +32,8 @@ impl Kind {
             Self::Entry => "entry",
             Self::Outcome => "outcome",
             Self::Range => "range",
+            Self::Query => "query",
+            Self::Answer => "answer",
         }
     }
 
@@ -37,6 +43,8 @@ impl Kind {
             Self::Entry => Value::Entry(Entry::decode(&bytes)?),
             Self::Outcome => Value::Outcome(Outcome::decode(bytes)?),
             Self::Range => Value::Range(Range::decode(bytes)?),
+            Self::Query => Value::Query(Query::decode(bytes)?),
+            Self::Answer => Value::Answer(Answer::decode(bytes)?),
         })
     }
 }
@@ -48,6 +56,8 @@ pub(crate) enum Value {
     Entry(Entry),
     Outcome(Outcome),
     Range(Range),
+    Query(Query),
+    Answer(Result<Answer, Refusal>),
 }
 
 impl Value {
@@ -57,6 +67,8 @@ impl Value {
             Self::Entry(_) => Kind::Entry,
             Self::Outcome(_) => Kind::Outcome,
             Self::Range(_) => Kind::Range,
+            Self::Query(_) => Kind::Query,
+            Self::Answer(_) => Kind::Answer,
         }
     }
 
@@ -70,6 +82,8 @@ impl Value {
                 range.write(&mut out);
                 out.into()
             }
+            Self::Query(query) => query.encode(),
+            Self::Answer(answer) => Answer::encode(answer),
         }
     }
 }

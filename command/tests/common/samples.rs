@@ -6,12 +6,18 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use holdfast_command::elections::{Campaign, Proclaim, Resign};
 use holdfast_command::keys::{
     Against, Bounds, Compact, Compare, Content, Delete, Operation, OperationNumber, Put, Range, Relation,
     Restore, SortBy, Span, Subject, Transaction,
 };
+use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, Renewed, RevokeLease};
+use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
+use holdfast_command::query::{
+    Answer, LeaseInfo, PlaceInfo, Query, QueryNumber, QueueInfo, QueueKind, VersionInfo, When,
+};
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{
@@ -62,6 +68,15 @@ pub(crate) fn all() -> Vec<(String, Value)> {
     let others = parts().into_iter().chain(request_keys()).chain(extensions());
     all.extend(others.map(|(name, request)| (format!("request {name}"), Value::Request(request))));
     all.extend(ranges().into_iter().map(|(name, range)| (format!("range {name}"), Value::Range(range))));
+    for &number in QueryNumber::ALL {
+        for (shape, query) in queries(number) {
+            all.push((format!("query {number} {shape}"), Value::Query(query)));
+        }
+        for (shape, answer) in answers(number) {
+            all.push((format!("answer {number} {shape}"), Value::Answer(Ok(answer))));
+        }
+    }
+    all.push(("answer refused".into(), Value::Answer(Err(Refusal::UnknownLease { lease: 5 }))));
     for (name, envelope) in envelopes() {
         let request = Request::from(Command::Put(put("k", "v")));
         all.push((format!("entry {name}"), Value::Entry(Entry { envelope, request })));
@@ -146,6 +161,40 @@ fn commands(number: CommandNumber) -> Vec<(&'static str, Command)> {
             vec![("", Command::CloseSession(CloseSession { session: SessionId(8) }))]
         }
         CommandNumber::Tick => vec![("", Command::Tick)],
+        CommandNumber::GrantLease => vec![
+            ("", Command::GrantLease(GrantLease { lease: 7, ttl_ms: 30_000 })),
+            ("of a number that the store chooses", Command::GrantLease(GrantLease { lease: 0, ttl_ms: 1 })),
+        ],
+        CommandNumber::RenewLeases => {
+            let actors = [Actor::Anonymous, Actor::Named("ada".into()), Actor::Cluster];
+            let kept = (1..).zip(actors).map(|(lease, actor)| Renewed { lease, actor });
+            vec![
+                ("none", Command::RenewLeases(RenewLeases::default())),
+                ("of each kind of actor", Command::RenewLeases(RenewLeases { kept: kept.collect() })),
+            ]
+        }
+        CommandNumber::RevokeLease => vec![("", Command::RevokeLease(RevokeLease { lease: 7 }))],
+        CommandNumber::ExpireLease => vec![("", Command::ExpireLease(ExpireLease { lease: 7, counter: 77 }))],
+        CommandNumber::Acquire => {
+            let (name, value) = (bytes("lock"), bytes("who"));
+            let acquire = Acquire { name, lease: 7, wait: false, value };
+            let waits = Acquire { wait: true, ..acquire.clone() };
+            vec![("", Command::Acquire(acquire)), ("waits", Command::Acquire(waits))]
+        }
+        CommandNumber::Release => {
+            vec![("", Command::Release(Release { name: bytes("lock"), lease: 7 }))]
+        }
+        CommandNumber::Campaign => {
+            let (name, value) = (bytes("office"), bytes("who"));
+            vec![("", Command::Campaign(Campaign { name, lease: 7, value }))]
+        }
+        CommandNumber::Proclaim => {
+            let (name, value) = (bytes("office"), bytes("what"));
+            vec![("", Command::Proclaim(Proclaim { name, lease: 7, token: 8, value }))]
+        }
+        CommandNumber::Resign => {
+            vec![("", Command::Resign(Resign { name: bytes("office"), lease: 7 }))]
+        }
     }
 }
 
@@ -168,6 +217,8 @@ fn against(subject: Subject) -> Against {
         Subject::ModRevision => Against::ModRevision(3),
         Subject::Value => Against::Value(bytes("four")),
         Subject::Lease => Against::Lease(-5),
+        Subject::Fence => Against::Fence(6),
+        Subject::Term => Against::Term(7),
     }
 }
 
@@ -248,6 +299,47 @@ fn extensions() -> Vec<(String, Request)> {
     };
     all.push(("with key, reason and extension".into(), everything));
     all
+}
+
+fn queries(number: QueryNumber) -> Vec<(&'static str, Query)> {
+    let (kind, name, limit) = (QueueKind::Lock, bytes("jobs"), 7);
+    match number {
+        QueryNumber::Lease => vec![("", Query::Lease { lease: 5 })],
+        QueryNumber::Leases => vec![("", Query::Leases { after: 5, limit })],
+        QueryNumber::Queue => {
+            let queue = |when| Query::Queue { kind, name: name.clone(), when };
+            vec![
+                ("now", queue(When::Now)),
+                ("settled", queue(When::Settled { lease: 5 })),
+                ("changed", queue(When::ChangedFrom { index: 9 })),
+            ]
+        }
+        QueryNumber::Queues => {
+            vec![("", Query::Queues { kind: QueueKind::Election, after: bytes("a"), limit })]
+        }
+        QueryNumber::History => vec![("", Query::History { key: bytes("k"), before: 8, limit })],
+    }
+}
+
+fn answers(number: QueryNumber) -> Vec<(&'static str, Answer)> {
+    let actor = Actor::Named("ada".into());
+    let info = LeaseInfo { lease: 5, ttl_ms: 10, left_ms: 9, granted_at: 8, keys: 7, actor: actor.clone() };
+    let place = |token| PlaceInfo { lease: 5, token, since: 4, value: bytes("who") };
+    let held = QueueInfo { changed_at: 3, waiting: 2, holder: Some(place(6)), places: vec![place(0)] };
+    match number {
+        QueryNumber::Lease => vec![("", Answer::Lease { info, keys: vec![bytes("k")] })],
+        QueryNumber::Leases => vec![("", Answer::Leases { leases: vec![info], more: true })],
+        QueryNumber::Queue => {
+            vec![("held", Answer::Queue(held)), ("empty", Answer::Queue(QueueInfo::default()))]
+        }
+        QueryNumber::Queues => {
+            vec![("", Answer::Queues { queues: vec![(bytes("jobs"), held)], more: false })]
+        }
+        QueryNumber::History => {
+            let version = VersionInfo { entry: key_value(), deleted: false, actor, reason: "why".into() };
+            vec![("", Answer::History { oldest: 2, versions: vec![version], more: true })]
+        }
+    }
 }
 
 pub(crate) fn ranges() -> Vec<(String, Range)> {
@@ -340,6 +432,29 @@ fn replies(number: ReplyNumber) -> Vec<(&'static str, Reply)> {
         ],
         ReplyNumber::SessionClosed => vec![("", Reply::SessionClosed)],
         ReplyNumber::Ticked => vec![("", Reply::Ticked)],
+        ReplyNumber::LeaseGranted => vec![("", Reply::LeaseGranted { lease: 7, ttl_ms: 30_000 })],
+        ReplyNumber::LeasesRenewed => vec![
+            ("all", Reply::LeasesRenewed { unknown: vec![] }),
+            ("but two", Reply::LeasesRenewed { unknown: vec![8, -9] }),
+        ],
+        ReplyNumber::LeaseRevoked => vec![("", Reply::LeaseRevoked { revision, keys: 2 })],
+        ReplyNumber::LeaseExpired => vec![
+            ("not", Reply::LeaseExpired { expired: false, revision, keys: 0 }),
+            ("", Reply::LeaseExpired { expired: true, revision, keys: 2 }),
+        ],
+        ReplyNumber::LockGranted => vec![("", Reply::LockGranted { token: 8 })],
+        ReplyNumber::LockQueued => vec![("", Reply::LockQueued { ahead: 2 })],
+        ReplyNumber::LockReleased => vec![
+            ("by the holder", Reply::LockReleased { held: true }),
+            ("by a waiter", Reply::LockReleased { held: false }),
+        ],
+        ReplyNumber::Elected => vec![("", Reply::Elected { token: 8 })],
+        ReplyNumber::Campaigning => vec![("", Reply::Campaigning { ahead: 2 })],
+        ReplyNumber::Proclaimed => vec![("", Reply::Proclaimed)],
+        ReplyNumber::Resigned => vec![
+            ("the office", Reply::Resigned { held: true }),
+            ("the candidacy", Reply::Resigned { held: false }),
+        ],
     }
 }
 
@@ -406,5 +521,28 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::UnknownNamespace => Refusal::UnknownNamespace,
         Code::BadNamespaceName => Refusal::BadNamespaceName,
         Code::UnknownLease => Refusal::UnknownLease { lease: -1 },
+        Code::LeaseExists => Refusal::LeaseExists { lease: 7 },
+        Code::LeaseTtlOutOfRange => Refusal::LeaseTtlOutOfRange { ttl_ms: 1, bound_ms: 1_000 },
+        Code::TooManyLeases => Refusal::TooManyLeases { limit },
+        Code::TooManyKeysOfLease => Refusal::TooManyKeysOfLease { keys: 11, limit },
+        Code::BadLease => Refusal::BadLease { lease: -1 },
+        Code::LockHeld => Refusal::LockHeld { token: 8 },
+        Code::NotInQueue => Refusal::NotInQueue { lease: 7 },
+        Code::TooManyPlaces => Refusal::TooManyPlaces { limit },
+        Code::BadName => Refusal::BadName,
+        Code::TokensExhausted => Refusal::TokensExhausted,
+        Code::NotElected => Refusal::NotElected { asked: 1, current: 2 },
+        Code::ChangePending => Refusal::ChangePending,
+        Code::WouldLoseQuorum => Refusal::WouldLoseQuorum,
+        Code::NodeIdUsed => Refusal::NodeIdUsed { node: 4 },
+        Code::DirectoryTaken => Refusal::DirectoryTaken,
+        Code::UnknownMember => Refusal::UnknownMember { node: 4 },
+        Code::WrongKindOfMember => Refusal::WrongKindOfMember { node: 4 },
+        Code::NotCaughtUp => Refusal::NotCaughtUp { node: 4 },
+        Code::NoVoterLeft => Refusal::NoVoterLeft,
+        Code::TooManyMembers => Refusal::TooManyMembers,
+        Code::NothingToChange => Refusal::NothingToChange,
+        Code::NoTransferTarget => Refusal::NoTransferTarget { node: 4 },
+        Code::TransferFailed => Refusal::TransferFailed { node: 4 },
     }
 }

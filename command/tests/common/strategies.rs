@@ -7,12 +7,16 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use holdfast_command::elections::{Campaign, Proclaim, Resign};
 use holdfast_command::keys::{
     Against, Bounds, Compact, Compare, Content, Delete, Operation, Put, Range, Relation, Restore, SortBy,
     Span, Transaction,
 };
+use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, Renewed, RevokeLease};
+use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, OWNERS_MAX, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
+use holdfast_command::query::{Answer, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo, When};
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{
@@ -107,6 +111,8 @@ fn compare() -> impl Strategy<Value = Compare> {
         any::<u64>().prop_map(Against::ModRevision),
         blob().prop_map(Against::Value),
         any::<i64>().prop_map(Against::Lease),
+        any::<u64>().prop_map(Against::Fence),
+        any::<u64>().prop_map(Against::Term),
     ];
     (span(), any_of::<Relation>(), against).prop_map(|(span, relation, against)| Compare {
         span,
@@ -184,7 +190,33 @@ fn command() -> impl Strategy<Value = Command> {
         session().prop_map(|session| Command::CloseSession(CloseSession { session })),
         Just(Command::Tick),
     ];
-    prop_oneof![2 => simple, 1 => transaction().prop_map(Command::Transact)]
+    prop_oneof![2 => simple, 1 => leases_and_queues(), 1 => transaction().prop_map(Command::Transact)]
+}
+
+fn leases_and_queues() -> impl Strategy<Value = Command> {
+    let renewed = (any::<i64>(), actor()).prop_map(|(lease, actor)| Renewed { lease, actor });
+    let place = || (blob(), any::<i64>());
+    prop_oneof![
+        (any::<i64>(), any::<u64>())
+            .prop_map(|(lease, ttl_ms)| Command::GrantLease(GrantLease { lease, ttl_ms })),
+        vec(renewed, 0..6).prop_map(|kept| Command::RenewLeases(RenewLeases { kept })),
+        any::<i64>().prop_map(|lease| Command::RevokeLease(RevokeLease { lease })),
+        (any::<i64>(), any::<u64>())
+            .prop_map(|(lease, counter)| Command::ExpireLease(ExpireLease { lease, counter })),
+        (place(), any::<bool>(), blob()).prop_map(|((name, lease), wait, value)| {
+            Command::Acquire(Acquire { name, lease, wait, value })
+        }),
+        place().prop_map(|(name, lease)| Command::Release(Release { name, lease })),
+        (place(), blob()).prop_map(|((name, lease), value)| Command::Campaign(Campaign {
+            name,
+            lease,
+            value
+        })),
+        (place(), any::<u64>(), blob()).prop_map(|((name, lease), token, value)| {
+            Command::Proclaim(Proclaim { name, lease, token, value })
+        }),
+        place().prop_map(|(name, lease)| Command::Resign(Resign { name, lease })),
+    ]
 }
 
 pub(crate) fn request() -> impl Strategy<Value = Request> {
@@ -242,14 +274,33 @@ fn simple_reply() -> impl Strategy<Value = Reply> {
         level().prop_map(|level| Reply::LevelRaised { level }),
         session().prop_map(|session| Reply::SessionOpened { session }),
         vec(session(), 0..6).prop_map(|unknown| Reply::SessionsKept { unknown }),
+        lease_or_queue_reply(),
         select(vec![
             Reply::NamespaceSet,
             Reply::NamespaceDeleted,
             Reply::SettingsChanged,
             Reply::SessionClosed,
-            Reply::Ticked
+            Reply::Ticked,
+            Reply::Proclaimed,
         ]),
     ]
+}
+
+fn lease_or_queue_reply() -> impl Strategy<Value = Reply> {
+    (any::<[u64; 2]>(), any::<i64>(), any::<bool>(), vec(any::<i64>(), 0..6), 0..9).prop_map(
+        |([one, two], lease, flag, unknown, kind)| match kind {
+            0 => Reply::LeaseGranted { lease, ttl_ms: one },
+            1 => Reply::LeasesRenewed { unknown },
+            2 => Reply::LeaseRevoked { revision: one, keys: two },
+            3 => Reply::LeaseExpired { expired: flag, revision: one, keys: two },
+            4 => Reply::LockGranted { token: one },
+            5 => Reply::LockQueued { ahead: one },
+            6 => Reply::LockReleased { held: flag },
+            7 if flag => Reply::Elected { token: one },
+            7 => Reply::Campaigning { ahead: one },
+            _ => Reply::Resigned { held: flag },
+        },
+    )
 }
 
 fn reply() -> impl Strategy<Value = Reply> {
@@ -273,6 +324,69 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![3 => reply().prop_map(Ok), 1 => refusal().prop_map(Err)].prop_map(Outcome)
 }
 
+fn query() -> impl Strategy<Value = Query> {
+    let when = prop_oneof![
+        Just(When::Now),
+        any::<i64>().prop_map(|lease| When::Settled { lease }),
+        any::<u64>().prop_map(|index| When::ChangedFrom { index }),
+    ];
+    prop_oneof![
+        any::<i64>().prop_map(|lease| Query::Lease { lease }),
+        any::<(i64, u32)>().prop_map(|(after, limit)| Query::Leases { after, limit }),
+        (any_of::<QueueKind>(), blob(), when).prop_map(|(kind, name, when)| Query::Queue {
+            kind,
+            name,
+            when
+        }),
+        (any_of::<QueueKind>(), blob(), any::<u32>()).prop_map(|(kind, after, limit)| Query::Queues {
+            kind,
+            after,
+            limit
+        }),
+        (blob(), any::<u64>(), any::<u32>()).prop_map(|(key, before, limit)| Query::History {
+            key,
+            before,
+            limit
+        }),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = Result<Answer, Refusal>> {
+    let lease = || {
+        (any::<i64>(), any::<[u64; 4]>(), actor()).prop_map(|(lease, numbers, actor)| {
+            let [ttl_ms, left_ms, granted_at, keys] = numbers;
+            LeaseInfo { lease, ttl_ms, left_ms, granted_at, keys, actor }
+        })
+    };
+    let place = || {
+        (any::<i64>(), any::<[u64; 2]>(), blob()).prop_map(|(lease, [token, since], value)| PlaceInfo {
+            lease,
+            token,
+            since,
+            value,
+        })
+    };
+    let queue = move || {
+        (any::<[u64; 2]>(), option::of(place()), vec(place(), 0..4)).prop_map(
+            |([changed_at, waiting], holder, places)| QueueInfo { changed_at, waiting, holder, places },
+        )
+    };
+    let version =
+        (key_value(), any::<bool>(), actor(), ".{0,20}").prop_map(|(entry, deleted, actor, reason)| {
+            VersionInfo { entry, deleted, actor, reason: reason.into() }
+        });
+    let answer = prop_oneof![
+        (lease(), vec(blob(), 0..4)).prop_map(|(info, keys)| Answer::Lease { info, keys }),
+        (vec(lease(), 0..4), any::<bool>()).prop_map(|(leases, more)| Answer::Leases { leases, more }),
+        queue().prop_map(Answer::Queue),
+        (vec((blob(), queue()), 0..4), any::<bool>())
+            .prop_map(|(queues, more)| Answer::Queues { queues, more }),
+        (any::<u64>(), vec(version, 0..4), any::<bool>())
+            .prop_map(|(oldest, versions, more)| Answer::History { oldest, versions, more }),
+    ];
+    prop_oneof![3 => answer.prop_map(Ok), 1 => refusal().prop_map(Err)]
+}
+
 /// A value of any kind.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
@@ -280,5 +394,7 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
         2 => (envelope(), request()).prop_map(|(envelope, request)| Value::Entry(Entry { envelope, request })),
         4 => outcome().prop_map(Value::Outcome),
         1 => range().prop_map(Value::Range),
+        1 => query().prop_map(Value::Query),
+        1 => answer().prop_map(Value::Answer),
     ]
 }

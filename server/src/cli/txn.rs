@@ -14,6 +14,7 @@ use super::ask::{Failed, Target, say, shown};
 ///
 /// A line is one of
 ///   if exists KEY            if missing KEY
+///   if fence LOCK TOKEN      if term ELECTION TOKEN
 ///   if value KEY = TEXT      (also != < >)
 ///   if mod KEY = REVISION    if created KEY = REVISION    if version KEY = NUMBER
 ///   then put KEY VALUE       then del KEY       then get KEY
@@ -79,6 +80,17 @@ fn tell(result: &Reply) -> Result<(), Failed> {
         | Reply::SessionOpened { .. }
         | Reply::SessionsKept { .. }
         | Reply::SessionClosed
+        | Reply::LeaseGranted { .. }
+        | Reply::LeasesRenewed { .. }
+        | Reply::LeaseRevoked { .. }
+        | Reply::LeaseExpired { .. }
+        | Reply::LockGranted { .. }
+        | Reply::LockQueued { .. }
+        | Reply::LockReleased { .. }
+        | Reply::Elected { .. }
+        | Reply::Campaigning { .. }
+        | Reply::Proclaimed
+        | Reply::Resigned { .. }
         | Reply::Ticked => Ok(()),
     }
 }
@@ -122,6 +134,8 @@ fn compare(words: &[&str]) -> Result<Compare, String> {
     };
     let (span, relation, against) = match *words {
         ["exists", name] => (key(name), Relation::Greater, Against::Version(0)),
+        ["fence", lock, token] => (key(lock), Relation::Equal, Against::Fence(number(token)?)),
+        ["term", election, token] => (key(election), Relation::Equal, Against::Term(number(token)?)),
         ["missing", name] => (key(name), Relation::Equal, Against::Version(0)),
         ["value", name, how, text] => {
             (key(name), relation(how)?, Against::Value(Bytes::copy_from_slice(text.as_bytes())))
@@ -131,7 +145,9 @@ fn compare(words: &[&str]) -> Result<Compare, String> {
         ["version", name, how, text] => (key(name), relation(how)?, Against::Version(number(text)?)),
         _ => {
             return Err(
-                "expected exists KEY, missing KEY, or value|mod|created|version KEY = WHAT".to_owned()
+                "expected exists KEY, missing KEY, value|mod|created|version KEY = WHAT, fence LOCK TOKEN or term ELECTION \
+                 TOKEN"
+                    .to_owned()
             );
         }
     };

@@ -67,6 +67,7 @@ impl Node {
                 self.watches.publish(&self.store);
                 self.counts.applied += 1;
                 self.answer(at, &applied, arena);
+                self.touched.extend(applied.touched);
             }
             Err(halt) => self.note_halt(Err(halt)),
         }
@@ -85,6 +86,8 @@ impl Node {
         self.tell(CoreInput::Applied(Index(applied.index)));
         self.batches_executed();
         self.reads.applied(applied.index);
+        let touched = std::mem::take(&mut self.touched);
+        self.tell_touched(&touched);
         self.serve_reads();
     }
 

@@ -23,8 +23,10 @@
 //! | `io` | inputs, effects, jobs |
 //! | `writes` | admission, stamping, proposing, answering; machine 01 |
 //! | `reads` | linearizable, follower and stale reads |
+//! | `queries` | leases, queues, history; waiting for news of a queue |
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
+//! | `members` | changes of members, handing leadership over |
 //! | `watches` | those who watch: opening, publishing, ending; `crate::watch` is what does it |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
 //! | `limits` | every bound |
@@ -42,6 +44,8 @@ pub mod path;
 
 mod apply;
 mod chores;
+mod members;
+mod queries;
 mod reads;
 mod watches;
 mod writes;
@@ -55,12 +59,13 @@ use holdfast_machine::{Machine, Numbered, Trace, decide};
 use holdfast_raft::{
     Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
 };
-use holdfast_store::{LogPosition, Store};
+use holdfast_store::{LogPosition, Store, Touched};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
 use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
 
 pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Submission};
 use leadership::{Edge, Event, LeadershipMachine, State};
+use members::Members;
 use reads::Reads;
 use writes::Writes;
 
@@ -112,6 +117,9 @@ pub struct Node {
     held: VecDeque<Held>,
     writes: Writes,
     reads: Reads,
+    members: Members,
+    /// Queues that entries have touched since somebody looked.
+    touched: Vec<Touched>,
     watches: Hub,
     /// Ticks since a leader was known.
     leaderless: u64,
@@ -150,6 +158,8 @@ impl Node {
             held: VecDeque::new(),
             writes: Writes::new(now),
             reads: Reads::default(),
+            members: Members::default(),
+            touched: Vec::new(),
             watches,
             leaderless: 0,
             stamps,
@@ -193,6 +203,11 @@ impl Node {
                 self.keep(caller, (session, actor), timeout_ms);
             }
             Input::Read { caller, read } => self.read(caller, &read),
+            Input::Query { caller, query } => self.query(caller, &query),
+            Input::KeepLease { caller, actor, lease, timeout_ms } => {
+                self.keep_lease(caller, (lease, actor), timeout_ms);
+            }
+            Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
             Input::Watch { caller, watch } => self.watch(caller, watch),
             Input::AskProgress(caller) => self.watches.ask(caller),
             Input::Unwatch(caller) => self.watches.cancel(caller, &self.store),
@@ -235,6 +250,8 @@ impl Node {
         self.committed.extend(output.apply.drain(..));
         self.output = output;
         self.quorum_done();
+        self.settle_members();
+        self.stop_if_removed();
     }
 
     /// Ends the second half of a turn: applies what is committed, and adds to `effects` what goes to clients.
@@ -307,6 +324,7 @@ impl Node {
             self.give_up_late_reads();
             self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
+        self.expire_leases();
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
         }
@@ -479,7 +497,7 @@ impl Node {
     /// Calls that are not answered yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.writes.waiting() + self.reads.waiting()
+        self.writes.waiting() + self.reads.waiting() + self.members.waiting()
     }
 
     /// Those of them that depend on leading: none while machine 15 is in Revoked.

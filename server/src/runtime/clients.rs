@@ -129,6 +129,11 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
             timeout_ms: keep.timeout_ms,
         }),
         Message::Read(read) => Event::Node(Input::Read { caller, read }),
+        Message::Query(query) => Event::Node(Input::Query { caller, query }),
+        Message::KeepLease(keep) => {
+            Event::Node(Input::KeepLease { caller, actor, lease: keep.lease, timeout_ms: keep.timeout_ms })
+        }
+        Message::ChangeMembers(change) => Event::Node(Input::ChangeMembers { caller, change }),
         Message::Watch(watch) => Event::Node(Input::Watch { caller, watch }),
         // These two are no calls: they speak of one, and what they bring about comes as its events do.
         Message::WatchProgress(_) => {

@@ -339,6 +339,7 @@ fn size(message: &Message) -> usize {
     #[expect(clippy::wildcard_enum_match_arm, reason = "only these carry what clients have written")]
     match message {
         Message::ReadDone(done) => done.outcome.len() + BESIDE,
+        Message::QueryDone(done) => done.answer.len() + BESIDE,
         Message::Submitted(submitted) => submitted.outcome.len() + BESIDE,
         _ => BESIDE,
     }

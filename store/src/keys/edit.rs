@@ -4,6 +4,7 @@
 //! beside. At the end they are kept, which writes them into the log, or taken back, which puts every key where it was.
 //! No key changes twice, so there is exactly one way back.
 
+use bytes::Bytes;
 use holdfast_command::keys::{Content, Delete, Put, Range, Restore};
 use holdfast_command::{KeyValue, Refusal, Reply, Setting};
 
@@ -56,9 +57,9 @@ impl<'a> Edit<'a> {
     /// Keeps the changes.
     ///
     /// # Errors
-    /// A quota; the changes are taken back.
+    /// A quota, or too many keys on a lease; the changes are taken back.
     pub(super) fn finish(self) -> Result<(), Refusal> {
-        match self.check_quotas() {
+        match self.check_quotas().and_then(|()| self.check_leases()) {
             Ok(()) => {
                 self.keep();
                 Ok(())
@@ -71,12 +72,13 @@ impl<'a> Edit<'a> {
     }
 
     fn keep(mut self) {
-        let State { keys, namespaces, .. } = self.state;
+        let State { keys, namespaces, leases, .. } = self.state;
         if !self.staged.is_empty() {
             keys.revision += 1;
         }
         for Staged { version, previous } in self.staged.drain(..) {
             namespaces.account(&version, previous.as_ref());
+            leases.moved(&version, previous.as_ref());
             let superseded = previous.or_else(|| {
                 // A key that comes back takes up its past from where it was buried.
                 if keys.graves.is_empty() { None } else { keys.graves.remove(version.key()) }
@@ -101,9 +103,16 @@ impl<'a> Edit<'a> {
         keys.give_back(self.staged);
     }
 
+    fn changes(&self) -> impl Iterator<Item = (&Version, Option<&Version>)> {
+        self.staged.iter().map(|staged| (&staged.version, staged.previous.as_ref()))
+    }
+
     fn check_quotas(&self) -> Result<(), Refusal> {
-        let changes = self.staged.iter().map(|staged| (&staged.version, staged.previous.as_ref()));
-        self.state.namespaces.check(changes, &self.state.settings)
+        self.state.namespaces.check(self.changes(), &self.state.settings)
+    }
+
+    fn check_leases(&self) -> Result<(), Refusal> {
+        self.state.leases.check(self.changes(), &self.state.settings)
     }
 
     /// The revision behind what was done so far: that of the changes, if there are any.
@@ -187,7 +196,7 @@ impl<'a> Edit<'a> {
             None
         };
         if put.lease != 0 {
-            return Err(Refusal::UnknownLease { lease: put.lease });
+            self.state.leases.own(put.lease, self.origin.actor)?;
         }
         let lease = kept.as_ref().filter(|_| put.keep_lease).map_or(put.lease, Version::lease);
         let previous = match kept.as_ref().filter(|_| put.keep_value) {
@@ -209,6 +218,16 @@ impl<'a> Edit<'a> {
             self.remove(version)?;
         }
         Ok(Reply::Deleted { revision: self.revision(), count, previous })
+    }
+
+    /// Deletes those of these keys that are there, without a bound but their number.
+    pub(super) fn delete_all(&mut self, keys: &[Bytes]) -> Result<(), Refusal> {
+        for key in keys {
+            if let Some(version) = self.state.keys.get(key).cloned() {
+                self.remove(version)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn restore<P: Plant>(&mut self, restore: &Restore) -> Result<Reply, Refusal> {

@@ -54,6 +54,11 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// An empty log, whose first change gets this position.
+    pub(crate) fn starting_at(base: u64) -> Self {
+        Self { base, entries: Vector::new() }
+    }
+
     /// The position that the next change gets.
     pub(crate) fn next(&self) -> u64 {
         self.base + self.entries.len() as u64
@@ -138,6 +143,17 @@ impl Log {
 
     /// All changes of revisions from `revision` on.
     pub(crate) fn since(&self, revision: u64) -> impl Iterator<Item = &Change> {
+        self.entries.focus().narrow(self.first_of(revision)..).into_iter()
+    }
+
+    /// The changes of revisions behind `revision`, without the first `skipped` of them.
+    pub(crate) fn behind(&self, revision: u64, skipped: usize) -> impl Iterator<Item = &Change> {
+        let first = self.first_of(revision + 1) + skipped;
+        self.entries.focus().narrow(first.min(self.entries.len())..).into_iter()
+    }
+
+    /// The place of the first change of a revision that is not below this one.
+    fn first_of(&self, revision: u64) -> usize {
         let first = self.entries.binary_search_by(|change| {
             // Never equal, so that the answer is the first that is not below.
             if change.version.mod_revision() < revision {
@@ -146,8 +162,7 @@ impl Log {
                 std::cmp::Ordering::Greater
             }
         });
-        let first = first.unwrap_or_else(|first| first);
-        self.entries.focus().narrow(first..).into_iter()
+        first.unwrap_or_else(|first| first)
     }
 
     /// The changes, from the first on.

@@ -11,6 +11,7 @@
 mod compact;
 mod edit;
 mod log;
+mod portable;
 mod range;
 mod transact;
 
@@ -21,6 +22,7 @@ use holdfast_command::keys::Span;
 use imbl::Vector;
 pub use log::Change;
 pub use range::Page;
+pub(crate) use transact::delete_all;
 
 use self::compact::Mark;
 use self::edit::Staged;
@@ -94,6 +96,11 @@ impl Keys {
         self.current.get(key)
     }
 
+    /// All keys that are there now.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Version> {
+        self.current.range((Bound::Unbounded, Bound::Unbounded), false)
+    }
+
     /// The keys of a span that are there now.
     fn current_of<'a>(&'a self, span: &Span) -> impl Iterator<Item = &'a Version> + use<'a> {
         self.current.range(bounds(span), false)
@@ -125,9 +132,18 @@ impl Keys {
     }
 
     /// The versions of a key, newest first, tombstones included, back to the one that is current at the oldest
-    /// revision.
-    pub(crate) fn history<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = &'a Version> + use<'a> {
+    /// revision; those of revisions below `before`, or all if that is 0.
+    pub(crate) fn history<'a>(
+        &'a self,
+        key: &[u8],
+        before: u64,
+    ) -> impl Iterator<Item = &'a Version> + use<'a> {
         let newest = self.current.get(key).or_else(|| self.graves.get(key));
+        let newest = match before {
+            0 => newest,
+            _ if before <= self.oldest => None,
+            _ => newest.and_then(|newest| self.log.at(newest, before - 1)),
+        };
         let back = std::iter::successors(newest, |version| {
             if version.mod_revision() <= self.oldest { None } else { self.log.before(version) }
         });

@@ -2,20 +2,24 @@
 
 use std::cmp::Ordering;
 
-use holdfast_command::keys::{Against, Compare, Delete, Operation, Put, Relation, Restore, Transaction};
+use bytes::Bytes;
+use holdfast_command::keys::{
+    Against, Compare, Delete, Operation, Put, Relation, Restore, Span, Transaction,
+};
 use holdfast_command::{Refusal, Reply};
 
 use super::edit::Edit;
 use crate::plant::{Bug, Plant};
+use crate::queues::QueueKind;
 use crate::state::{Execute, State};
 use crate::version::{Origin, Version};
 
 /// Does one thing under a new revision, or nothing.
-fn edit<'a>(
+fn edit<'a, T>(
     state: &'a mut State,
     origin: Origin<'a>,
-    act: impl FnOnce(&mut Edit<'a>) -> Result<Reply, Refusal>,
-) -> Result<Reply, Refusal> {
+    act: impl FnOnce(&mut Edit<'a>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
     let mut edit = Edit::new(state, origin);
     match act(&mut edit) {
         Ok(reply) => edit.finish().map(|()| reply),
@@ -24,6 +28,14 @@ fn edit<'a>(
             Err(refusal)
         }
     }
+}
+
+/// Deletes these keys in one revision, whatever the limits for commands.
+///
+/// # Errors
+/// [`Refusal::RevisionsExhausted`]; nothing has changed then.
+pub(crate) fn delete_all(state: &mut State, origin: Origin<'_>, keys: &[Bytes]) -> Result<(), Refusal> {
+    edit(state, origin, |edit| edit.delete_all(keys))
 }
 
 impl Execute for Put {
@@ -113,17 +125,43 @@ fn transact<P: Plant>(
 
 /// Whether a comparison holds, for each key of its span, or for a key that does not exist if there is none.
 fn holds(compare: &Compare, edit: &Edit<'_>) -> bool {
+    if let Some(ordering) = compared_token(compare, edit) {
+        return related(ordering, compare.relation);
+    }
     let mut versions = edit.state.keys.current_of(&compare.span).peekable();
     if versions.peek().is_none() {
         return holds_of(compare, None);
     }
     let weight = |version: &Version| match compare.against {
         Against::Value(_) => version.value().len(),
-        Against::Version(_) | Against::CreateRevision(_) | Against::ModRevision(_) | Against::Lease(_) => 0,
+        Against::Version(_)
+        | Against::CreateRevision(_)
+        | Against::ModRevision(_)
+        | Against::Lease(_)
+        | Against::Fence(_)
+        | Against::Term(_) => 0,
     };
     versions.all(|version| {
         edit.visits.spend() && edit.visits.spend_on(weight(version)) && holds_of(compare, Some(version))
     })
+}
+
+/// How the token of a lock or an election is related to that of a comparison; none if it compares something of keys.
+fn compared_token(compare: &Compare, edit: &Edit<'_>) -> Option<Ordering> {
+    let (kind, token) = match compare.against {
+        Against::Fence(token) => (QueueKind::Lock, token),
+        Against::Term(token) => (QueueKind::Election, token),
+        Against::Version(_)
+        | Against::CreateRevision(_)
+        | Against::ModRevision(_)
+        | Against::Lease(_)
+        | Against::Value(_) => return None,
+    };
+    match &compare.span {
+        Span::Key(name) => Some(edit.state.queues.token_of(kind, name).cmp(&token)),
+        // Such a request was refused before it got here.
+        Span::Between { .. } | Span::From(_) => None,
+    }
 }
 
 fn holds_of(compare: &Compare, version: Option<&Version>) -> bool {
@@ -136,8 +174,13 @@ fn holds_of(compare: &Compare, version: Option<&Version>) -> bool {
             None => return false,
             Some(version) => version.value().cmp(value),
         },
+        Against::Fence(_) | Against::Term(_) => return false,
     };
-    match compare.relation {
+    related(ordering, compare.relation)
+}
+
+fn related(ordering: Ordering, relation: Relation) -> bool {
+    match relation {
         Relation::Equal => ordering == Ordering::Equal,
         Relation::NotEqual => ordering != Ordering::Equal,
         Relation::Less => ordering == Ordering::Less,

@@ -18,6 +18,7 @@
 //! when it is found there and lives on.
 
 mod machine;
+mod portable;
 mod request;
 
 use std::collections::VecDeque;

@@ -11,6 +11,8 @@ use holdfast_store::{LogPosition, Plant, Store};
 use super::compare::{self, Present};
 use super::generate::Generator;
 use super::naive::{Answered, Naive};
+use super::rng::Rng;
+use super::snapshots;
 
 /// An entry of the log: a command, or nothing.
 pub(crate) type Logged = (LogPosition, Option<Bytes>);
@@ -25,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) revisions: u64,
     pub(crate) compactions: u64,
     pub(crate) pages: u64,
+    pub(crate) snapshots: u64,
     pub(crate) codes: BTreeSet<u16>,
     pub(crate) replies: BTreeSet<u16>,
     pub(crate) marks: BTreeSet<&'static str>,
@@ -38,6 +41,7 @@ impl Report {
         self.revisions += other.revisions;
         self.compactions += other.compactions;
         self.pages += other.pages;
+        self.snapshots += other.snapshots;
         self.codes.extend(&other.codes);
         self.replies.extend(&other.replies);
         self.marks.extend(&other.marks);
@@ -141,10 +145,16 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
     let mut store = Store::<P>::new();
     let mut model = Naive::new();
     let mut generator = Generator::new(witness.seed);
+    // Of its own, so that a seed is the same log with and without snapshots.
+    let mut restarts = Rng::new(witness.seed ^ 0x5eed_0f5a);
     let mut term = 1;
     for index in 1..=care.length {
         if generator.rng.permille(150) {
             store.sweep(generator.rng.below(6) as usize);
+        }
+        if restarts.permille(60) {
+            store = snapshots::through(&store)?;
+            report.snapshots += 1;
         }
         if generator.rng.permille(20) {
             term += 1;
@@ -161,6 +171,7 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
             compare::same("admission", &admitted.map(|_| ()), &mine.map(|_| ()))?;
         }
         let applied = store.apply(LogPosition { term, index }, &entry);
+        let touched = applied.as_ref().ok().map(compare::touched_of_store);
         let applied = applied.map(|applied| Answered {
             outcome: applied.outcome,
             at: (applied.at.term, applied.at.index),
@@ -171,6 +182,7 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
         compare::same("answer", &applied.as_ref().ok(), &mine.as_ref().ok())?;
         // A node that halted is asked nothing more.
         let Ok(answered) = mine else { break };
+        compare::same("touched", &touched, &Some(model.touched.clone()))?;
         report.count(&answered);
         compare::same("state", &Present::of_store(&store), &Present::of_model(&model))?;
         look_around(&store, &mut model, &mut generator, care, report)?;
@@ -198,6 +210,9 @@ fn look_around<P: Plant>(
     let (seen, mine) =
         (compare::history_of_store(store, &key, limit), compare::history_of_model(model, &key, limit));
     compare::same(&format!("history of {key:?}, at most {limit}"), &seen, &mine)?;
+    let clock = (model.clock + generator.rng.below(60)).saturating_sub(20);
+    let (seen, mine) = (compare::due_of_store(store, clock), compare::due_of_model(model, clock));
+    compare::same(&format!("leases that are over at {clock}"), &seen, &mine)?;
     let from = generator.revision(model).saturating_add(generator.rng.below(2));
     let (seen, mine) = (compare::changes_of_store(store, from), compare::changes_of_model(model, from));
     compare::same(&format!("changes from {from}"), &seen, &mine)

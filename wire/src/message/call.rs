@@ -13,7 +13,7 @@ use super::{Body, LeaderHint, few};
 use crate::body::{self, Parts};
 use crate::message_type::{MEMBERS_MAX, STAGES_MAX, TEXT_CAP};
 use crate::sink::{Section, Sink};
-use crate::{ClusterEpoch, ClusterIdentity, Header, NodeId, NodeIdentity, WireError};
+use crate::{ClusterEpoch, ClusterIdentity, Header, NodeId, NodeIdentity, NodeUuid, WireError};
 
 /// A place in the history of a cluster: what a write returns, and what a read may ask to be behind. Clients hand it on as
 /// opaque text.
@@ -144,6 +144,113 @@ pub struct SessionKept {
     pub position: Position,
     /// Whether it was: not if the cluster does not know it, or it was opened in another name.
     pub known: bool,
+}
+
+/// Asks for what is no key: a lease, a queue, history, settings.
+///
+/// Sections: query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Number of a [`Consistency`].
+    pub consistency: u8,
+    /// As in [`Submit::timeout_ms`]; also for a query that waits for news.
+    pub timeout_ms: u32,
+    /// As in [`Read::max_stale_ms`].
+    pub max_stale_ms: u64,
+    /// As in [`Read::min_position`].
+    pub min_position: Option<Position>,
+    /// The bytes of a `Query` of `holdfast-command`.
+    pub query: Bytes,
+}
+
+/// The answer to a [`Query`] that was executed.
+///
+/// Sections: answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryDone {
+    /// What had been applied, as in [`ReadDone::position`].
+    pub position: Position,
+    /// As in [`ReadDone::staleness_ms`].
+    pub staleness_ms: u64,
+    /// The bytes of an `Answer` of `holdfast-command`, or of why there is none.
+    pub answer: Bytes,
+}
+
+/// Renews a lease: says that its holder is still there.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepLease {
+    /// As in [`Submit::timeout_ms`].
+    pub timeout_ms: u32,
+    /// Which lease.
+    pub lease: i64,
+}
+
+/// The answer to a [`KeepLease`] that went through the log.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseKept {
+    /// Where it was renewed.
+    pub position: Position,
+    /// Whether it was: not if the cluster does not know it, or it was granted in another name.
+    pub known: bool,
+    /// For how many milliseconds of the cluster clock it lives from there on; 0 if it was not renewed.
+    pub ttl_ms: u64,
+}
+
+numbered! {
+    /// What can be changed about the members.
+    pub enum MemberChange: u8, "G" {
+        /// A new member that does not vote, and is sent the log.
+        AddLearner = 1,
+        /// A learner that has caught up becomes a voter.
+        Promote = 2,
+        /// A voter becomes a learner.
+        Demote = 3,
+        /// A member is removed, for ever.
+        Remove = 4,
+        /// A learner that has caught up becomes a voter, and another member is removed, in one step.
+        Replace = 5,
+        /// Another peer address for a member.
+        Move = 6,
+        /// Another voter becomes the leader. The configuration stays.
+        Transfer = 7,
+    }
+}
+
+/// Changes who is a member, or who leads.
+///
+/// Sections: peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeMembers {
+    /// As in [`Submit::timeout_ms`].
+    pub timeout_ms: u32,
+    /// Number of a [`MemberChange`].
+    pub change: u8,
+    /// Whom it is about: who is added, promoted, moved, or is to lead.
+    pub node: NodeId,
+    /// With [`MemberChange::Replace`], who is removed.
+    pub other: Option<NodeId>,
+    /// With [`MemberChange::AddLearner`], the directory of the new member.
+    pub uuid: Option<NodeUuid>,
+    /// With [`MemberChange::AddLearner`], that it becomes a voter as soon as it has caught up.
+    pub promote: bool,
+    /// With [`MemberChange::AddLearner`] and [`MemberChange::Move`], where peers reach it; else empty.
+    pub peer: ByteString,
+}
+
+/// The answer to a [`ChangeMembers`] that was carried out: the configuration that it led to is committed, or there is
+/// another leader.
+///
+/// Sections: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersChanged {
+    /// What had been applied by then.
+    pub position: Position,
+    /// The index of the configuration in force.
+    pub configuration: u64,
 }
 
 /// Asks how the node is.
@@ -322,6 +429,54 @@ impl Body for ReadDone {
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
         let ReadDoneMeta { position, staleness_ms } = parts.metadata()?;
         Ok(Self { position, staleness_ms, outcome: sections.bytes()? })
+    }
+}
+
+impl Body for Query {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { consistency, timeout_ms, max_stale_ms, min_position, ref query } = self;
+        let metadata = ReadMeta { consistency, timeout_ms, max_stale_ms, min_position };
+        body::write(sink, header, &metadata, &[Section::Share(query)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let ReadMeta { consistency, timeout_ms, max_stale_ms, min_position } = parts.metadata()?;
+        Ok(Self { consistency, timeout_ms, max_stale_ms, min_position, query: sections.bytes()? })
+    }
+}
+
+impl Body for QueryDone {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { position, staleness_ms, ref answer } = self;
+        body::write(sink, header, &ReadDoneMeta { position, staleness_ms }, &[Section::Share(answer)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let ReadDoneMeta { position, staleness_ms } = parts.metadata()?;
+        Ok(Self { position, staleness_ms, answer: sections.bytes()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangeMembersMeta {
+    timeout_ms: u32,
+    change: u8,
+    node: NodeId,
+    other: Option<NodeId>,
+    uuid: Option<NodeUuid>,
+    promote: bool,
+}
+
+impl Body for ChangeMembers {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { timeout_ms, change, node, other, uuid, promote, ref peer } = self;
+        let metadata = ChangeMembersMeta { timeout_ms, change, node, other, uuid, promote };
+        body::write(sink, header, &metadata, &[Section::text(peer, TEXT_CAP)?], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let ChangeMembersMeta { timeout_ms, change, node, other, uuid, promote } = parts.metadata()?;
+        Ok(Self { timeout_ms, change, node, other, uuid, promote, peer: sections.text(TEXT_CAP)? })
     }
 }
 

@@ -13,8 +13,9 @@ mod watch;
 
 use bytes::Bytes;
 pub use call::{
-    Consistency, KeepSession, MemberStatus, Position, Read, ReadDone, Refused, SessionKept, Stats,
-    StatsReply, Status, StatusReply, Submit, Submitted,
+    ChangeMembers, Consistency, KeepLease, KeepSession, LeaseKept, MemberChange, MemberStatus,
+    MembersChanged, Position, Query, QueryDone, Read, ReadDone, Refused, SessionKept, Stats, StatsReply,
+    Status, StatusReply, Submit, Submitted,
 };
 pub use formation::{FormationAnswer, FormationAsk, FormationPrepare};
 pub use goodbye::{CloseReason, Goodbye};
@@ -73,6 +74,18 @@ pub enum Message {
     KeepSession(KeepSession),
     /// See [`MessageType::SessionKept`].
     SessionKept(SessionKept),
+    /// See [`MessageType::Query`].
+    Query(Query),
+    /// See [`MessageType::QueryDone`].
+    QueryDone(QueryDone),
+    /// See [`MessageType::KeepLease`].
+    KeepLease(KeepLease),
+    /// See [`MessageType::LeaseKept`].
+    LeaseKept(LeaseKept),
+    /// See [`MessageType::ChangeMembers`].
+    ChangeMembers(ChangeMembers),
+    /// See [`MessageType::MembersChanged`].
+    MembersChanged(MembersChanged),
     /// See [`MessageType::Watch`].
     Watch(Watch),
     /// See [`MessageType::WatchStarted`].
@@ -168,6 +181,12 @@ impl Message {
             Self::StatsReply(_) => MessageType::StatsReply,
             Self::KeepSession(_) => MessageType::KeepSession,
             Self::SessionKept(_) => MessageType::SessionKept,
+            Self::Query(_) => MessageType::Query,
+            Self::QueryDone(_) => MessageType::QueryDone,
+            Self::KeepLease(_) => MessageType::KeepLease,
+            Self::LeaseKept(_) => MessageType::LeaseKept,
+            Self::ChangeMembers(_) => MessageType::ChangeMembers,
+            Self::MembersChanged(_) => MessageType::MembersChanged,
             Self::Watch(_) => MessageType::Watch,
             Self::WatchStarted(_) => MessageType::WatchStarted,
             Self::WatchEvents(_) => MessageType::WatchEvents,
@@ -229,6 +248,12 @@ impl Message {
             Self::StatsReply(body) => body.write(header, sink),
             Self::KeepSession(body) => body.write(header, sink),
             Self::SessionKept(body) => body.write(header, sink),
+            Self::Query(body) => body.write(header, sink),
+            Self::QueryDone(body) => body.write(header, sink),
+            Self::KeepLease(body) => body.write(header, sink),
+            Self::LeaseKept(body) => body.write(header, sink),
+            Self::ChangeMembers(body) => body.write(header, sink),
+            Self::MembersChanged(body) => body.write(header, sink),
             Self::Watch(body) => body.write(header, sink),
             Self::WatchStarted(body) => body.write(header, sink),
             Self::WatchEvents(body) => body.write(header, sink),
@@ -283,6 +308,12 @@ impl Message {
             MessageType::StatsReply => Self::StatsReply(read(body, skipped)?),
             MessageType::KeepSession => Self::KeepSession(read(body, skipped)?),
             MessageType::SessionKept => Self::SessionKept(read(body, skipped)?),
+            MessageType::Query => Self::Query(read(body, skipped)?),
+            MessageType::QueryDone => Self::QueryDone(read(body, skipped)?),
+            MessageType::KeepLease => Self::KeepLease(read(body, skipped)?),
+            MessageType::LeaseKept => Self::LeaseKept(read(body, skipped)?),
+            MessageType::ChangeMembers => Self::ChangeMembers(read(body, skipped)?),
+            MessageType::MembersChanged => Self::MembersChanged(read(body, skipped)?),
             MessageType::Watch => Self::Watch(read(body, skipped)?),
             MessageType::WatchStarted => Self::WatchStarted(read(body, skipped)?),
             MessageType::WatchEvents => Self::WatchEvents(read(body, skipped)?),
@@ -352,6 +383,9 @@ macro_rules! plain_bodies {
 plain_bodies!(
     KeepSession,
     SessionKept,
+    KeepLease,
+    LeaseKept,
+    MembersChanged,
     Status,
     Stats,
     WatchStarted,
@@ -426,6 +460,12 @@ from_body!(
     Refused,
     KeepSession,
     SessionKept,
+    Query,
+    QueryDone,
+    KeepLease,
+    LeaseKept,
+    ChangeMembers,
+    MembersChanged,
     Watch,
     WatchStarted,
     WatchEvents,

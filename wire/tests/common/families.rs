@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use holdfast_machine::Numbered;
 use holdfast_wire::message::{
-    Append, AppendAck, AppendReject, Consistency, EntryId, FormationAnswer, FormationAsk, FormationPrepare,
-    Heartbeat, HeartbeatAck, Introduce, KeepSession, LeaderHint, MemberStatus, Notice, PeerHeader, Position,
-    PreVote, PreVoteReply, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck,
-    SnapshotChunk, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow,
-    Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    Append, AppendAck, AppendReject, ChangeMembers, Consistency, EntryId, FormationAnswer, FormationAsk,
+    FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept,
+    MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query,
+    QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk,
+    SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply,
+    Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
-use holdfast_wire::{Boot, ClusterId, Life, Message, NodeUuid};
+use holdfast_wire::{Boot, ClusterId, Life, Message, NodeId, NodeUuid};
 
 use super::{CLUSTER, identity, node};
 
@@ -154,6 +155,47 @@ fn calls() -> Vec<Sample> {
     for (name, known) in [("SessionKept", true), ("SessionKept unknown", false)] {
         all.push((name, SessionKept { position: POSITION, known }.into()));
     }
+    let node = NodeId::new(4).unwrap();
+    let change = |change: MemberChange| ChangeMembers {
+        timeout_ms: 5_000,
+        change: change.number(),
+        node,
+        other: None,
+        uuid: None,
+        promote: false,
+        peer: "".into(),
+    };
+    let joins = ChangeMembers {
+        uuid: Some(NodeUuid(*b"0123456789abcdef")),
+        promote: true,
+        peer: "d.example:7401".into(),
+        ..change(MemberChange::AddLearner)
+    };
+    let replaces = ChangeMembers { other: NodeId::new(2), ..change(MemberChange::Replace) };
+    all.extend([
+        (
+            "Query",
+            Query {
+                consistency: Consistency::Linearizable.number(),
+                timeout_ms: 5_000,
+                max_stale_ms: 0,
+                min_position: Some(POSITION),
+                query: Bytes::from_static(b"query"),
+            }
+            .into(),
+        ),
+        (
+            "QueryDone",
+            QueryDone { position: POSITION, staleness_ms: 7, answer: Bytes::from_static(b"answer") }.into(),
+        ),
+        ("KeepLease", KeepLease { timeout_ms: 250, lease: 0x0708 }.into()),
+        ("LeaseKept", LeaseKept { position: POSITION, known: true, ttl_ms: 10_000 }.into()),
+        ("LeaseKept unknown", LeaseKept { position: POSITION, known: false, ttl_ms: 0 }.into()),
+        ("ChangeMembers AddLearner", joins.into()),
+        ("ChangeMembers Replace", replaces.into()),
+        ("ChangeMembers Transfer", change(MemberChange::Transfer).into()),
+        ("MembersChanged", MembersChanged { position: POSITION, configuration: 99 }.into()),
+    ]);
     named(all)
 }
 

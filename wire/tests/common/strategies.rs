@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use holdfast_wire::message::{
-    Append, AppendAck, AppendReject, EntryId, FormationAnswer, FormationAsk, FormationPrepare, Heartbeat,
-    HeartbeatAck, Introduce, KeepSession, LeaderHint, MemberStatus, Notice, PeerHeader, Position, PreVote,
-    PreVoteReply, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck,
-    SnapshotChunk, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow,
-    Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    Append, AppendAck, AppendReject, ChangeMembers, EntryId, FormationAnswer, FormationAsk, FormationPrepare,
+    Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept, MemberStatus,
+    MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone, Read, ReadDone,
+    ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk, SnapshotReject, Stats,
+    StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply, Watch, WatchCancel,
+    WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -98,6 +99,19 @@ fn call() -> impl Strategy<Value = Message> {
     );
     let read_done = (position(), any::<u64>(), blob(300))
         .prop_map(|(position, staleness_ms, outcome)| ReadDone { position, staleness_ms, outcome }.into());
+    let query = (any::<u8>(), any::<u32>(), any::<u64>(), option::of(position()), blob(300)).prop_map(
+        |(consistency, timeout_ms, max_stale_ms, min_position, query)| {
+            Query { consistency, timeout_ms, max_stale_ms, min_position, query }.into()
+        },
+    );
+    let query_done = (position(), any::<u64>(), blob(300))
+        .prop_map(|(position, staleness_ms, answer)| QueryDone { position, staleness_ms, answer }.into());
+    let change =
+        (any::<u8>(), id(), option::of(id()), option::of(any::<[u8; 16]>()), any::<bool>(), ".{0,60}")
+            .prop_map(|(change, node, other, uuid, promote, peer)| {
+                let (timeout_ms, uuid) = (7, uuid.map(NodeUuid));
+                ChangeMembers { timeout_ms, change, node, other, uuid, promote, peer: peer.into() }.into()
+            });
     let leader = option::of((id(), ".{0,60}"));
     let refused = (any::<u16>(), any::<u8>(), any::<u32>(), any::<[u64; 2]>(), leader, ".{0,60}").prop_map(
         |(code, effect, retry_after_ms, [first, second], leader, detail)| {
@@ -135,6 +149,21 @@ fn call() -> impl Strategy<Value = Message> {
         (any::<u32>(), any::<u64>())
             .prop_map(|(timeout_ms, session)| KeepSession { timeout_ms, session }.into()),
         (position(), any::<bool>()).prop_map(|(position, known)| SessionKept { position, known }.into()),
+        query,
+        query_done,
+        (any::<u32>(), any::<i64>()).prop_map(|(timeout_ms, lease)| KeepLease { timeout_ms, lease }.into()),
+        (position(), any::<bool>(), any::<u64>()).prop_map(|(position, known, ttl_ms)| LeaseKept {
+            position,
+            known,
+            ttl_ms
+        }
+        .into()),
+        change,
+        (position(), any::<u64>()).prop_map(|(position, configuration)| MembersChanged {
+            position,
+            configuration
+        }
+        .into()),
         (any::<u64>(), any::<u8>(), option::of(position()), blob(300))
             .prop_map(|(from, flags, min_position, span)| Watch { from, flags, min_position, span }.into()),
         any::<(u64, u64)>().prop_map(|(from, revision)| WatchStarted { from, revision }.into()),
