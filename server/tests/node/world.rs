@@ -517,7 +517,7 @@ impl World {
             Message::Submitted(done) => self.judge_durable(at, done.position),
             Message::SessionKept(kept) => self.judge_durable(at, kept.position),
             Message::ReadDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
-            Message::Refused(_) => {}
+            Message::Refused(_) | Message::WatchStarted(_) => {}
             other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
         }
         self.pass_on(caller, message);
@@ -665,6 +665,14 @@ impl World {
         }
         self.tell_now(at, Input::Read { caller, read });
         caller
+    }
+
+    /// What waits for a watch of the test at this node.
+    pub(crate) fn take_watched(&mut self, at: usize, caller: Caller) -> Vec<Message> {
+        let node = self.places[at].node.as_mut().expect("the node runs");
+        let mut messages = Vec::new();
+        node.take_watched(caller.connection, usize::MAX, &mut messages);
+        messages.into_iter().filter(|(call, _)| *call == caller.call).map(|(_, message)| message).collect()
     }
 
     /// What a call of the test was answered.
