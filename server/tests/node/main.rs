@@ -15,4 +15,5 @@ mod overload;
 mod path;
 mod rng;
 mod time;
+mod watches;
 mod world;

@@ -429,6 +429,9 @@ impl World {
             JobDone::Executed(executed) => {
                 self.tell(at, boot, Input::Executed(executed));
             }
+            JobDone::Spliced(spliced) => {
+                self.tell(at, boot, Input::Spliced(spliced));
+            }
             // How old it is was judged when it was taken.
             JobDone::Answer(caller, message) => self.pass_on(caller, message),
         }
@@ -542,7 +545,7 @@ impl World {
             Message::QueryDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
             Message::MembersChanged(_) => {}
             Message::ReadDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
-            Message::Refused(_) => {}
+            Message::Refused(_) | Message::WatchStarted(_) => {}
             other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
         }
         self.pass_on(caller, message);
@@ -626,6 +629,7 @@ impl World {
                     Job::Read { range, caller, position, staleness_ms, .. } => {
                         format!("{range:?} {caller:?} {position:?} {staleness_ms}")
                     }
+                    Job::Splice { piece, .. } => format!("{piece:?}"),
                 })
                 .collect();
             let text = format!("{send:?} {persist:?} {replies:?} {jobs:?} {events:?} {more}");
@@ -727,6 +731,14 @@ impl World {
         }
         self.tell_now(at, Input::Read { caller, read });
         caller
+    }
+
+    /// What waits for a watch of the test at this node.
+    pub(crate) fn take_watched(&mut self, at: usize, caller: Caller) -> Vec<Message> {
+        let node = self.places[at].node.as_mut().expect("the node runs");
+        let mut messages = Vec::new();
+        node.take_watched(caller.connection, usize::MAX, &mut messages);
+        messages.into_iter().filter(|(call, _)| *call == caller.call).map(|(_, message)| message).collect()
     }
 
     /// What a call of the test was answered.

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod coordination;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
