@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::node::{SnapshotPolicy, limits};
 use crate::runtime::{self, Options, Stop};
 
 /// Exit code for arguments that contradict each other or the directory.
@@ -51,6 +52,15 @@ pub(super) struct Server {
     /// Bytes of a segment of a log that is made anew; a multiple of 4096
     #[arg(long, default_value_t = 64 << 20)]
     segment_bytes: u64,
+    /// Entries that are applied before the next snapshot is taken
+    #[arg(long, default_value_t = limits::SNAPSHOT_ENTRIES, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_entries: u64,
+    /// Bytes of entries that are applied before the next snapshot is taken
+    #[arg(long, default_value_t = limits::SNAPSHOT_BYTES, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_bytes: u64,
+    /// Bytes of the log that are kept in memory behind a snapshot, for nodes that are slow
+    #[arg(long, default_value_t = holdfast_raft::config::RETAIN_BYTES)]
+    retain_bytes: usize,
 }
 
 /// `1=host:port`.
@@ -78,6 +88,8 @@ impl Server {
             heartbeat_ticks: self.heartbeat_ms / 10,
             election_ticks: self.election_ms / 10,
             segment_bytes: self.segment_bytes,
+            snapshots: SnapshotPolicy { entries: self.snapshot_entries, bytes: self.snapshot_bytes },
+            retain_bytes: self.retain_bytes,
             ..Options::new(self.node_id, self.data_dir)
         }
     }

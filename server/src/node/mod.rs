@@ -24,6 +24,7 @@
 //! | `reads` | linearizable, follower and stale reads |
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
+//! | `snapshots` | when a snapshot is taken, and what the core wants done with those of others |
 //! | `members` | changes of members, handing leadership over |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
 //! | `limits` | every bound |
@@ -43,6 +44,7 @@ mod apply;
 mod chores;
 mod members;
 mod reads;
+mod snapshots;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -53,6 +55,7 @@ use holdfast_hlc::Clock;
 use holdfast_machine::{Machine, Numbered, Trace, decide};
 use holdfast_raft::{
     Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
+    TransferState,
 };
 use holdfast_store::{LogPosition, Store};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
@@ -62,6 +65,8 @@ pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Sub
 use leadership::{Edge, Event, LeadershipMachine, State};
 use members::Members;
 use reads::Reads;
+use snapshots::Snapshots;
+pub use snapshots::{SnapshotDone, SnapshotJob, SnapshotPolicy};
 use writes::Writes;
 
 use crate::stage::Stages;
@@ -112,6 +117,7 @@ pub struct Node {
     writes: Writes,
     reads: Reads,
     members: Members,
+    snapshots: Snapshots,
     stamps: Clock,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
@@ -147,6 +153,7 @@ impl Node {
             writes: Writes::new(now),
             reads: Reads::default(),
             members: Members::default(),
+            snapshots: Snapshots::default(),
             stamps,
             peers: BTreeMap::new(),
             client_address,
@@ -190,6 +197,7 @@ impl Node {
             Input::Read { caller, read } => self.read(caller, &read),
             Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
             Input::Executed(executed) => self.executed(executed),
+            Input::Snapshot(done) => self.snapshot_done(done),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
         }
@@ -224,6 +232,9 @@ impl Node {
             self.read_confirmed(ready);
         }
         self.committed.extend(output.apply.drain(..));
+        for work in output.snapshots.drain(..) {
+            self.snapshot_work(work);
+        }
         self.output = output;
         self.quorum_done();
         self.settle_members();
@@ -235,15 +246,20 @@ impl Node {
         self.now = now;
         self.apply_committed();
         self.follow_the_core();
+        self.snapshot_if_due();
         effects.more |= self.has_more();
         effects.replies.append(&mut self.replies);
         effects.jobs.append(&mut self.jobs);
+        effects.snapshots.append(&mut self.snapshots.jobs);
         effects.events.append(&mut self.events);
     }
 
     /// Whether something is left to do that needs no further input.
     fn has_more(&self) -> bool {
-        let behind = self.store.applied().index < self.core.commit().0;
+        // While a snapshot is being installed, the core hands nothing out.
+        let installing = self.core.transfer() == TransferState::Installing;
+        let behind =
+            self.store.applied().index < self.core.commit().0 && !(installing && self.committed.is_empty());
         let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
         self.halted.is_none()
             && ((behind && !self.away) || asked || self.reads.can_serve(self.store.applied().index))
