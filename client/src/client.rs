@@ -7,8 +7,9 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use holdfast_command::keys::{Compact, Delete, Put, Range, Span, Transaction};
 use holdfast_command::outcome::{KeyValue, RangePage};
+use holdfast_command::query::{self, Query};
 use holdfast_command::{Command, Reply, Request};
-use holdfast_wire::message::{Consistency, StatsReply, StatusReply};
+use holdfast_wire::message::{ChangeMembers, Consistency, StatsReply, StatusReply};
 
 use crate::builder::millis;
 use crate::core::{Answer, Ask, Work};
@@ -200,10 +201,11 @@ impl Client {
         options: CallOptions,
     ) -> Result<(Reply, Position), Error> {
         let request = request.into();
-        match self.ask(Work::Submit { request, exactly_once: options.exactly_once }, options).await? {
-            Answer::Written { reply, position } => Ok((reply, position)),
-            Answer::Read(_) | Answer::Status(_) | Answer::Stats(_) | Answer::Done => Err(mixed_up("write")),
-        }
+        let work = Work::Submit { request, exactly_once: options.exactly_once };
+        let Answer::Written { reply, position } = self.ask(work, options).await? else {
+            return Err(mixed_up("write"));
+        };
+        Ok((reply, position))
     }
 
     /// The value of a key and its numbers, linearizable; `None` if it does not exist.
@@ -229,12 +231,53 @@ impl Client {
     /// Why it could not be read.
     pub async fn read(&self, range: Range, options: ReadOptions) -> Result<Page, Error> {
         let call = CallOptions { timeout: options.timeout, exactly_once: None };
-        match self.ask(Work::read(range, options), call).await? {
-            Answer::Read(page) => Ok(page),
-            Answer::Written { .. } | Answer::Status(_) | Answer::Stats(_) | Answer::Done => {
-                Err(mixed_up("read"))
-            }
-        }
+        let Answer::Read(page) = self.ask(Work::read(range, options), call).await? else {
+            return Err(mixed_up("read"));
+        };
+        Ok(page)
+    }
+
+    /// Asks for what is no key, as consistent as the options say.
+    ///
+    /// # Errors
+    /// Why it could not be answered.
+    pub async fn query(
+        &self,
+        query: Query,
+        options: ReadOptions,
+    ) -> Result<(query::Answer, Position), Error> {
+        let call = CallOptions { timeout: options.timeout, exactly_once: None };
+        let ReadOptions { consistency, min_position, max_stale_ms, timeout: _ } = options;
+        let work = Work::Query { query, consistency, max_stale_ms, min_position };
+        let Answer::Queried { answer, position } = self.ask(work, call).await? else {
+            return Err(mixed_up("query"));
+        };
+        Ok((answer, position))
+    }
+
+    /// Renews a lease once: for how long it lives from there on, `None` if the cluster does not know it. A
+    /// [`Lease`](crate::Lease) does so by itself.
+    ///
+    /// # Errors
+    /// That nobody said so in time. The lease may have been renewed.
+    pub async fn keep_lease(&self, lease: i64, options: CallOptions) -> Result<Option<Duration>, Error> {
+        let Answer::LeaseKept { known, ttl_ms } = self.ask(Work::KeepLease(lease), options).await? else {
+            return Err(mixed_up("renew a lease"));
+        };
+        Ok(known.then(|| Duration::from_millis(ttl_ms)))
+    }
+
+    /// Changes the members, or who leads; `timeout_ms` is set from the options. Answered when the change is committed: the
+    /// index of the configuration in force.
+    ///
+    /// # Errors
+    /// Why not, with the outcome: a change that a deposed leader had begun may still be carried out.
+    pub async fn change_members(&self, change: ChangeMembers, options: CallOptions) -> Result<u64, Error> {
+        let Answer::MembersChanged { configuration } = self.ask(Work::ChangeMembers(change), options).await?
+        else {
+            return Err(mixed_up("change the members"));
+        };
+        Ok(configuration)
     }
 
     /// How the node at an endpoint is, as it sees itself and the cluster. Asks that endpoint and no other, once. It may
@@ -243,12 +286,11 @@ impl Client {
     /// # Errors
     /// Why it did not answer; within milliseconds if nothing listens there.
     pub async fn status(&self, endpoint: &str) -> Result<StatusReply, Error> {
-        match self.ask(Work::Status(endpoint.into()), CallOptions::default()).await? {
-            Answer::Status(status) => Ok(*status),
-            Answer::Written { .. } | Answer::Read(_) | Answer::Stats(_) | Answer::Done => {
-                Err(mixed_up("status"))
-            }
-        }
+        let work = Work::Status(endpoint.into());
+        let Answer::Status(status) = self.ask(work, CallOptions::default()).await? else {
+            return Err(mixed_up("status"));
+        };
+        Ok(*status)
     }
 
     /// What the node at an endpoint has measured since it started. Asks that endpoint and no other, once.
@@ -256,12 +298,11 @@ impl Client {
     /// # Errors
     /// As [`status`](Self::status).
     pub async fn stats(&self, endpoint: &str) -> Result<StatsReply, Error> {
-        match self.ask(Work::Stats(endpoint.into()), CallOptions::default()).await? {
-            Answer::Stats(stats) => Ok(*stats),
-            Answer::Written { .. } | Answer::Read(_) | Answer::Status(_) | Answer::Done => {
-                Err(mixed_up("stats"))
-            }
-        }
+        let work = Work::Stats(endpoint.into());
+        let Answer::Stats(stats) = self.ask(work, CallOptions::default()).await? else {
+            return Err(mixed_up("stats"));
+        };
+        Ok(*stats)
     }
 
     /// The endpoints, those that were learned too, and how each is.

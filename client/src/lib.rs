@@ -51,5 +51,6 @@ pub use client::{CallOptions, Client, Page, PutOptions, ReadOptions};
 pub use core::EndpointView;
 pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
 pub use holdfast_command as command;
-pub use holdfast_wire::message::{Consistency, StatsReply, StatusReply};
+pub use holdfast_wire::NodeId;
+pub use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange, StatsReply, StatusReply};
 pub use position::{Position, PositionError};

@@ -84,7 +84,8 @@ impl Span {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the span.
+    pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Key(key) => {
                 out.put_u8(1);
@@ -100,6 +101,17 @@ impl Span {
                 put_section(out, start);
             }
         }
+    }
+
+    /// The span of these bytes, all of them.
+    ///
+    /// # Errors
+    /// [`DecodeError`] with the offset of what is wrong.
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let span = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(span)
     }
 
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {

@@ -20,6 +20,7 @@
 //!   validate       everything that can be refused without a state       [mod@validate]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
 //!   Query, Answer  what is asked and changes nothing                     [query]
+//!   WatchEvent     a change as a watch is told it                       [watch]
 //! ```
 //! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them.
 //! There is one encoding of each value, and decoding refuses every other (`command/tests/`), so equal commands are
@@ -58,6 +59,7 @@ pub mod request;
 pub mod sessions;
 pub mod settings;
 pub mod validate;
+pub mod watch;
 
 pub use code::{Code, Effect};
 pub use envelope::{Actor, Entry, Envelope};
@@ -69,3 +71,4 @@ pub use refusal::Refusal;
 pub use request::{Command, Request, RequestKey, SessionId};
 pub use settings::{Setting, Settings};
 pub use validate::{Limits, validate, validate_key};
+pub use watch::WatchEvent;

@@ -59,9 +59,9 @@ pub enum When {
         /// Which lease.
         lease: i64,
     },
-    /// Once the log index of its last change is above this: another holder, or another proclamation, or nobody.
-    ChangedAfter {
-        /// Which index; 0 for one that has ever changed.
+    /// Once the log index of its last change is another than this: another holder, or another proclamation, or nobody.
+    ChangedFrom {
+        /// Which index, as an earlier answer gave it; 0 for a queue that nobody holds.
         index: u64,
     },
 }
@@ -221,7 +221,7 @@ impl When {
                 out.put_u8(2);
                 out.put_i64_le(lease);
             }
-            Self::ChangedAfter { index } => {
+            Self::ChangedFrom { index } => {
                 out.put_u8(3);
                 out.put_u64_le(index);
             }
@@ -233,7 +233,7 @@ impl When {
         Ok(match kind {
             1 => Self::Now,
             2 => Self::Settled { lease: reader.i64()? },
-            3 => Self::ChangedAfter { index: reader.u64()? },
+            3 => Self::ChangedFrom { index: reader.u64()? },
             _ => return reader.known(None, "kind of when", kind.into(), 1),
         })
     }

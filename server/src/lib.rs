@@ -9,3 +9,4 @@ pub mod runtime;
 pub mod stage;
 pub mod storage;
 pub mod translate;
+pub mod watch;

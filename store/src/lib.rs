@@ -56,7 +56,7 @@ pub use keys::{Change, Page};
 pub use leases::Lease;
 pub use namespaces::{Namespace, Usage};
 pub use plant::{Bug, NoPlant, Plant};
-pub use queues::{Place, Queue, QueueKind, Touch, Touched};
+pub use queues::{Place, Queue, QueueKind, Standing, Touch, Touched};
 pub use sessions::Session;
 pub use store::{Applied, Halt, LogPosition, Store};
 pub use version::Version;

@@ -1,6 +1,7 @@
 //! The store from outside: entries go in, outcomes come out, and everybody may look.
 
 use std::marker::PhantomData;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use holdfast_command::envelope::CLOCK_STEP_MAX_MS;
@@ -17,7 +18,7 @@ use crate::keys::{Change, Page};
 use crate::leases::{Lease, LeaseEdge};
 use crate::namespaces::{Namespace, Usage};
 use crate::plant::{Bug, NoPlant, Plant};
-use crate::queues::{Queue, QueueKind, Touched, election, lock};
+use crate::queues::{Queue, QueueKind, Standing, Touched, election, lock};
 use crate::sessions::{Edge, Given, Recognised, Session};
 use crate::state::{Execute, State};
 use crate::version::{Origin, Version};
@@ -349,7 +350,12 @@ impl<P: Plant> Store<P> {
     /// current at the oldest revision.
     #[must_use]
     pub fn history(&self, key: &[u8], limit: usize) -> Vec<Version> {
-        self.state.keys.history(key).take(limit).cloned().collect()
+        self.state.keys.history(key, 0).take(limit).cloned().collect()
+    }
+
+    /// The same, only those of revisions below `before`, unless that is 0. Found without a walk over the later ones.
+    pub fn history_before(&self, key: &[u8], before: u64) -> impl Iterator<Item = &Version> {
+        self.state.keys.history(key, before)
     }
 
     /// All changes of revisions from `from` on, in order.
@@ -455,6 +461,18 @@ impl<P: Plant> Store<P> {
     #[must_use]
     pub fn queue(&self, kind: QueueKind, name: &[u8]) -> Option<&Queue> {
         self.state.queues.get(kind, name)
+    }
+
+    /// Where a lease stands in a queue; none if it has no place there.
+    #[must_use]
+    pub fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
+        self.state.queues.standing(kind, name, lease)
+    }
+
+    /// The queues of a kind behind a name, by name.
+    pub fn queues_after(&self, kind: QueueKind, after: &[u8]) -> impl Iterator<Item = (&Bytes, &Queue)> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        self.state.queues.of(kind).range::<_, [u8]>(behind).map(|(name, queue)| (name, &**queue))
     }
 
     /// All queues of a kind, by name.

@@ -7,15 +7,18 @@
 //! | `naive` | the model: what becomes of an entry, and what is kept for repetitions |
 //! | `rules` | the model: what no state could accept |
 //! | `keys` | the model: what the commands on keys do |
+//! | `coordination` | the model: leases, locks, elections |
 //! | `others` | the model: what the other commands do |
 //! | `reads` | the model: ranges, histories, changes |
-//! | `rng`, `generate`, `pieces`, `transactions` | logs |
+//! | `rng`, `generate`, `pieces`, `transactions`, `coordinate` | logs |
 //! | `compare` | what can be seen of a store and of the model |
 //! | `snapshots` | a store through a snapshot and back |
 //! | `run` | one log through both, and what it came across |
 
 mod model {
     pub(crate) mod compare;
+    pub(crate) mod coordinate;
+    pub(crate) mod coordination;
     pub(crate) mod generate;
     pub(crate) mod keys;
     pub(crate) mod naive;
@@ -39,6 +42,8 @@ use holdfast_command::{
     Settings, validate,
 };
 use holdfast_machine::Numbered;
+use holdfast_store::leases::LeaseEdge;
+use holdfast_store::queues::{election, lock};
 use holdfast_store::sessions::{Edge, Row};
 use holdfast_store::{Applied, Bug, Halt, LogPosition, NoPlant, Plant, Store};
 use model::compare::{self, Present};
@@ -50,18 +55,18 @@ use model::snapshots;
 
 /// Each seed is another log.
 const SEEDS: std::ops::Range<u64> = 0..240;
-const CARE: Care = Care { length: 160, ranges: 1 };
+const CARE: Care = Care { length: 220, ranges: 1 };
 /// For logs that are made for other tests, which look at something else.
 const LIGHT: Care = Care { length: 120, ranges: 0 };
 
-/// Codes that no command can be refused with here: one needs 2⁶⁴ revisions, and the family of availability is said by
+/// Codes that no command can be refused with here: one needs 2⁶⁴ revisions, one 2⁵² grants, and the family of availability is said by
 /// nodes, of what does not stand in the log.
 fn impossible(code: Code) -> bool {
-    code == Code::RevisionsExhausted || (1201..=1299).contains(&code.number())
+    matches!(code, Code::RevisionsExhausted | Code::TokensExhausted) || (1201..=1299).contains(&code.number())
 }
 
 /// The finer points of the page that a run comes across if it is any good.
-const MARKS: [&str; 32] = [
+const MARKS: [&str; 54] = [
     "above the quota of bytes, but not more than before",
     "above the quota of keys, but not more than before",
     "answer dropped for an idempotency key",
@@ -94,6 +99,28 @@ const MARKS: [&str; 32] = [
     "value too long that was there before",
     "values compared of nothing",
     "comparison over several keys",
+    "above the keys of a lease, but not more than before",
+    "campaigned while campaigning",
+    "campaigned while elected",
+    "expiry before the deadline",
+    "expiry of no lease",
+    "expiry with another counter",
+    "fence held",
+    "fence kept somebody out",
+    "key moved to another lease",
+    "key taken from its lease",
+    "lease granted anew under its number",
+    "lease kept",
+    "lease not renewed",
+    "lease renewed behind its deadline",
+    "lock asked for by a waiter",
+    "lock asked for by its holder",
+    "lock passed on",
+    "number of a lease passed over",
+    "office passed on",
+    "several keys gone with their lease",
+    "shortest time to live of a lease above the longest",
+    "term compared",
 ];
 
 fn log_of(seed: u64) -> Vec<Logged> {
@@ -128,6 +155,10 @@ fn store_and_model_agree_behind_every_entry_and_every_corner_is_reached() {
     assert_eq!(said.count(), 0, "a store never says that somebody cannot answer now");
     let rows = Row::ALL.iter().map(|row| format!("row {}", row.name()));
     let edges = Edge::ALL.iter().map(|edge| format!("edge {}", edge.name()));
+    let leases = LeaseEdge::ALL.iter().map(|edge| format!("lease edge {}", edge.name()));
+    let locks = lock::Edge::ALL.iter().map(|edge| format!("lock edge {}", edge.name()));
+    let elections = election::Edge::ALL.iter().map(|edge| format!("election edge {}", edge.name()));
+    let edges = edges.chain(leases).chain(locks).chain(elections);
     let listed: BTreeSet<String> = MARKS.map(str::to_owned).into_iter().chain(rows).chain(edges).collect();
     let reached: BTreeSet<String> = all.marks.iter().map(|mark| (*mark).to_owned()).collect();
     let differ: Vec<&String> = listed.symmetric_difference(&reached).collect();
@@ -480,5 +511,11 @@ found! {
     bug_inner_compares_late_is_found = InnerComparesLate within 40;
     bug_quota_by_operation_is_found = QuotaByOperation within 40;
     bug_deadline_by_envelope_is_found = DeadlineByEnvelope within 40;
+    bug_token_repeats_is_found = TokenRepeats within 40;
+    bug_lease_revoked_by_halves_is_found = LeaseRevokedByHalves within 40;
+    bug_expiry_ignores_counter_is_found = ExpiryIgnoresCounter within 40;
+    bug_lock_granted_to_dead_lease_is_found = LockGrantedToDeadLease within 40;
+    bug_lease_by_wall_clock_is_found = LeaseByWallClock within 40;
+    bug_place_of_former_lease_is_found = PlaceOfFormerLease within 40;
     bug_sessions_missing_from_snapshot_is_found = SessionsMissingFromSnapshot within 40;
 }

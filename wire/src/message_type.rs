@@ -62,6 +62,20 @@ numbered! {
         /// The answer to a ChangeMembers that was carried out.
         MembersChanged = 117,
 
+        /// Asks for all changes of a span of keys, from a revision on. Its call id is the name of the watch on this
+        /// connection: everything about it carries it.
+        Watch = 121,
+        /// The answer to a Watch that was opened: what it begins with.
+        WatchStarted = 122,
+        /// Changes that a watch has asked for, in the order of revisions.
+        WatchEvents = 123,
+        /// From the node: everything up to a revision has been delivered. From the client: say so, as soon as it is true.
+        WatchProgress = 124,
+        /// Ends a watch.
+        WatchCancel = 125,
+        /// A watch has ended: why, and where to go on. Nothing follows it.
+        WatchEnded = 126,
+
         /// Would you vote for me in the term after mine?
         PreVote = 201,
         /// The answer to a PreVote.
@@ -106,7 +120,8 @@ numbered! {
     }
     families {
         "connection" = 1..=99,
-        "client" = 101..=199,
+        "client" = 101..=120,
+        "watch" = 121..=126,
         "peer" = 201..=299,
         "formation" = 301..=399,
     }
@@ -177,6 +192,9 @@ pub const PING_CAP: u32 = 64 * KIB;
 /// Cap of a question without particulars: the outline of a body and room for extensions.
 pub const QUESTION_CAP: u32 = KIB;
 
+/// Cap of a Watch: two keys of the longest that the settings allow, 32 KiB each, and the outline of a body.
+pub const WATCH_CAP: u32 = 68 * KIB;
+
 /// Cap of a StatusReply: [`MEMBERS_MAX`] members with two addresses of [`TEXT_CAP`] bytes each are some 36 KiB; and as
 /// much again, and more, for what later builds tell.
 pub const STATUS_CAP: u32 = 128 * KIB;
@@ -196,6 +214,9 @@ pub const STAGES_MAX: usize = 64;
 
 /// Most entries in an Append: a section each, and one for the terms. (A sender stops at bytes long before.)
 pub const ENTRIES_MAX: usize = u16::MAX as usize - 1;
+
+/// Most events in a WatchEvents: a section each. (A sender stops at bytes long before.)
+pub const EVENTS_MAX: usize = 16_384;
 
 /// Cap of a body of a type that this build does not know but may skip. A type may only be marked as
 /// skippable with a cap up to this, so that an old build can skip whatever a new one sends.
@@ -226,7 +247,14 @@ impl MessageType {
             Self::Status | Self::Stats | Self::KeepSession | Self::KeepLease | Self::ChangeMembers => {
                 row(ClientToServer, QUESTION_CAP, 1)
             }
-            Self::SessionKept | Self::LeaseKept | Self::MembersChanged => reply(QUESTION_CAP),
+            Self::SessionKept | Self::LeaseKept | Self::MembersChanged | Self::WatchStarted => {
+                reply(QUESTION_CAP)
+            }
+            Self::Watch => row(ClientToServer, WATCH_CAP, 1),
+            Self::WatchCancel => row(ClientToServer, QUESTION_CAP, 1),
+            Self::WatchEvents => row(ServerToClient, BODY_CAP, 1),
+            Self::WatchProgress => row(Any, QUESTION_CAP, 1),
+            Self::WatchEnded => row(ServerToClient, QUESTION_CAP, 1),
             Self::StatusReply => reply(STATUS_CAP),
             Self::StatsReply => reply(STATS_CAP),
             Self::Append | Self::SnapshotChunk => row(DialerToPeer, BODY_CAP, 1),

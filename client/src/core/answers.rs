@@ -1,10 +1,13 @@
 //! What an answer means for the call it belongs to.
 
 use bytes::Bytes;
+use holdfast_command::query;
 use holdfast_command::{Code, Effect, Outcome as StoreOutcome, Refusal, Reply, SessionId};
 use holdfast_machine::Numbered;
 use holdfast_wire::Message;
-use holdfast_wire::message::{CloseReason, ReadDone, Refused, SessionKept, Submitted};
+use holdfast_wire::message::{
+    CloseReason, LeaseKept, MembersChanged, QueryDone, ReadDone, Refused, SessionKept, Submitted,
+};
 
 use super::call::{Call, Met, Payload, Place};
 use super::config::{COPY_MAX, REDIRECTS_MAX, SESSIONS_PER_CALL};
@@ -38,6 +41,9 @@ impl<W> Core<W> {
                 | (Payload::Submit { .. }, Message::Submitted(_))
                 | (Payload::Read { .. }, Message::ReadDone(_))
                 | (Payload::Keep { .. }, Message::SessionKept(_))
+                | (Payload::Query { .. }, Message::QueryDone(_))
+                | (Payload::KeepLease { .. }, Message::LeaseKept(_))
+                | (Payload::ChangeMembers(_), Message::MembersChanged(_))
                 | (Payload::Status, Message::StatusReply(_))
                 | (Payload::Stats, Message::StatsReply(_))
         );
@@ -57,6 +63,13 @@ impl<W> Core<W> {
             Message::Submitted(submitted) => self.submitted(index, link.endpoint, at, submitted, now),
             Message::ReadDone(read) => self.read_done(index, read, now),
             Message::SessionKept(SessionKept { known, .. }) => self.session_kept(index, at, known, now),
+            Message::QueryDone(done) => self.query_done(index, done, now),
+            Message::LeaseKept(LeaseKept { known, ttl_ms, .. }) => {
+                self.finish(index, Ok(Answer::LeaseKept { known, ttl_ms }), now);
+            }
+            Message::MembersChanged(MembersChanged { configuration, .. }) => {
+                self.finish(index, Ok(Answer::MembersChanged { configuration }), now);
+            }
             Message::StatusReply(status) => self.finish(index, Ok(Answer::Status(Box::new(status))), now),
             Message::StatsReply(stats) => self.finish(index, Ok(Answer::Stats(Box::new(stats))), now),
             Message::Refused(refused) => self.refused(index, link.endpoint, at, &refused, now),
@@ -148,6 +161,20 @@ impl<W> Core<W> {
             Ok(StoreOutcome(Err(refusal))) => self.refused_in_log(index, refusal, now),
             Ok(StoreOutcome(Ok(_))) | Err(_) => {
                 let detail = "the outcome is no page that this version knows".to_owned();
+                self.fail_with(index, Kind::Unreadable, Outcome::NotApplied, detail, now);
+            }
+        }
+    }
+
+    fn query_done(&mut self, index: usize, done: QueryDone, now: u64) {
+        match query::Answer::decode(copied(done.answer)) {
+            Ok(Ok(answer)) => {
+                let position = done.position.into();
+                self.finish(index, Ok(Answer::Queried { answer, position }), now);
+            }
+            Ok(Err(refusal)) => self.refused_in_log(index, refusal, now),
+            Err(_) => {
+                let detail = "the answer is none that this version knows".to_owned();
                 self.fail_with(index, Kind::Unreadable, Outcome::NotApplied, detail, now);
             }
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_command::keys::{Range, Span};
+use holdfast_command::query::{self, Query};
 use holdfast_command::{Code, Command, Refusal, Reply, Request, RequestKey};
 use holdfast_machine::Numbered;
 use holdfast_wire::NodeId;
-use holdfast_wire::message::{Consistency, StatsReply, StatusReply};
+use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange, StatsReply, StatusReply};
 
 use super::config::ATTEMPTS_MAX;
 use super::session::Bound;
@@ -46,6 +47,21 @@ pub enum Work {
         /// What has to have been applied.
         min_position: Option<Position>,
     },
+    /// To ask for what is no key.
+    Query {
+        /// What.
+        query: Query,
+        /// What it may see.
+        consistency: Consistency,
+        /// For a stale query, how old; 0 for any age.
+        max_stale_ms: u64,
+        /// What has to have been applied.
+        min_position: Option<Position>,
+    },
+    /// To renew a lease.
+    KeepLease(i64),
+    /// To change the members, or who leads. Its timeout is filled in when it is sent.
+    ChangeMembers(ChangeMembers),
     /// To ask the node at this address how it is.
     Status(String),
     /// To ask the node at this address what it has measured.
@@ -71,6 +87,25 @@ pub enum Answer {
     },
     /// A page of a range.
     Read(Page),
+    /// What was asked for.
+    Queried {
+        /// What is known.
+        answer: query::Answer,
+        /// What had been applied.
+        position: Position,
+    },
+    /// Whether the lease was renewed, and for how many milliseconds.
+    LeaseKept {
+        /// Not if the cluster does not know it, or it is somebody else's.
+        known: bool,
+        /// How long it lives from there on; 0 if it was not renewed.
+        ttl_ms: u64,
+    },
+    /// The members are what was asked for.
+    MembersChanged {
+        /// The index of the configuration in force.
+        configuration: u64,
+    },
     /// How a node is.
     Status(Box<StatusReply>),
     /// What a node has measured.
@@ -98,7 +133,10 @@ pub(super) enum Payload {
     Connect,
     Submit { request: Bytes, keyed: Keyed },
     Read { range: Bytes, consistency: Consistency, max_stale_ms: u64, min_position: Option<Position> },
+    Query { query: Bytes, consistency: Consistency, max_stale_ms: u64, min_position: Option<Position> },
     Keep { session: u64 },
+    KeepLease { lease: i64 },
+    ChangeMembers(ChangeMembers),
     Status,
     Stats,
 }
@@ -174,16 +212,18 @@ pub(super) struct Call<W> {
 
 impl<W> Call<W> {
     pub(super) fn is_write(&self) -> bool {
-        matches!(self.payload, Payload::Submit { .. })
+        matches!(self.payload, Payload::Submit { .. } | Payload::ChangeMembers(_))
     }
 
     /// Whether another copy may be sent.
     pub(super) fn may_repeat(&self) -> bool {
         match self.payload {
-            Payload::Submit { keyed: Keyed::Not, .. } => !self.uncertain,
+            Payload::Submit { keyed: Keyed::Not, .. } | Payload::ChangeMembers(_) => !self.uncertain,
             Payload::Submit { keyed: Keyed::Session | Keyed::Own, .. }
             | Payload::Connect
             | Payload::Read { .. }
+            | Payload::Query { .. }
+            | Payload::KeepLease { .. }
             | Payload::Keep { .. } => true,
             Payload::Status | Payload::Stats => false,
         }
@@ -235,7 +275,16 @@ impl<W> Call<W> {
                 Ok(range) => format!("read {}", span(&range.span)),
                 Err(_) => "read".to_owned(),
             },
+            Payload::Query { query, .. } => match Query::decode(query.clone()) {
+                Ok(query) => format!("ask for {}", query.number().name()),
+                Err(_) => "query".to_owned(),
+            },
             Payload::Keep { session } => format!("renew session {session}"),
+            Payload::KeepLease { lease } => format!("renew lease {lease}"),
+            Payload::ChangeMembers(change) => match MemberChange::from_number(change.change) {
+                Some(kind) => format!("{} node {}", kind.name(), change.node),
+                None => "change the members".to_owned(),
+            },
             Payload::Status => "ask for the status".to_owned(),
             Payload::Stats => "ask for the statistics".to_owned(),
         }
@@ -250,6 +299,12 @@ fn describe(command: &Command) -> String {
         Command::Restore(restore) => format!("restore {}", key(&restore.key)),
         Command::Transact(_) => "execute the transaction".to_owned(),
         Command::Compact(compact) => format!("compact to revision {}", compact.revision),
+        Command::RevokeLease(revoke) => format!("revoke lease {}", revoke.lease),
+        Command::Acquire(acquire) => format!("acquire {}", key(&acquire.name)),
+        Command::Release(release) => format!("release {}", key(&release.name)),
+        Command::Campaign(campaign) => format!("campaign for {}", key(&campaign.name)),
+        Command::Proclaim(proclaim) => format!("proclaim to {}", key(&proclaim.name)),
+        Command::Resign(resign) => format!("resign from {}", key(&resign.name)),
         Command::SetNamespace(_)
         | Command::DeleteNamespace(_)
         | Command::ChangeSettings(_)
@@ -257,6 +312,9 @@ fn describe(command: &Command) -> String {
         | Command::OpenSession(_)
         | Command::KeepSessions(_)
         | Command::CloseSession(_)
+        | Command::GrantLease(_)
+        | Command::RenewLeases(_)
+        | Command::ExpireLease(_)
         | Command::Tick => format!("execute {}", command.number().name()),
     }
 }
@@ -296,6 +354,15 @@ pub(super) fn keyed(request: &Request, exactly_once: bool) -> Keyed {
         | Command::DeleteNamespace(_)
         | Command::ChangeSettings(_)
         | Command::RaiseFeatureLevel(_)
+        | Command::GrantLease(_)
+        | Command::RenewLeases(_)
+        | Command::RevokeLease(_)
+        | Command::ExpireLease(_)
+        | Command::Acquire(_)
+        | Command::Release(_)
+        | Command::Campaign(_)
+        | Command::Proclaim(_)
+        | Command::Resign(_)
         | Command::Tick => {
             if exactly_once {
                 Keyed::Session

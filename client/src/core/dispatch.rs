@@ -2,7 +2,7 @@
 
 use holdfast_machine::Numbered;
 use holdfast_wire::connection::SendError;
-use holdfast_wire::message::{KeepSession, Read, Stats, Status, Submit};
+use holdfast_wire::message::{ChangeMembers, KeepLease, KeepSession, Query, Read, Stats, Status, Submit};
 use holdfast_wire::{CallId, Message};
 
 use super::call::{Call, Keyed, Lane, Payload, Place};
@@ -183,6 +183,15 @@ impl<W> Core<W> {
                 min_position: min_position.map(Into::into),
                 range: range.clone(),
             }),
+            Payload::Query { query, consistency, max_stale_ms, min_position } => Message::from(Query {
+                consistency: consistency.number(),
+                timeout_ms,
+                max_stale_ms: *max_stale_ms,
+                min_position: min_position.map(Into::into),
+                query: query.clone(),
+            }),
+            Payload::KeepLease { lease } => Message::from(KeepLease { timeout_ms, lease: *lease }),
+            Payload::ChangeMembers(change) => Message::from(ChangeMembers { timeout_ms, ..change.clone() }),
             Payload::Keep { session } => Message::from(KeepSession { timeout_ms, session: *session }),
             Payload::Status => Message::from(Status {}),
             Payload::Stats => Message::from(Stats {}),

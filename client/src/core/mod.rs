@@ -360,6 +360,17 @@ impl<W> Core<W> {
                 };
                 (Payload::Read { range, consistency, max_stale_ms, min_position }, lane)
             }
+            Work::Query { query, consistency, max_stale_ms, min_position } => {
+                let lane = match consistency {
+                    Consistency::Linearizable => Lane::Leader,
+                    Consistency::Follower | Consistency::Stale => Lane::Any,
+                };
+                let query = query.encode();
+                (Payload::Query { query, consistency, max_stale_ms, min_position }, lane)
+            }
+            // Ahead of all that waits for the leader: a lease that is renewed late is lost.
+            Work::KeepLease(lease) => (Payload::KeepLease { lease }, Lane::Control),
+            Work::ChangeMembers(change) => (Payload::ChangeMembers(change), Lane::Leader),
             Work::Status(address) => self.direct(Payload::Status, &address)?,
             Work::Stats(address) => self.direct(Payload::Stats, &address)?,
         })
@@ -738,7 +749,13 @@ fn payload_bytes(payload: &Payload) -> u64 {
     match payload {
         Payload::Submit { request, .. } => request.len() as u64,
         Payload::Read { range, .. } => range.len() as u64,
-        Payload::Connect | Payload::Keep { .. } | Payload::Status | Payload::Stats => 0,
+        Payload::Query { query, .. } => query.len() as u64,
+        Payload::ChangeMembers(change) => change.peer.len() as u64,
+        Payload::Connect
+        | Payload::Keep { .. }
+        | Payload::KeepLease { .. }
+        | Payload::Status
+        | Payload::Stats => 0,
     }
 }
 

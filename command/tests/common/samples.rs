@@ -311,7 +311,7 @@ fn queries(number: QueryNumber) -> Vec<(&'static str, Query)> {
             vec![
                 ("now", queue(When::Now)),
                 ("settled", queue(When::Settled { lease: 5 })),
-                ("changed", queue(When::ChangedAfter { index: 9 })),
+                ("changed", queue(When::ChangedFrom { index: 9 })),
             ]
         }
         QueryNumber::Queues => {

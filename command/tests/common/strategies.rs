@@ -328,7 +328,7 @@ fn query() -> impl Strategy<Value = Query> {
     let when = prop_oneof![
         Just(When::Now),
         any::<i64>().prop_map(|lease| When::Settled { lease }),
-        any::<u64>().prop_map(|index| When::ChangedAfter { index }),
+        any::<u64>().prop_map(|index| When::ChangedFrom { index }),
     ];
     prop_oneof![
         any::<i64>().prop_map(|lease| Query::Lease { lease }),

@@ -79,6 +79,17 @@ fn tell(result: &Reply) -> Result<(), Failed> {
         | Reply::SessionOpened { .. }
         | Reply::SessionsKept { .. }
         | Reply::SessionClosed
+        | Reply::LeaseGranted { .. }
+        | Reply::LeasesRenewed { .. }
+        | Reply::LeaseRevoked { .. }
+        | Reply::LeaseExpired { .. }
+        | Reply::LockGranted { .. }
+        | Reply::LockQueued { .. }
+        | Reply::LockReleased { .. }
+        | Reply::Elected { .. }
+        | Reply::Campaigning { .. }
+        | Reply::Proclaimed
+        | Reply::Resigned { .. }
         | Reply::Ticked => Ok(()),
     }
 }
@@ -122,6 +133,8 @@ fn compare(words: &[&str]) -> Result<Compare, String> {
     };
     let (span, relation, against) = match *words {
         ["exists", name] => (key(name), Relation::Greater, Against::Version(0)),
+        ["fence", lock, token] => (key(lock), Relation::Equal, Against::Fence(number(token)?)),
+        ["term", election, token] => (key(election), Relation::Equal, Against::Term(number(token)?)),
         ["missing", name] => (key(name), Relation::Equal, Against::Version(0)),
         ["value", name, how, text] => {
             (key(name), relation(how)?, Against::Value(Bytes::copy_from_slice(text.as_bytes())))

@@ -71,6 +71,7 @@ impl Node {
             Ok(applied) => {
                 self.counts.applied += 1;
                 self.answer(at, &applied, arena);
+                self.touched.extend(applied.touched);
             }
             Err(halt) => self.note_halt(Err(halt)),
         }
@@ -89,6 +90,8 @@ impl Node {
         self.tell(CoreInput::Applied(Index(applied.index)));
         self.batches_executed();
         self.reads.applied(applied.index);
+        let touched = std::mem::take(&mut self.touched);
+        self.tell_touched(&touched);
         self.serve_reads();
     }
 

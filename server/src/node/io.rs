@@ -10,7 +10,7 @@ use holdfast_hlc::UnixMillis;
 use holdfast_raft::{EntryId, Envelope, Event, NodeId, Persist, PersistId};
 use holdfast_store::{Applied, Halt, LogPosition, Store};
 use holdfast_wire::Message;
-use holdfast_wire::message::{ChangeMembers, Position, Read, ReadDone};
+use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone};
 
 use super::leadership;
 use super::snapshots::{SnapshotDone, SnapshotJob};
@@ -93,6 +93,24 @@ pub enum Input {
         caller: Caller,
         /// What.
         read: Read,
+    },
+    /// A client says that the holder of a lease is still there.
+    KeepLease {
+        /// Who asked.
+        caller: Caller,
+        /// In whose name.
+        actor: Actor,
+        /// Which lease.
+        lease: i64,
+        /// As in [`Submission::timeout_ms`].
+        timeout_ms: u32,
+    },
+    /// A client asks for what is no key.
+    Query {
+        /// Who asked.
+        caller: Caller,
+        /// What.
+        query: Query,
     },
     /// An operator wants the members changed, or another leader.
     ChangeMembers {

@@ -26,6 +26,9 @@ pub const TURN_WRITES: usize = 4_096;
 /// Bytes of requests proposed in one turn; the last one may go beyond.
 pub const TURN_BYTES: usize = 2 * 1024 * 1024;
 
+/// Bytes of an answer to a query, about: some milliseconds of copying. What is left comes with the next query.
+pub const ANSWER_BYTES: usize = 1024 * 1024;
+
 /// Reads served in one turn: some 2 ms.
 pub const TURN_READS: usize = 2_048;
 
@@ -40,6 +43,9 @@ pub const INLINE_KEYS: usize = 1_000;
 
 /// A transaction of more bytes than this leaves the thread of the node.
 pub const INLINE_BYTES: usize = 256 * 1024;
+
+/// Leases whose end is proposed in one tick. A hundred thousand that end at once take a second.
+pub const EXPIRIES: usize = 1_024;
 
 /// Superseded versions freed in one turn.
 pub const SWEEP_VERSIONS: usize = 1_024;

@@ -22,6 +22,7 @@
 //! | `io` | inputs, effects, jobs |
 //! | `writes` | admission, stamping, proposing, answering; machine 01 |
 //! | `reads` | linearizable, follower and stale reads |
+//! | `queries` | leases, queues, history; waiting for news of a queue |
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
 //! | `snapshots` | when a snapshot is taken, and what the core wants done with those of others |
@@ -43,6 +44,7 @@ pub mod path;
 mod apply;
 mod chores;
 mod members;
+mod queries;
 mod reads;
 mod snapshots;
 mod writes;
@@ -57,7 +59,7 @@ use holdfast_raft::{
     Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
     TransferState,
 };
-use holdfast_store::{LogPosition, Store};
+use holdfast_store::{LogPosition, Store, Touched};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
 use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
 
@@ -118,6 +120,8 @@ pub struct Node {
     reads: Reads,
     members: Members,
     snapshots: Snapshots,
+    /// Queues that entries have touched since somebody looked.
+    touched: Vec<Touched>,
     stamps: Clock,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
@@ -154,6 +158,7 @@ impl Node {
             reads: Reads::default(),
             members: Members::default(),
             snapshots: Snapshots::default(),
+            touched: Vec::new(),
             stamps,
             peers: BTreeMap::new(),
             client_address,
@@ -195,6 +200,10 @@ impl Node {
                 self.keep(caller, (session, actor), timeout_ms);
             }
             Input::Read { caller, read } => self.read(caller, &read),
+            Input::Query { caller, query } => self.query(caller, &query),
+            Input::KeepLease { caller, actor, lease, timeout_ms } => {
+                self.keep_lease(caller, (lease, actor), timeout_ms);
+            }
             Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
             Input::Executed(executed) => self.executed(executed),
             Input::Snapshot(done) => self.snapshot_done(done),
@@ -311,6 +320,7 @@ impl Node {
             self.give_up_late_reads();
             self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
+        self.expire_leases();
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
         }

@@ -11,25 +11,38 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use holdfast_command::Refusal;
 use holdfast_command::keys::Range;
+use holdfast_command::query::{Answer, Query};
 use holdfast_machine::Numbered;
 use holdfast_raft::{Input as CoreInput, ReadId, ReadReady, Refusal as R};
+use holdfast_store::Touched;
 use holdfast_wire::Message;
-use holdfast_wire::message::{Consistency, Position, Read};
+use holdfast_wire::message::{self as wire, Consistency, Position, QueryDone, Read};
 
 use super::apply::is_wide;
 use super::io::{Caller, Job, read};
+use super::queries::{self, Parked};
 use super::writes::until;
 use super::{Node, limits};
 
+/// What is read.
+#[derive(Debug)]
+pub(super) enum What {
+    /// Keys.
+    Range(Range),
+    /// Something else.
+    Query(Query),
+}
+
 /// A read that waits.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     caller: Caller,
-    range: Range,
+    what: What,
     /// When its client stops waiting.
-    until: u64,
+    pub(super) until: u64,
     /// What it has to be behind, whatever else it waits for.
     index: u64,
     linearizable: bool,
@@ -61,6 +74,8 @@ pub(super) struct Reads {
     asked: BTreeMap<u64, Waiting>,
     /// Waiting for the store, by the index that they need and the order in which they came.
     behind: BTreeMap<(u64, u64), Waiting>,
+    /// Waiting for news of a queue.
+    parked: Parked,
     /// The oldest report whose commit index is not applied yet.
     open: Option<Report>,
     /// The newest report whose commit index is applied.
@@ -80,7 +95,7 @@ pub(super) struct Reads {
 
 impl Reads {
     pub(super) fn waiting(&self) -> usize {
-        self.queued.len() + self.asked.len() + self.behind.len()
+        self.queued.len() + self.asked.len() + self.behind.len() + self.parked.len()
     }
 
     /// The leader of `term` said that this much is committed.
@@ -144,23 +159,34 @@ impl Reads {
 impl Node {
     /// Takes a read in, if it can be served here at all and there is room.
     pub(super) fn read(&mut self, caller: Caller, read: &Read) {
-        match self.place(caller, read) {
-            Ok(()) => {}
-            Err(refusal) => self.refuse(caller, refusal),
+        let placed = Range::decode(read.range.clone()).map_err(Refusal::from);
+        let placed = placed.and_then(|range| self.place(caller, read, What::Range(range)));
+        if let Err(refusal) = placed {
+            self.refuse(caller, refusal);
         }
     }
 
-    fn place(&mut self, caller: Caller, read: &Read) -> Result<(), Refusal> {
+    /// Takes a query in, as a read.
+    pub(super) fn query(&mut self, caller: Caller, query: &wire::Query) {
+        let &wire::Query { consistency, timeout_ms, max_stale_ms, min_position, .. } = query;
+        let how = Read { consistency, timeout_ms, max_stale_ms, min_position, range: Bytes::new() };
+        let placed = Query::decode(query.query.clone()).map_err(Refusal::from);
+        let placed = placed.and_then(|query| self.place(caller, &how, What::Query(query)));
+        if let Err(refusal) = placed {
+            self.refuse(caller, refusal);
+        }
+    }
+
+    fn place(&mut self, caller: Caller, read: &Read, what: What) -> Result<(), Refusal> {
         let consistency =
             Consistency::from_number(read.consistency).ok_or(Refusal::Malformed { offset: 0 })?;
-        let range = Range::decode(read.range.clone())?;
         if self.reads.waiting() >= limits::READS_MAX {
             return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
         }
         let index = self.index_of(read.min_position)?;
         let until = until(self.now.micros, read.timeout_ms);
         let linearizable = consistency == Consistency::Linearizable;
-        let waiting = Waiting { caller, range, until, index, linearizable, asked_at: 0 };
+        let waiting = Waiting { caller, what, until, index, linearizable, asked_at: 0 };
         match consistency {
             Consistency::Linearizable => self.reads.queued.push(waiting),
             Consistency::Follower if index <= self.store.applied().index => self.serve(waiting),
@@ -287,11 +313,30 @@ impl Node {
         if self.reads.turn_is_full() {
             return self.reads.hold(0, waiting);
         }
+        if let What::Query(query) = &waiting.what
+            && let Some(queue) = queries::waits_for(query, &self.store)
+        {
+            return self.reads.parked.park(queue, waiting);
+        }
+        self.give(waiting);
+    }
+
+    /// Answers a read with what is so.
+    fn give(&mut self, waiting: Waiting) {
         self.reads.served += 1;
-        let Waiting { caller, range, linearizable, .. } = waiting;
+        let Waiting { caller, what, linearizable, .. } = waiting;
         self.counts.reads += 1;
         let position = self.position(self.store.applied());
         let staleness_ms = if linearizable { 0 } else { self.staleness_ms().unwrap_or(u64::MAX) };
+        let range = match what {
+            What::Range(range) => range,
+            What::Query(query) => {
+                let answer = Answer::encode(&queries::answer(&query, &self.store));
+                self.reads.served_bytes += answer.len();
+                self.replies.push((caller, QueryDone { position, staleness_ms, answer }.into()));
+                return;
+            }
+        };
         if is_wide(&range.span) && self.store.keys() > limits::INLINE_KEYS {
             let (store, range) = (Box::new(self.store.clone()), Box::new(range));
             self.jobs.push(Job::Read { store, range, caller, position, staleness_ms });
@@ -304,8 +349,25 @@ impl Node {
         }
     }
 
+    /// Looks again at the queries that wait for news of these queues.
+    pub(super) fn tell_touched(&mut self, touched: &[Touched]) {
+        for waiting in self.reads.parked.touched(touched) {
+            self.serve(waiting);
+        }
+    }
+
+    /// The state was replaced as a whole: looks at all queries again that wait for news.
+    pub(super) fn tell_all(&mut self) {
+        for waiting in self.reads.parked.all() {
+            self.serve(waiting);
+        }
+    }
+
     /// Answers whoever does not wait any longer.
     pub(super) fn give_up_late_reads(&mut self) {
+        for waiting in self.reads.parked.late(self.now.micros) {
+            self.give(waiting);
+        }
         let (now, applied) = (self.now.micros, self.store.applied().index);
         let late = self.reads.asked.extract_if(.., |_, waiting| waiting.until <= now);
         let mut refused: Vec<_> = late.map(|(_, waiting)| (waiting.caller, Refusal::TimedOut)).collect();

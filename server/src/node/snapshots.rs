@@ -233,6 +233,8 @@ impl Node {
         let applied = self.store.applied();
         self.batches_executed();
         self.reads.applied(applied.index);
+        self.touched.clear();
+        self.tell_all();
         self.serve_reads();
         self.events.push(NodeEvent::Reinstalled { index: applied.index, revision: self.store.revision() });
     }

@@ -4,10 +4,11 @@
 //! and it is applied when it was committed. A leader that is deposed answers everything that it proposed as unknown: the
 //! next leader decides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use holdfast_command::envelope::CLOCK_STEP_MAX_MS;
+use holdfast_command::leases::{ExpireLease, RENEWED_MAX, RenewLeases, Renewed};
 use holdfast_command::sessions::{KeepSessions, Kept};
 use holdfast_command::{
     Actor, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
@@ -16,7 +17,7 @@ use holdfast_machine::{Machine, Numbered, Trace, decide};
 use holdfast_raft::{ENTRY_OVERHEAD_BYTES, Input as CoreInput, Persist, PersistId, Refusal as R};
 use holdfast_store::{Applied, LogPosition};
 use holdfast_wire::Message;
-use holdfast_wire::message::{SessionKept, Submitted};
+use holdfast_wire::message::{LeaseKept, SessionKept, Submitted};
 
 use super::io::{Caller, Now, Submission};
 use super::leadership::State as Leadership;
@@ -37,6 +38,10 @@ enum Waiter {
     Client(Caller),
     /// The clients whose sessions it renews.
     Renewals(Vec<(Caller, SessionId)>),
+    /// The clients whose leases it renews.
+    LeaseRenewals(Vec<(Caller, i64)>),
+    /// Nobody, but this lease is not to be proposed to end once more meanwhile.
+    Expiry(i64),
     /// Nobody, or nobody any more.
     Nobody,
 }
@@ -46,7 +51,8 @@ impl Waiter {
         match self {
             Self::Client(_) => 1,
             Self::Renewals(callers) => callers.len(),
-            Self::Nobody => 0,
+            Self::LeaseRenewals(callers) => callers.len(),
+            Self::Expiry(_) | Self::Nobody => 0,
         }
     }
 }
@@ -122,6 +128,9 @@ pub(super) struct Writes {
     inbox: VecDeque<Arrived>,
     inbox_bytes: usize,
     renewals: Vec<(Caller, SessionId, Actor, u64)>,
+    lease_renewals: Vec<(Caller, i64, Actor, u64)>,
+    /// Leases whose end is proposed and not applied.
+    expiring: BTreeSet<i64>,
     proposed: VecDeque<Proposed>,
     proposed_bytes: usize,
     proposed_calls: usize,
@@ -142,6 +151,8 @@ impl Writes {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             renewals: Vec::new(),
+            lease_renewals: Vec::new(),
+            expiring: BTreeSet::new(),
             proposed: VecDeque::new(),
             proposed_bytes: 0,
             proposed_calls: 0,
@@ -159,12 +170,13 @@ impl Writes {
     }
 
     pub(super) fn inbox_is_empty(&self) -> bool {
-        self.inbox.is_empty() && self.renewals.is_empty() && self.own.is_empty()
+        let renewals = self.renewals.is_empty() && self.lease_renewals.is_empty();
+        self.inbox.is_empty() && renewals && self.own.is_empty()
     }
 
     /// Calls that are not answered.
     pub(super) fn waiting(&self) -> usize {
-        self.inbox.len() + self.renewals.len() + self.proposed_calls
+        self.inbox.len() + self.renewals.len() + self.lease_renewals.len() + self.proposed_calls
     }
 
     /// Whether one more of so many bytes is too much.
@@ -186,6 +198,9 @@ impl Writes {
             !is_late
         });
         late.extend(self.renewals.extract_if(.., |(.., until)| *until <= now).map(|(caller, ..)| caller));
+        late.extend(
+            self.lease_renewals.extract_if(.., |(.., until)| *until <= now).map(|(caller, ..)| caller),
+        );
         late
     }
 
@@ -220,7 +235,12 @@ impl Writes {
 /// Whether a request gives room or keeps a promise, so that it may come in when others may not.
 fn is_urgent(request: &[u8]) -> bool {
     Request::number(request).and_then(CommandNumber::from_number).is_some_and(|number| match number {
-        CommandNumber::Delete | CommandNumber::CloseSession | CommandNumber::Compact => true,
+        CommandNumber::Delete
+        | CommandNumber::CloseSession
+        | CommandNumber::Compact
+        | CommandNumber::RevokeLease
+        | CommandNumber::Release
+        | CommandNumber::Resign => true,
         CommandNumber::Put
         | CommandNumber::Transact
         | CommandNumber::Restore
@@ -230,6 +250,12 @@ fn is_urgent(request: &[u8]) -> bool {
         | CommandNumber::RaiseFeatureLevel
         | CommandNumber::OpenSession
         | CommandNumber::KeepSessions
+        | CommandNumber::GrantLease
+        | CommandNumber::RenewLeases
+        | CommandNumber::ExpireLease
+        | CommandNumber::Acquire
+        | CommandNumber::Campaign
+        | CommandNumber::Proclaim
         | CommandNumber::Tick => false,
     })
 }
@@ -262,14 +288,44 @@ impl Node {
 
     /// Takes a renewal in.
     pub(super) fn keep(&mut self, caller: Caller, (session, actor): (SessionId, Actor), timeout_ms: u32) {
-        if let Some(refusal) = self.not_leading() {
-            return self.refuse(caller, refusal);
+        match self.not_renewing() {
+            Some(refusal) => self.refuse(caller, refusal),
+            None => {
+                self.writes.renewals.push((caller, session, actor, until(self.now.micros, timeout_ms)));
+            }
         }
-        if self.writes.is_full(0, true) {
-            let retry_after_ms = limits::RETRY_AFTER_MS.into();
-            return self.refuse(caller, Refusal::Overloaded { retry_after_ms });
+    }
+
+    /// Takes a renewal of a lease in.
+    pub(super) fn keep_lease(&mut self, caller: Caller, (lease, actor): (i64, Actor), timeout_ms: u32) {
+        match self.not_renewing() {
+            Some(refusal) => self.refuse(caller, refusal),
+            None => {
+                let until = until(self.now.micros, timeout_ms);
+                self.writes.lease_renewals.push((caller, lease, actor, until));
+            }
         }
-        self.writes.renewals.push((caller, session, actor, until(self.now.micros, timeout_ms)));
+    }
+
+    /// Why no renewal is taken in, if none is.
+    fn not_renewing(&self) -> Option<Refusal> {
+        let full = || Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() };
+        self.not_leading().or_else(|| self.writes.is_full(0, true).then(full))
+    }
+
+    /// Proposes the end of leases whose time is over by this leader's clock: some per look, so that ten thousand of them that
+    /// end at once do not fill a turn.
+    pub(super) fn expire_leases(&mut self) {
+        if self.leadership != Leadership::Established || self.stopping {
+            return;
+        }
+        let clock = self.writes.clock.at(self.now.micros).millis;
+        let due = self.store.leases_due(clock).filter(|(lease, _)| !self.writes.expiring.contains(lease));
+        let due: Vec<(i64, u64)> = due.take(limits::EXPIRIES).collect();
+        for (lease, counter) in due {
+            self.writes.expiring.insert(lease);
+            self.writes.own.push(Command::ExpireLease(ExpireLease { lease, counter }));
+        }
     }
 
     /// Wants a command executed in the name of the cluster.
@@ -312,15 +368,16 @@ impl Node {
             waiters.push(Proposed { index: 0, bytes, calls, waiter, until });
         };
         for command in std::mem::take(&mut self.writes.own) {
+            let waiter = if let Command::ExpireLease(ExpireLease { lease, .. }) = &command {
+                Waiter::Expiry(*lease)
+            } else {
+                Waiter::Nobody
+            };
             let request = Request::from(command).encode();
-            add(
-                self,
-                &Entry { actor: &Actor::Cluster, address: None, request: &request },
-                Waiter::Nobody,
-                NEVER,
-            );
+            add(self, &Entry { actor: &Actor::Cluster, address: None, request: &request }, waiter, NEVER);
         }
         self.renew(&mut add);
+        self.renew_leases(&mut add);
         let began = self.now.micros;
         let (mut taken, mut bytes) = (0, 0);
         while taken < limits::TURN_WRITES && bytes < limits::TURN_BYTES {
@@ -359,6 +416,22 @@ impl Node {
             let request = Request::from(Command::KeepSessions(KeepSessions { kept })).encode();
             let entry = Entry { actor: &Actor::Cluster, address: None, request: &request };
             add(self, &entry, Waiter::Renewals(callers), latest);
+        }
+    }
+
+    /// All renewals of leases that wait, in as few entries as they fit.
+    fn renew_leases(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64)) {
+        let mut renewals = std::mem::take(&mut self.writes.lease_renewals).into_iter().peekable();
+        while renewals.peek().is_some() {
+            let (mut kept, mut callers, mut latest) = (Vec::new(), Vec::new(), 0);
+            for (caller, lease, actor, until) in renewals.by_ref().take(RENEWED_MAX) {
+                kept.push(Renewed { lease, actor });
+                callers.push((caller, lease));
+                latest = latest.max(until);
+            }
+            let request = Request::from(Command::RenewLeases(RenewLeases { kept })).encode();
+            let entry = Entry { actor: &Actor::Cluster, address: None, request: &request };
+            add(self, &entry, Waiter::LeaseRenewals(callers), latest);
         }
     }
 
@@ -444,6 +517,14 @@ impl Node {
                     self.refuse(caller, refusal);
                 }
             }
+            Waiter::LeaseRenewals(callers) => {
+                for (caller, _) in callers {
+                    self.refuse(caller, refusal);
+                }
+            }
+            Waiter::Expiry(lease) => {
+                self.writes.expiring.remove(&lease);
+            }
             Waiter::Nobody => {}
         }
     }
@@ -495,6 +576,10 @@ impl Node {
         self.writes.proposed_calls -= proposed.calls;
         match proposed.waiter {
             Waiter::Nobody => {}
+            Waiter::Expiry(lease) => {
+                self.writes.expiring.remove(&lease);
+            }
+            Waiter::LeaseRenewals(callers) => self.answer_lease_renewals(callers, at, &applied.outcome),
             Waiter::Client(caller) => {
                 self.writes.scratch.clear();
                 applied.outcome.write(&mut self.writes.scratch);
@@ -525,6 +610,20 @@ impl Node {
         }
     }
 
+    fn answer_lease_renewals(&mut self, callers: Vec<(Caller, i64)>, at: LogPosition, outcome: &Outcome) {
+        let position = self.position(at);
+        // A renewal of the cluster is refused by nothing; if it were, nobody would have been renewed.
+        let unknown = match &outcome.0 {
+            Ok(Reply::LeasesRenewed { unknown }) => Some(unknown.iter().copied().collect::<BTreeSet<i64>>()),
+            Ok(_) | Err(_) => None,
+        };
+        for (caller, lease) in callers {
+            let known = unknown.as_ref().is_some_and(|unknown| !unknown.contains(&lease));
+            let ttl_ms = self.store.lease(lease).filter(|_| known).map_or(0, holdfast_store::Lease::ttl_ms);
+            self.replies.push((caller, LeaseKept { position, known, ttl_ms }.into()));
+        }
+    }
+
     /// Answers what was proposed in a term that is over, and what waited to be.
     pub(super) fn revoke(&mut self) {
         for mut batch in std::mem::take(&mut self.writes.batches) {
@@ -542,6 +641,10 @@ impl Node {
         for (caller, ..) in std::mem::take(&mut self.writes.renewals) {
             self.refuse(caller, elsewhere);
         }
+        for (caller, ..) in std::mem::take(&mut self.writes.lease_renewals) {
+            self.refuse(caller, elsewhere);
+        }
+        self.writes.expiring.clear();
     }
 
     /// Answers whoever does not wait any longer; the entries stay where they are.

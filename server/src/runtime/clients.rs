@@ -128,6 +128,10 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
             timeout_ms: keep.timeout_ms,
         }),
         Message::Read(read) => Event::Node(Input::Read { caller, read }),
+        Message::Query(query) => Event::Node(Input::Query { caller, query }),
+        Message::KeepLease(keep) => {
+            Event::Node(Input::KeepLease { caller, actor, lease: keep.lease, timeout_ms: keep.timeout_ms })
+        }
         Message::ChangeMembers(change) => Event::Node(Input::ChangeMembers { caller, change }),
         Message::Status(_) => Event::Status(caller),
         Message::Stats(_) => Event::Stats(caller),

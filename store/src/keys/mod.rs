@@ -132,9 +132,18 @@ impl Keys {
     }
 
     /// The versions of a key, newest first, tombstones included, back to the one that is current at the oldest
-    /// revision.
-    pub(crate) fn history<'a>(&'a self, key: &[u8]) -> impl Iterator<Item = &'a Version> + use<'a> {
+    /// revision; those of revisions below `before`, or all if that is 0.
+    pub(crate) fn history<'a>(
+        &'a self,
+        key: &[u8],
+        before: u64,
+    ) -> impl Iterator<Item = &'a Version> + use<'a> {
         let newest = self.current.get(key).or_else(|| self.graves.get(key));
+        let newest = match before {
+            0 => newest,
+            _ if before <= self.oldest => None,
+            _ => newest.and_then(|newest| self.log.at(newest, before - 1)),
+        };
         let back = std::iter::successors(newest, |version| {
             if version.mod_revision() <= self.oldest { None } else { self.log.before(version) }
         });

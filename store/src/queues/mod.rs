@@ -227,6 +227,12 @@ impl Queues {
         self.of(kind).get(name).map(|queue| &**queue)
     }
 
+    /// Where a lease stands in a queue; none if it has no place there.
+    pub(crate) fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
+        let entered = self.places.get(&(lease, kind, Bytes::copy_from_slice(name)))?;
+        self.get(kind, name).map(|queue| queue.standing(*entered))
+    }
+
     /// The token under which a lock or an office is held; 0 if it is not.
     pub(crate) fn token_of(&self, kind: QueueKind, name: &[u8]) -> u64 {
         self.get(kind, name).map_or(0, Queue::token)

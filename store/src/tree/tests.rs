@@ -38,7 +38,7 @@ impl Random {
 
 fn version(key: &[u8], number: u64) -> Version {
     let numbers = Numbers { mod_revision: number, version: 1, ..Numbers::default() };
-    let origin = Origin { actor: &Actor::Anonymous, reason: "", stamp: Stamp::MIN };
+    let origin = Origin { index: 1, actor: &Actor::Anonymous, reason: "", stamp: Stamp::MIN };
     Version::pack(key, b"value", numbers, origin, &mut Vec::new())
 }
 

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use holdfast_command::keys::{Range, Span};
 use holdfast_command::namespaces::Rules;
 use holdfast_command::{Actor, FeatureLevel, Refusal, Setting, Settings};
-use holdfast_store::{Plant, Store, Version};
+use holdfast_store::{Applied, Plant, QueueKind, Store, Version};
 
+use super::coordination::{Queue, Touch};
 use super::keys::usage;
 use super::naive::{Item, Naive, Position, Session, Writer};
 use super::reads::{self, VersionOf};
@@ -64,6 +65,26 @@ struct SeenSession {
     reply_bytes: u64,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SeenLease {
+    id: i64,
+    actor: Actor,
+    ttl_deadline: (u64, u64),
+    /// The index of the last grant or renewal, and that of the grant.
+    counter_granted: (u64, u64),
+    keys: Vec<Bytes>,
+    places: Vec<Queue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SeenQueue {
+    queue: Queue,
+    token: u64,
+    changed_at: u64,
+    /// Lease and when it was granted, when it asked, and what with: the holder first.
+    places: Vec<(i64, u64, u64, Bytes)>,
+}
+
 /// Everything that is true of a store now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Present {
@@ -84,6 +105,102 @@ pub(crate) struct Present {
     session_reply_bytes: u64,
     /// Idempotency keys, and bytes of answers to them.
     remembered: (usize, u64),
+    leases: Vec<SeenLease>,
+    queues: Vec<SeenQueue>,
+    places: usize,
+    token: u64,
+}
+
+fn queue_of(kind: QueueKind, name: &Bytes) -> Queue {
+    match kind {
+        QueueKind::Lock => Queue::Lock(name.clone()),
+        QueueKind::Election => Queue::Election(name.clone()),
+    }
+}
+
+/// What applying an entry did to queues.
+pub(crate) fn touched_of_store(applied: &Applied) -> Vec<(Queue, Touch)> {
+    let what = |what| match what {
+        holdfast_store::Touch::Granted { lease, token } => Touch::Granted(lease, token),
+        holdfast_store::Touch::Left { lease } => Touch::Left(lease),
+        holdfast_store::Touch::Changed => Touch::Changed,
+    };
+    applied.touched.iter().map(|touch| (queue_of(touch.kind, &touch.name), what(touch.what))).collect()
+}
+
+/// The leases that are over at `clock`, with their counters, by number.
+pub(crate) fn due_of_store<P: Plant>(store: &Store<P>, clock: u64) -> Vec<(i64, u64)> {
+    let mut due: Vec<(i64, u64)> = store.leases_due(clock).collect();
+    due.sort_unstable();
+    due
+}
+
+pub(crate) fn due_of_model(model: &Naive, clock: u64) -> Vec<(i64, u64)> {
+    let due = model.leases.iter().filter(|(_, lease)| lease.deadline <= clock);
+    due.map(|(id, lease)| (*id, lease.counter)).collect()
+}
+
+fn leases_of_store<P: Plant>(store: &Store<P>) -> Vec<SeenLease> {
+    let all = store.leases(i64::MIN).map(|(id, lease)| {
+        let keys: Vec<Bytes> = store.lease_keys(id).cloned().collect();
+        assert_eq!(keys.len() as u64, lease.keys(), "lease {id} counts its keys");
+        SeenLease {
+            id,
+            actor: lease.actor().clone(),
+            ttl_deadline: (lease.ttl_ms(), lease.deadline()),
+            counter_granted: (lease.counter(), lease.granted_at()),
+            keys,
+            places: store.lease_places(id).map(|(kind, name)| queue_of(kind, name)).collect(),
+        }
+    });
+    let all: Vec<SeenLease> = all.collect();
+    assert_eq!(all.len(), store.lease_count());
+    all
+}
+
+fn leases_of_model(model: &Naive) -> Vec<SeenLease> {
+    let seen = model.leases.iter().map(|(id, lease)| {
+        let own = model.places_taken.iter().filter(|place| place.lease == *id);
+        let mut places: Vec<Queue> = own.map(|place| place.queue.clone()).collect();
+        places.sort();
+        SeenLease {
+            id: *id,
+            actor: lease.actor.clone(),
+            ttl_deadline: (lease.ttl, lease.deadline),
+            counter_granted: (lease.counter, lease.granted),
+            keys: model.keys_of(*id),
+            places,
+        }
+    });
+    seen.collect()
+}
+
+fn queues_of_store<P: Plant>(store: &Store<P>) -> Vec<SeenQueue> {
+    let mut all = Vec::new();
+    for kind in [QueueKind::Lock, QueueKind::Election] {
+        for (name, queue) in store.queues(kind) {
+            assert_eq!(store.queue(kind, name), Some(queue));
+            let places = queue.holder().into_iter().chain(queue.waiters());
+            let places = places.map(|place| {
+                (place.lease(), place.lease_granted_at(), place.entered_at(), place.value().clone())
+            });
+            let places: Vec<_> = places.collect();
+            assert_eq!(places.len(), queue.len());
+            let (token, changed_at) = (queue.token(), queue.changed_at());
+            all.push(SeenQueue { queue: queue_of(kind, name), token, changed_at, places });
+        }
+    }
+    all
+}
+
+fn queues_of_model(model: &Naive) -> Vec<SeenQueue> {
+    let seen = model.changed.iter().map(|(queue, changed_at)| {
+        let places = model.places_taken.iter().filter(|place| place.queue == *queue);
+        let places = places.map(|place| (place.lease, place.granted, place.entered, place.value.clone()));
+        let (token, changed_at) = (model.token_of(queue), *changed_at);
+        SeenQueue { queue: queue.clone(), token, changed_at, places: places.collect() }
+    });
+    seen.collect()
 }
 
 impl Present {
@@ -121,6 +238,10 @@ impl Present {
             sessions: sessions.collect(),
             session_reply_bytes: store.session_reply_bytes(),
             remembered: (store.idempotency_keys(), store.idempotency_reply_bytes()),
+            leases: leases_of_store(store),
+            queues: queues_of_store(store),
+            places: store.places(),
+            token: store.token(),
         }
     }
 
@@ -152,6 +273,10 @@ impl Present {
             sessions: sessions.collect(),
             session_reply_bytes: model.sessions.values().map(Session::reply_bytes).sum(),
             remembered: (model.remembered.len(), model.idempotency_reply_bytes()),
+            leases: leases_of_model(model),
+            queues: queues_of_model(model),
+            places: model.places_taken.len(),
+            token: model.token,
         }
     }
 }

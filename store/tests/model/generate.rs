@@ -16,14 +16,16 @@ use holdfast_command::{
 };
 use holdfast_machine::Numbered;
 
+use super::coordinate::names_lease;
 use super::naive::Naive;
 use super::rng::Rng;
+use super::rules;
 
 const NAMES: [&str; 5] = ["a/", "a/b/", "b/", "c/", "a/b/c/"];
 const NO_NAMES: [&str; 5] = ["", "a", "/a/", "a//", "/"];
 
 /// Values that settings are set to: near to what a log of this size can reach.
-const SMALL: [(Setting, &[u64]); 20] = [
+const SMALL: [(Setting, &[u64]); 25] = [
     (Setting::RequestBytes, &[65_536, 4 << 20]),
     (Setting::Operations, &[4, 8, 4_096, 4_096, 4_096, 4_096]),
     (Setting::KeyBytes, &[16, 4_096]),
@@ -44,6 +46,11 @@ const SMALL: [(Setting, &[u64]); 20] = [
     (Setting::HistoryBytes, &[0, 5]),
     (Setting::Visits, &[1, 3, 6, 12, 1_000, 1_000]),
     (Setting::AllSessionsReplyBytes, &[0, 60, 200, 10_000, 10_000]),
+    (Setting::Leases, &[1, 2, 4, 8, 8]),
+    (Setting::LeaseTtlMin, &[10, 10, 10, 20, 50]),
+    (Setting::LeaseTtlMax, &[20, 40, 100, 5_000, 5_000]),
+    (Setting::LeaseKeys, &[1, 2, 4, 1_000]),
+    (Setting::Places, &[1, 2, 4, 8, 8, 8]),
 ];
 
 /// What a log has more of than others.
@@ -84,6 +91,10 @@ pub(crate) struct Generator {
     pub(crate) fragile: bool,
     /// It has a deadline, so that it matters which clock that is compared with.
     dated: bool,
+    /// The lease that the next request is likely to name, so that all of it comes from whoever has that.
+    pub(crate) lease: i64,
+    /// Leases with counters that they once had.
+    pub(crate) counters: Vec<(i64, u64)>,
     written: u64,
 }
 
@@ -94,7 +105,16 @@ impl Generator {
             3 | 11 => Bent::Heavy,
             _ => Bent::None,
         };
-        Self { rng: Rng::new(seed), bent, recent: Vec::new(), fragile: false, dated: false, written: 0 }
+        Self {
+            rng: Rng::new(seed),
+            bent,
+            recent: Vec::new(),
+            fragile: false,
+            dated: false,
+            lease: 0,
+            counters: Vec::new(),
+            written: 0,
+        }
     }
 
     /// The next entry.
@@ -133,8 +153,8 @@ impl Generator {
                 changes.push((setting.number(), *self.rng.pick(values)));
             }
         }
-        changes.retain(|(number, _)| ![9, 10].contains(number));
-        changes.extend([(9, 10), (10, 5_000)]);
+        changes.retain(|(number, _)| ![9, 10, 22, 23].contains(number));
+        changes.extend([(9, 10), (10, 5_000), (22, 10), (23, 5_000)]);
         Request::from(Command::ChangeSettings(ChangeSettings { changes })).encode()
     }
 
@@ -185,11 +205,11 @@ impl Generator {
     }
 
     fn fresh(&mut self, model: &Naive) -> (Actor, Bytes) {
-        let command = self.command(model);
-        let node =
-            matches!(command, Command::Tick | Command::KeepSessions(_) | Command::RaiseFeatureLevel(_));
+        self.lease = self.any_lease(model);
+        let command = if self.rng.permille(300) { self.coordinate(model) } else { self.command(model) };
+        let node = rules::of_node(&command);
         let mut actor = if node && !self.rng.permille(50) { Actor::Cluster } else { self.actor() };
-        let key = match self.rng.below(100) {
+        let mut key = match self.rng.below(100) {
             _ if node && !self.rng.permille(40) => RequestKey::None,
             0..=44 => self.session_key(model, &mut actor),
             45..=59 => self.idempotency_key(model),
@@ -200,6 +220,15 @@ impl Generator {
             && self.rng.permille(800)
         {
             actor = session.actor.clone();
+        }
+        if let Some(lease) = model.leases.get(&self.lease).filter(|_| names_lease(&command))
+            && lease.actor != actor
+            && self.rng.permille(850)
+        {
+            actor = lease.actor.clone();
+            if matches!(key, RequestKey::Session { .. }) {
+                key = RequestKey::None;
+            }
         }
         let reason = match self.rng.below(200) {
             0 => ByteString::from("r".repeat(1_025)),
@@ -356,7 +385,7 @@ impl Generator {
             changes.push((setting.number(), *self.rng.pick(values)));
         }
         match self.rng.below(30) {
-            0 => changes.push((*self.rng.pick(&[0, 21, u16::MAX]), 1)),
+            0 => changes.push((*self.rng.pick(&[0, 26, u16::MAX]), 1)),
             1 => {
                 let setting = *self.rng.pick(Setting::ALL);
                 let scope = setting.scope();
@@ -365,6 +394,9 @@ impl Generator {
             }
             2 => changes.extend([(11, 50), (11, 60)]),
             3 => changes = vec![(9, *self.rng.pick(&[20, 50])), (10, 20)],
+            7 => changes = vec![(22, *self.rng.pick(&[20, 50])), (23, 20)],
+            8..=9 => changes = vec![(23, 5_000), (21, 8), (25, 8)],
+            11 if self.bent != Bent::Heavy => changes = vec![(7, *self.rng.pick(&[1, 3, 8]))],
             4..=15 if self.bent == Bent::Heavy => changes = vec![(4, *self.rng.pick(&[16, 1_000]))],
             4..=6 => changes = vec![(4, *self.rng.pick(&[16, 40, 1_000]))],
             _ => {}

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use holdfast_command::keys::{
-    Against, Compare, Delete, Operation, Put, Range, Relation, Restore, Transaction,
+    Against, Compare, Delete, Operation, Put, Range, Relation, Restore, Span, Transaction,
 };
 use holdfast_command::{KeyValue, Refusal, Reply, Setting};
 
+use super::coordination::Queue;
 use super::naive::{Item, Keys, Naive, Writer};
 use super::reads::{self, Place};
 use super::rules;
@@ -69,7 +70,10 @@ impl<'a> Work<'a> {
             return Err(Refusal::KeyNotFound);
         }
         if put.lease != 0 {
-            return Err(Refusal::UnknownLease { lease: put.lease });
+            match self.before.leases.get(&put.lease) {
+                Some(lease) if lease.actor == self.writer.actor => {}
+                _ => return Err(Refusal::UnknownLease { lease: put.lease }),
+            }
         }
         let mut value = put.value.clone();
         let mut lease = put.lease;
@@ -79,6 +83,15 @@ impl<'a> Work<'a> {
             }
             if put.keep_lease {
                 lease = old.lease;
+                if lease != 0 {
+                    self.marks.push("lease kept");
+                }
+            }
+            match (old.lease, lease) {
+                (0, _) => {}
+                (_, 0) => self.marks.push("key taken from its lease"),
+                (before, now) if before != now => self.marks.push("key moved to another lease"),
+                (_, _) => {}
             }
         }
         self.write(&put.key, value, lease)?;
@@ -187,7 +200,7 @@ impl<'a> Work<'a> {
         let keys = self.before.current();
         let mut succeeded = true;
         for compare in &transaction.compares {
-            let (held, looked_at) = holds(compare, keys, &mut self.marks);
+            let (held, looked_at) = holds(compare, self.before, keys, &mut self.marks);
             self.visit(looked_at, "too many visits of a comparison")?;
             if !held {
                 succeeded = false;
@@ -243,6 +256,22 @@ impl<'a> Work<'a> {
         Ok(Reply::Ranged(page))
     }
 
+    /// No lease has more keys than it may and more than before.
+    pub(crate) fn leases(&mut self) -> Result<(), Refusal> {
+        let limit = self.before.setting(Setting::LeaseKeys);
+        for id in self.before.leases.keys() {
+            let before = self.before.keys_of(*id).len() as u64;
+            let keys = self.keys.values().filter(|item| item.lease == *id).count() as u64;
+            if keys > limit {
+                if keys > before {
+                    return Err(Refusal::TooManyKeysOfLease { keys, limit });
+                }
+                self.marks.push("above the keys of a lease, but not more than before");
+            }
+        }
+        Ok(())
+    }
+
     /// No namespace has more than it may and more than before.
     pub(crate) fn quotas(&mut self) -> Result<(), Refusal> {
         let (before, after) = (usage(self.before, self.before.current()), usage(self.before, &self.keys));
@@ -292,7 +321,23 @@ pub(crate) fn usage(model: &Naive, keys: &Keys) -> BTreeMap<Option<String>, (u64
 }
 
 /// Whether a comparison holds, and how many keys it was made with.
-fn holds(compare: &Compare, keys: &Keys, marks: &mut Vec<&'static str>) -> (bool, u64) {
+fn holds(compare: &Compare, model: &Naive, keys: &Keys, marks: &mut Vec<&'static str>) -> (bool, u64) {
+    let by_name = match (&compare.against, &compare.span) {
+        (Against::Fence(token), Span::Key(name)) => Some((Queue::Lock(name.clone()), token)),
+        (Against::Term(token), Span::Key(name)) => Some((Queue::Election(name.clone()), token)),
+        _ => None,
+    };
+    if let Some((queue, token)) = by_name {
+        let held = related(&model.token_of(&queue), compare.relation, token);
+        let usual = compare.relation == Relation::Equal && *token > 0;
+        match (queue, held) {
+            (Queue::Lock(_), true) if usual => marks.push("fence held"),
+            (Queue::Lock(_), false) if usual => marks.push("fence kept somebody out"),
+            (Queue::Election(_), _) if usual => marks.push("term compared"),
+            _ => {}
+        }
+        return (held, 0);
+    }
     let found: Vec<&Item> =
         keys.iter().filter(|(key, _)| rules::within(&compare.span, key)).map(|(_, item)| item).collect();
     if found.len() > 1 {
@@ -308,6 +353,7 @@ fn holds(compare: &Compare, keys: &Keys, marks: &mut Vec<&'static str>) -> (bool
                 marks.push("values compared of nothing");
                 false
             }
+            Against::Fence(_) | Against::Term(_) => unreachable!("of a name, not of keys"),
         };
         return (held, 0);
     }
@@ -317,6 +363,7 @@ fn holds(compare: &Compare, keys: &Keys, marks: &mut Vec<&'static str>) -> (bool
         Against::ModRevision(number) => related(&item.mod_revision, compare.relation, number),
         Against::Lease(lease) => related(&item.lease, compare.relation, lease),
         Against::Value(value) => related(&item.value, compare.relation, value),
+        Against::Fence(_) | Against::Term(_) => unreachable!("of a name, not of keys"),
     };
     let failed = found.iter().position(fails);
     let made = &found[..failed.map_or(found.len(), |place| place + 1)];

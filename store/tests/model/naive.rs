@@ -16,6 +16,7 @@ use holdfast_command::{
     Actor, Command, Envelope, FeatureLevel, Outcome, Refusal, Reply, Request, RequestKey, Setting, Settings,
 };
 
+use super::coordination::{self, Lease, Queue, Touch};
 use super::keys::Work;
 use super::reads::{self, Place};
 use super::rules;
@@ -113,6 +114,19 @@ pub(crate) struct Naive {
     pub(crate) opened: u64,
     pub(crate) sessions: BTreeMap<u64, Session>,
     pub(crate) remembered: BTreeMap<[u8; 32], Remembered>,
+    pub(crate) leases: BTreeMap<i64, Lease>,
+    /// The last number of a lease that was chosen.
+    pub(crate) chosen: i64,
+    /// Leases that have ended.
+    pub(crate) ended: BTreeSet<i64>,
+    /// All places in all queues, in the order in which they were taken.
+    pub(crate) places_taken: Vec<coordination::Place>,
+    /// When holder or value of a queue last changed.
+    pub(crate) changed: BTreeMap<Queue, u64>,
+    /// The last fencing token.
+    pub(crate) token: u64,
+    /// What the last entry did to queues.
+    pub(crate) touched: Vec<(Queue, Touch)>,
     /// What the continuations that the store gave have to mean.
     pub(crate) places: Vec<(Bytes, Place)>,
     /// Which of the finer points of the page it came across.
@@ -133,6 +147,13 @@ impl Naive {
             opened: 0,
             sessions: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            chosen: 0,
+            ended: BTreeSet::new(),
+            places_taken: Vec::new(),
+            changed: BTreeMap::new(),
+            token: 0,
+            touched: Vec::new(),
             places: Vec::new(),
             marks: BTreeSet::new(),
         }
@@ -171,6 +192,7 @@ impl Naive {
         seen: Option<&Outcome>,
     ) -> Result<Answered, Halted> {
         self.skip(at)?;
+        self.touched.clear();
         let fresh = |outcome| Ok(Answered { outcome: Outcome(outcome), at, repeated: false });
         let (envelope, bytes) = match Envelope::split(entry) {
             Ok(parts) => parts,
@@ -396,9 +418,25 @@ impl Naive {
             Command::KeepSessions(keep) => return Ok(self.keep_sessions(keep)),
             Command::CloseSession(close) => return Ok(self.close(*close, &envelope.actor)),
             Command::Tick => return Ok(Ok(Reply::Ticked)),
+            Command::GrantLease(grant) => return Ok(self.grant(*grant, &envelope.actor)),
+            Command::RenewLeases(renew) => return Ok(self.renew(renew)),
+            Command::RevokeLease(revoke) => {
+                let writer = work.writer;
+                return Ok(self.revoke(*revoke, writer));
+            }
+            Command::ExpireLease(expire) => {
+                let writer = work.writer;
+                return Ok(self.expire(*expire, writer));
+            }
+            Command::Acquire(acquire) => return Ok(self.acquire(acquire, &envelope.actor)),
+            Command::Release(release) => return Ok(self.release(release, &envelope.actor)),
+            Command::Campaign(campaign) => return Ok(self.campaign(campaign, &envelope.actor)),
+            Command::Proclaim(proclaim) => return Ok(self.proclaim(proclaim, &envelope.actor)),
+            Command::Resign(resign) => return Ok(self.resign(resign, &envelope.actor)),
         };
         let reply = reply.and_then(|reply| {
             work.quotas()?;
+            work.leases()?;
             Ok(reply)
         });
         let Work { keys, changed, writer, places: made, marks, .. } = work;

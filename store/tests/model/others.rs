@@ -58,6 +58,11 @@ impl Naive {
             self.marks.insert("shortest time to live above the longest");
             return Err(Refusal::SettingOutOfRange { number: 9, value: shortest });
         }
+        let shortest = changed.get(Setting::LeaseTtlMin);
+        if shortest > changed.get(Setting::LeaseTtlMax) {
+            self.marks.insert("shortest time to live of a lease above the longest");
+            return Err(Refusal::SettingOutOfRange { number: 22, value: shortest });
+        }
         self.settings = changed;
         Ok(Reply::SettingsChanged)
     }

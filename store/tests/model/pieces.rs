@@ -73,7 +73,13 @@ impl Generator {
         let keep = if there { 150 } else { 20 };
         let (keep_value, keep_lease) = (self.rng.permille(keep), self.rng.permille(keep));
         let value = if keep_value && !self.rng.permille(30) { Bytes::new() } else { self.value(model) };
-        let lease = if self.rng.permille(8) { *self.rng.pick(&[-1, 1, i64::MAX, i64::MIN]) } else { 0 };
+        let lease = match self.rng.below(1_000) {
+            0..=7 => *self.rng.pick(&[-1, 1, i64::MAX, i64::MIN]),
+            8..=350 if model.leases.contains_key(&self.lease) && (!keep_lease || self.rng.permille(30)) => {
+                self.lease
+            }
+            _ => 0,
+        };
         Put { key, value, lease, return_previous: self.rng.permille(300), keep_value, keep_lease }
     }
 

@@ -1,14 +1,15 @@
 //! The model, continued: what is refused whatever the state of the keys, one rule after the other.
 
 use bytes::Bytes;
-use holdfast_command::keys::{Operation, Put, Span, Transaction};
+use holdfast_command::keys::{Against, Operation, Put, Span, Transaction};
 use holdfast_command::namespaces::SetNamespace;
 use holdfast_command::{
     Actor, Command, Extensions, FeatureLevel, Refusal, Request, RequestKey, Setting, Settings,
 };
 
 /// All commands that there are. Each is known from the first level on.
-const COMMANDS: [u16; 13] = [1, 2, 3, 4, 5, 101, 102, 201, 202, 301, 302, 303, 401];
+const COMMANDS: [u16; 22] =
+    [1, 2, 3, 4, 5, 101, 102, 201, 202, 301, 302, 303, 401, 501, 502, 503, 504, 601, 602, 701, 702, 703];
 
 /// The request of these bytes and its deadline, if the cluster is far enough to know what it means.
 pub(crate) fn gate(bytes: &Bytes, level: FeatureLevel) -> Result<(Request, Option<u64>), Refusal> {
@@ -47,6 +48,8 @@ pub(crate) fn of_request_key(request: &Request, actor: &Actor) -> Result<(), Ref
         Command::Tick => 401,
         Command::KeepSessions(_) => 302,
         Command::RaiseFeatureLevel(_) => 202,
+        Command::RenewLeases(_) => 502,
+        Command::ExpireLease(_) => 504,
         _ => return Ok(()),
     };
     if *actor != Actor::Cluster {
@@ -58,12 +61,22 @@ pub(crate) fn of_request_key(request: &Request, actor: &Actor) -> Result<(), Ref
     Ok(())
 }
 
+/// Whether only nodes send it.
+pub(crate) fn of_node(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Tick
+            | Command::KeepSessions(_)
+            | Command::RaiseFeatureLevel(_)
+            | Command::RenewLeases(_)
+            | Command::ExpireLease(_)
+    )
+}
+
 /// What no state could accept.
 pub(crate) fn limits(request: &Request, bytes: u64, settings: &Settings) -> Result<(), Refusal> {
     let limit = settings.get(Setting::RequestBytes);
-    let of_node =
-        matches!(request.command, Command::Tick | Command::KeepSessions(_) | Command::RaiseFeatureLevel(_));
-    if bytes > limit && !of_node {
+    if bytes > limit && !of_node(&request.command) {
         return Err(Refusal::RequestTooLong { bytes, limit });
     }
     if request.reason.len() > 1_024 {
@@ -89,14 +102,43 @@ pub(crate) fn limits(request: &Request, bytes: u64, settings: &Settings) -> Resu
             }
             Ok(())
         }
+        Command::GrantLease(grant) => {
+            if grant.lease < 0 {
+                return Err(Refusal::BadLease { lease: grant.lease });
+            }
+            Ok(())
+        }
+        Command::RevokeLease(revoke) => of_lease(revoke.lease),
+        Command::Acquire(acquire) => of_place(&acquire.name, acquire.lease, acquire.value.len()),
+        Command::Release(release) => of_place(&release.name, release.lease, 0),
+        Command::Campaign(campaign) => of_place(&campaign.name, campaign.lease, campaign.value.len()),
+        Command::Proclaim(proclaim) => of_place(&proclaim.name, proclaim.lease, proclaim.value.len()),
+        Command::Resign(resign) => of_place(&resign.name, resign.lease, 0),
         Command::Compact(_)
         | Command::DeleteNamespace(_)
         | Command::RaiseFeatureLevel(_)
         | Command::OpenSession(_)
         | Command::KeepSessions(_)
         | Command::CloseSession(_)
-        | Command::Tick => Ok(()),
+        | Command::Tick
+        | Command::RenewLeases(_)
+        | Command::ExpireLease(_) => Ok(()),
     }
+}
+
+fn of_lease(lease: i64) -> Result<(), Refusal> {
+    if lease <= 0 { Err(Refusal::BadLease { lease }) } else { Ok(()) }
+}
+
+fn of_place(name: &Bytes, lease: i64, value: usize) -> Result<(), Refusal> {
+    if name.is_empty() || name.len() > 255 {
+        return Err(Refusal::BadName);
+    }
+    of_lease(lease)?;
+    if value > 4_096 {
+        return Err(Refusal::ValueTooLong { bytes: value as u64, limit: 4_096 });
+    }
+    Ok(())
 }
 
 fn size(transaction: &Transaction) -> u64 {
@@ -148,6 +190,10 @@ pub(crate) fn of_span(span: &Span) -> Result<(), Refusal> {
 fn of_transaction(transaction: &Transaction, settings: &Settings) -> Result<(), Refusal> {
     for compare in &transaction.compares {
         of_span(&compare.span)?;
+        let by_name = matches!(compare.against, Against::Fence(_) | Against::Term(_));
+        if by_name && !matches!(compare.span, Span::Key(_)) {
+            return Err(Refusal::Contradiction);
+        }
     }
     for list in [&transaction.then, &transaction.otherwise] {
         for operation in list {

@@ -171,6 +171,7 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
             compare::same("admission", &admitted.map(|_| ()), &mine.map(|_| ()))?;
         }
         let applied = store.apply(LogPosition { term, index }, &entry);
+        let touched = applied.as_ref().ok().map(compare::touched_of_store);
         let applied = applied.map(|applied| Answered {
             outcome: applied.outcome,
             at: (applied.at.term, applied.at.index),
@@ -181,6 +182,7 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
         compare::same("answer", &applied.as_ref().ok(), &mine.as_ref().ok())?;
         // A node that halted is asked nothing more.
         let Ok(answered) = mine else { break };
+        compare::same("touched", &touched, &Some(model.touched.clone()))?;
         report.count(&answered);
         compare::same("state", &Present::of_store(&store), &Present::of_model(&model))?;
         look_around(&store, &mut model, &mut generator, care, report)?;
@@ -208,6 +210,9 @@ fn look_around<P: Plant>(
     let (seen, mine) =
         (compare::history_of_store(store, &key, limit), compare::history_of_model(model, &key, limit));
     compare::same(&format!("history of {key:?}, at most {limit}"), &seen, &mine)?;
+    let clock = (model.clock + generator.rng.below(60)).saturating_sub(20);
+    let (seen, mine) = (compare::due_of_store(store, clock), compare::due_of_model(model, clock));
+    compare::same(&format!("leases that are over at {clock}"), &seen, &mine)?;
     let from = generator.revision(model).saturating_add(generator.rng.below(2));
     let (seen, mine) = (compare::changes_of_store(store, from), compare::changes_of_model(model, from));
     compare::same(&format!("changes from {from}"), &seen, &mine)

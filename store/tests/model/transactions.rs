@@ -87,6 +87,9 @@ impl Generator {
     }
 
     fn compare(&mut self, model: &Naive) -> Compare {
+        if self.rng.permille(150) {
+            return self.compare_token(model);
+        }
         let span = self.span(model);
         let item =
             model.current().iter().find(|(key, _)| super::rules::within(&span, key)).map(|(_, item)| item);
@@ -100,7 +103,10 @@ impl Generator {
             0 => Against::Version(near(item.map_or(0, |item| item.version))),
             1 => Against::CreateRevision(near(item.map_or(0, |item| item.create_revision))),
             2 => Against::ModRevision(near(item.map_or(0, |item| item.mod_revision))),
-            3 => Against::Lease(*self.rng.pick(&[0, 0, 1, -1])),
+            3 => {
+                let own = item.map_or(0, |item| item.lease);
+                Against::Lease(*self.rng.pick(&[0, own, own, 1, -1]))
+            }
             _ => {
                 let own = item.filter(|_| self.rng.permille(600)).map(|item| item.value.clone());
                 Against::Value(own.unwrap_or_else(|| self.value(model)))

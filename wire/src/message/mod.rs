@@ -9,6 +9,7 @@ mod formation;
 mod goodbye;
 mod greeting;
 mod peer;
+mod watch;
 
 use bytes::Bytes;
 pub use call::{
@@ -27,6 +28,8 @@ pub use peer::{
     PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject, TimeoutNow,
     Vote, VoteReply,
 };
+
+pub use watch::{Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted};
 
 use crate::body::{self, Parts};
 use crate::sink::{Section, Sink};
@@ -83,6 +86,18 @@ pub enum Message {
     ChangeMembers(ChangeMembers),
     /// See [`MessageType::MembersChanged`].
     MembersChanged(MembersChanged),
+    /// See [`MessageType::Watch`].
+    Watch(Watch),
+    /// See [`MessageType::WatchStarted`].
+    WatchStarted(WatchStarted),
+    /// See [`MessageType::WatchEvents`].
+    WatchEvents(WatchEvents),
+    /// See [`MessageType::WatchProgress`].
+    WatchProgress(WatchProgress),
+    /// See [`MessageType::WatchCancel`].
+    WatchCancel(WatchCancel),
+    /// See [`MessageType::WatchEnded`].
+    WatchEnded(WatchEnded),
     /// See [`MessageType::PreVote`].
     PreVote(PreVote),
     /// See [`MessageType::PreVoteReply`].
@@ -172,6 +187,12 @@ impl Message {
             Self::LeaseKept(_) => MessageType::LeaseKept,
             Self::ChangeMembers(_) => MessageType::ChangeMembers,
             Self::MembersChanged(_) => MessageType::MembersChanged,
+            Self::Watch(_) => MessageType::Watch,
+            Self::WatchStarted(_) => MessageType::WatchStarted,
+            Self::WatchEvents(_) => MessageType::WatchEvents,
+            Self::WatchProgress(_) => MessageType::WatchProgress,
+            Self::WatchCancel(_) => MessageType::WatchCancel,
+            Self::WatchEnded(_) => MessageType::WatchEnded,
             Self::PreVote(_) => MessageType::PreVote,
             Self::PreVoteReply(_) => MessageType::PreVoteReply,
             Self::Vote(_) => MessageType::Vote,
@@ -233,6 +254,12 @@ impl Message {
             Self::LeaseKept(body) => body.write(header, sink),
             Self::ChangeMembers(body) => body.write(header, sink),
             Self::MembersChanged(body) => body.write(header, sink),
+            Self::Watch(body) => body.write(header, sink),
+            Self::WatchStarted(body) => body.write(header, sink),
+            Self::WatchEvents(body) => body.write(header, sink),
+            Self::WatchProgress(body) => body.write(header, sink),
+            Self::WatchCancel(body) => body.write(header, sink),
+            Self::WatchEnded(body) => body.write(header, sink),
             Self::PreVote(body) => body.write(header, sink),
             Self::PreVoteReply(body) => body.write(header, sink),
             Self::Vote(body) => body.write(header, sink),
@@ -287,6 +314,12 @@ impl Message {
             MessageType::LeaseKept => Self::LeaseKept(read(body, skipped)?),
             MessageType::ChangeMembers => Self::ChangeMembers(read(body, skipped)?),
             MessageType::MembersChanged => Self::MembersChanged(read(body, skipped)?),
+            MessageType::Watch => Self::Watch(read(body, skipped)?),
+            MessageType::WatchStarted => Self::WatchStarted(read(body, skipped)?),
+            MessageType::WatchEvents => Self::WatchEvents(read(body, skipped)?),
+            MessageType::WatchProgress => Self::WatchProgress(read(body, skipped)?),
+            MessageType::WatchCancel => Self::WatchCancel(read(body, skipped)?),
+            MessageType::WatchEnded => Self::WatchEnded(read(body, skipped)?),
             MessageType::PreVote => Self::PreVote(read(body, skipped)?),
             MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
             MessageType::Vote => Self::Vote(read(body, skipped)?),
@@ -355,6 +388,10 @@ plain_bodies!(
     MembersChanged,
     Status,
     Stats,
+    WatchStarted,
+    WatchProgress,
+    WatchCancel,
+    WatchEnded,
     PreVote,
     PreVoteReply,
     Vote,
@@ -429,6 +466,12 @@ from_body!(
     LeaseKept,
     ChangeMembers,
     MembersChanged,
+    Watch,
+    WatchStarted,
+    WatchEvents,
+    WatchProgress,
+    WatchCancel,
+    WatchEnded,
     Status,
     StatusReply,
     Stats,

@@ -8,6 +8,7 @@ use holdfast_wire::message::{
     MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query,
     QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk,
     SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply,
+    Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::{Boot, ClusterId, Life, Message, NodeId, NodeUuid};
 
@@ -134,6 +135,23 @@ fn calls() -> Vec<Sample> {
         ("StatsReply nothing measured", StatsReply { stages: vec![], ..stats_reply() }.into()),
         ("KeepSession", KeepSession { timeout_ms: 250, session: 0x0708 }.into()),
     ];
+    let watch = Watch {
+        from: 0,
+        flags: Watch::PREVIOUS | Watch::PROGRESS,
+        min_position: None,
+        span: Bytes::from_static(b"span"),
+    };
+    let events = vec![Bytes::from_static(b"event"), Bytes::from_static(b"another")];
+    all.extend([
+        ("Watch from now", Message::from(watch.clone())),
+        ("Watch", Watch { from: 0x0102, flags: 0, min_position: Some(POSITION), ..watch }.into()),
+        ("WatchStarted", WatchStarted { from: 0x0102, revision: 0x0304 }.into()),
+        ("WatchEvents", WatchEvents { continues: false, more: true, events }.into()),
+        ("WatchEvents rest", WatchEvents { continues: true, more: false, events: vec![Bytes::new()] }.into()),
+        ("WatchProgress", WatchProgress { revision: 0x0304 }.into()),
+        ("WatchCancel", WatchCancel {}.into()),
+        ("WatchEnded", WatchEnded { code: 1302, resume: 0x0102, oldest: 0x0203 }.into()),
+    ]);
     for (name, known) in [("SessionKept", true), ("SessionKept unknown", false)] {
         all.push((name, SessionKept { position: POSITION, known }.into()));
     }

@@ -6,7 +6,8 @@ use holdfast_wire::message::{
     Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept, MemberStatus,
     MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone, Read, ReadDone,
     ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk, SnapshotReject, Stats,
-    StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply,
+    StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply, Watch, WatchCancel,
+    WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -163,6 +164,15 @@ fn call() -> impl Strategy<Value = Message> {
             configuration
         }
         .into()),
+        (any::<u64>(), any::<u8>(), option::of(position()), blob(300))
+            .prop_map(|(from, flags, min_position, span)| Watch { from, flags, min_position, span }.into()),
+        any::<(u64, u64)>().prop_map(|(from, revision)| WatchStarted { from, revision }.into()),
+        (any::<bool>(), any::<bool>(), vec(blob(2 * SHARE_BYTES), 0..4))
+            .prop_map(|(continues, more, events)| WatchEvents { continues, more, events }.into()),
+        any::<u64>().prop_map(|revision| WatchProgress { revision }.into()),
+        Just(WatchCancel {}.into()),
+        any::<(u16, u64, u64)>()
+            .prop_map(|(code, resume, oldest)| WatchEnded { code, resume, oldest }.into()),
     ]
 }
 
