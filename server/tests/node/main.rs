@@ -12,5 +12,6 @@ mod leadership;
 mod overload;
 mod path;
 mod rng;
+mod snapshots;
 mod time;
 mod world;
