@@ -4,6 +4,7 @@ mod ask;
 mod dev;
 mod kv;
 mod serve;
+mod snapshot;
 mod status;
 mod txn;
 
@@ -35,6 +36,8 @@ enum Command {
     Ls(kv::Ls),
     /// Compare and write several keys at once
     Txn(txn::Txn),
+    /// Look at the file of a snapshot
+    Snapshot(snapshot::Snapshot),
     /// Say whether the cluster is well
     Status(status::Status),
 }
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Del(del) => del.run(),
         Command::Ls(ls) => ls.run(),
         Command::Txn(txn) => txn.run(),
+        Command::Snapshot(snapshot) => snapshot::run(&snapshot),
         Command::Status(status) => status.run(),
     }
 }

@@ -12,7 +12,7 @@ use crate::runtime::{self, Options, Stop};
 const USAGE: u8 = 2;
 
 /// Exit code for data that is damaged, missing, or of somebody else.
-const INTEGRITY: u8 = 9;
+pub(super) const INTEGRITY: u8 = 9;
 
 #[derive(Debug, Args)]
 pub(super) struct Server {

@@ -28,6 +28,8 @@ struct Node {
 pub(crate) struct Cluster {
     root: TempDir,
     nodes: Vec<Node>,
+    /// Further arguments of all nodes.
+    further: Vec<String>,
 }
 
 /// Loopback addresses that nobody listens on now.
@@ -40,10 +42,16 @@ pub(crate) fn free_addresses(count: usize) -> Vec<String> {
 impl Cluster {
     /// Starts `count` nodes that form a cluster.
     pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    /// Starts `count` nodes with these further arguments.
+    pub(crate) fn start_with(count: usize, further: &[&str]) -> Self {
+        let further = further.iter().map(|argument| (*argument).to_owned()).collect();
         let mut addresses = free_addresses(2 * count).into_iter();
         let mut next = || addresses.next().expect("as many as asked for");
         let nodes = (0..count).map(|_| Node { client: next(), peer: next(), process: None }).collect();
-        let mut cluster = Self { root: tempfile::tempdir().expect("a directory"), nodes };
+        let mut cluster = Self { root: tempfile::tempdir().expect("a directory"), nodes, further };
         for at in 0..count {
             cluster.run(at);
         }
@@ -59,9 +67,9 @@ impl Cluster {
         let list: Vec<String> =
             (1..).zip(&self.nodes).map(|(id, node)| format!("{id}={}", node.peer)).collect();
         let Node { client, peer, .. } = &self.nodes[at];
-        let directory = self.root.path().join(format!("n{}", at + 1));
+        let directory = self.directory(at);
         let text = |text: &str| text.to_owned();
-        vec![
+        let mut arguments = vec![
             text("server"),
             format!("--node-id={}", at + 1),
             format!("--data-dir={}", directory.display()),
@@ -71,7 +79,14 @@ impl Cluster {
             format!("--election-ms={ELECTION_MS}"),
             format!("--heartbeat-ms={HEARTBEAT_MS}"),
             format!("--segment-bytes={}", 24 << 20),
-        ]
+        ];
+        arguments.extend(self.further.iter().cloned());
+        arguments
+    }
+
+    /// The directory of a node.
+    pub(crate) fn directory(&self, at: usize) -> std::path::PathBuf {
+        self.root.path().join(format!("n{}", at + 1))
     }
 
     /// Starts the process of a node.
