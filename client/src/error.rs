@@ -159,6 +159,13 @@ impl Error {
         Failure { outcome: Outcome::Unknown, write: true, ..*failure }.into()
     }
 
+    /// A refusal that this side knows of without asking.
+    pub(crate) fn refused(operation: &str, refusal: Refusal) -> Self {
+        let Self(failure) = Self::before_sending(Kind::Refused, operation, refusal.to_string());
+        let (code, code_number) = (Some(refusal.code()), refusal.code().number());
+        Failure { code, code_number, refusal: Some(refusal), ..*failure }.into()
+    }
+
     /// Whether the same call may be made again without a risk that it is executed twice, and may succeed then.
     #[must_use]
     pub fn is_safe_to_retry(&self) -> bool {

@@ -9,6 +9,7 @@
 //! # Shape
 //! ```text
 //!   Client, Builder     async verbs, cheap clones                          [client] [builder]
+//!   Lease, LockGuard, Leadership   renew themselves, know when they are lost   [coordination]
 //!     └─ shell          one task per connection, one for dials and timers  [shell]
 //!          └─ Core      sans-IO: who is asked, when again, what it means   [core]
 //!               ├─ Breaker     machine 17, one per endpoint                [core::breaker]
@@ -30,7 +31,7 @@
 //! - Nothing that a server sends panics.
 //!
 //! # What this leaves out
-//! Watches, leases, locks and elections come with their own messages. Credentials, as long as no server checks any.
+//! Watches come with their own messages. Credentials, as long as no server checks any.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -41,6 +42,7 @@
 
 mod builder;
 mod client;
+mod coordination;
 pub mod core;
 mod error;
 mod position;
@@ -48,6 +50,7 @@ mod shell;
 
 pub use builder::Builder;
 pub use client::{CallOptions, Client, Page, PutOptions, ReadOptions};
+pub use coordination::{Leadership, Lease, LockGuard, LockOptions, Observed, Observer};
 pub use core::EndpointView;
 pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
 pub use holdfast_command as command;

@@ -54,7 +54,8 @@ numbered! {
 pub enum When {
     /// At once.
     Now,
-    /// Once this lease does not wait in it any more: it holds, or has no place.
+    /// Once this lease does not wait in it any more: it holds, or has no place. Of those who wait, only its own place is
+    /// given.
     Settled {
         /// Which lease.
         lease: i64,

@@ -15,7 +15,7 @@ use holdfast_raft::{
     Message, NodeId, NodeUuid, Payload, Recovered, SnapshotMeta, Term,
 };
 use holdfast_server::node::{SnapshotDone, SnapshotJob};
-use holdfast_server::storage::{Loaded, SnapshotFileError, SnapshotFiles, StorageError, start_from};
+use holdfast_server::storage::{Opened, SnapshotFiles, StorageError, start_from};
 use holdfast_store::{LogPosition, Store};
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
 use storage_common::crashes;
@@ -24,9 +24,7 @@ const CLUSTER: ClusterId = ClusterId([7; 16]);
 const EPOCH: ClusterEpoch = ClusterEpoch(1);
 
 type Files = SnapshotFiles<FakeDisk>;
-type Opened = (Files, Option<Loaded>, Vec<(EntryId, SnapshotFileError)>);
-
-fn open(disk: &FakeDisk) -> Opened {
+fn open(disk: &FakeDisk) -> Opened<FakeDisk> {
     SnapshotFiles::open(disk.clone(), CLUSTER, EPOCH).expect("a directory")
 }
 
@@ -69,7 +67,7 @@ fn take(files: &mut Files, entries: u64) -> Result<u64, String> {
 
 /// The last entry of the state that a start finds.
 fn found(disk: &FakeDisk) -> u64 {
-    let (_, loaded, damaged) = open(disk);
+    let Opened { loaded, damaged, .. } = open(disk);
     assert!(damaged.is_empty(), "{damaged:?}");
     loaded.map_or(0, |loaded| {
         assert_eq!(loaded.store.applied().index, loaded.meta.last.index.0);
@@ -127,7 +125,7 @@ fn install(files: &mut Files, meta: SnapshotMeta) -> Result<Box<Store>, String> 
 #[test]
 fn a_crash_while_a_snapshot_is_taken_leaves_the_one_before_or_this_one() {
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     take(&mut files, 10).expect("there is room");
     let mut seen = BTreeSet::new();
     for (crash, disk) in crashes(&disk, 64, || _ = take(&mut files, 60).expect("there is room")) {
@@ -136,7 +134,7 @@ fn a_crash_while_a_snapshot_is_taken_leaves_the_one_before_or_this_one() {
         assert!(!crash.ends_with("the end") || index == 60, "{crash}: it was said to be in place");
         seen.insert((crash.starts_with("killed"), index));
         // And again, over what was left.
-        let mut files = open(&disk).0;
+        let mut files = open(&disk).files;
         take(&mut files, 70).unwrap_or_else(|error| panic!("{crash}: {error}"));
         assert_eq!(found(&disk), 70, "{crash}");
     }
@@ -145,10 +143,10 @@ fn a_crash_while_a_snapshot_is_taken_leaves_the_one_before_or_this_one() {
 
 #[test]
 fn a_crash_while_a_snapshot_is_received_and_installed_leaves_the_one_before_or_this_one() {
-    let mut sender = open(&FakeDisk::new(1 << 24)).0;
+    let mut sender = open(&FakeDisk::new(1 << 24)).files;
     take(&mut sender, 60).expect("there is room");
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     take(&mut files, 10).expect("there is room");
     let mut seen = BTreeSet::new();
     let images = crashes(&disk, 64, || {
@@ -167,7 +165,7 @@ fn a_crash_while_a_snapshot_is_received_and_installed_leaves_the_one_before_or_t
 #[test]
 fn the_newest_two_are_kept_and_what_has_no_name_is_removed() {
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     for entries in [10, 20, 30, 40] {
         take(&mut files, entries).expect("there is room");
     }
@@ -186,7 +184,7 @@ fn the_newest_two_are_kept_and_what_has_no_name_is_removed() {
 #[test]
 fn a_snapshot_is_read_to_its_end_when_it_was_removed_meanwhile() {
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     let bytes = take(&mut files, 10).expect("there is room");
     let first = read(&mut files, 10, 0, 100).expect("it is there");
     assert_eq!(first.len(), 100);
@@ -205,7 +203,7 @@ fn a_failure_of_any_step_costs_that_snapshot_only() {
     for call in calls {
         for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
             let disk = FakeDisk::new(1 << 24);
-            let mut files = open(&disk).0;
+            let mut files = open(&disk).files;
             take(&mut files, 10).expect("there is room");
             disk.inject(Injection { call, skip: 0, fault: Fault::Fail(kind) });
             let error = take(&mut files, 60).expect_err("it failed");
@@ -215,7 +213,7 @@ fn a_failure_of_any_step_costs_that_snapshot_only() {
             take(&mut files, 70).expect("nothing is left in the way");
             assert_eq!(found(&disk), 70, "{call:?}");
 
-            let mut sender = open(&FakeDisk::new(1 << 24)).0;
+            let mut sender = open(&FakeDisk::new(1 << 24)).files;
             take(&mut sender, 90).expect("there is room");
             disk.inject(Injection { call, skip: 0, fault: Fault::Fail(kind) });
             let meta = transfer(&mut sender, &mut files, 90, 3_000);
@@ -230,10 +228,10 @@ fn a_failure_of_any_step_costs_that_snapshot_only() {
 
 #[test]
 fn what_is_not_whole_or_not_what_the_leader_said_is_not_installed() {
-    let mut sender = open(&FakeDisk::new(1 << 24)).0;
+    let mut sender = open(&FakeDisk::new(1 << 24)).files;
     take(&mut sender, 60).expect("there is room");
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     take(&mut files, 10).expect("there is room");
     let mut refused = |change: &dyn Fn(&mut Files, SnapshotMeta) -> SnapshotMeta, text: &str| {
         let meta = transfer(&mut sender, &mut files, 60, 3_000);
@@ -267,7 +265,8 @@ fn what_is_not_whole_or_not_what_the_leader_said_is_not_installed() {
     );
     // Of another cluster, and of another life of this one.
     for (cluster, epoch) in [(ClusterId([8; 16]), EPOCH), (CLUSTER, ClusterEpoch(2))] {
-        let mut other = SnapshotFiles::open(FakeDisk::new(1 << 24), cluster, epoch).expect("a directory").0;
+        let mut other =
+            SnapshotFiles::open(FakeDisk::new(1 << 24), cluster, epoch).expect("a directory").files;
         take(&mut other, 60).expect("there is room");
         let meta = transfer(&mut other, &mut files, 60, 3_000);
         let error = install(&mut files, meta).expect_err("another cluster's");
@@ -285,12 +284,12 @@ fn log(prev: u64, end: u64) -> Recovered {
 #[test]
 fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     take(&mut files, 40).expect("there is room");
     take(&mut files, 60).expect("there is room");
     drop(files);
     let begin = |prev, end| {
-        let (_, loaded, damaged) = open(&disk);
+        let Opened { loaded, damaged, .. } = open(&disk);
         start_from(log(prev, end), loaded, &damaged).map(|(recovered, store)| {
             let covered = recovered.snapshot.map_or(0, |meta| meta.last.index.0);
             assert_eq!(store.applied().index, covered);
@@ -311,7 +310,7 @@ fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
     assert_eq!(begin(0, 60).expect("the whole log"), 0);
     assert!(matches!(begin(1, 60), Err(StorageError::SnapshotDamaged { .. })));
     // A newer one makes them good.
-    let (mut files, ..) = open(&disk);
+    let mut files = open(&disk).files;
     take(&mut files, 70).expect("there is room");
     assert_eq!(disk.names(), ["0000000000000046-0000000000000003.snap"]);
     disk.remove_file("0000000000000046-0000000000000003.snap");
@@ -322,13 +321,13 @@ fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
 #[test]
 fn a_file_under_another_name_is_refused() {
     let disk = FakeDisk::new(1 << 24);
-    let mut files = open(&disk).0;
+    let mut files = open(&disk).files;
     take(&mut files, 40).expect("there is room");
     disk.rename_file("0000000000000028-0000000000000003.snap", "0000000000000029-0000000000000003.snap");
-    let (_, loaded, damaged) = open(&disk);
+    let Opened { loaded, damaged, .. } = open(&disk);
     assert!(loaded.is_none());
     assert!(damaged[0].1.to_string().contains("not the one that it is called"), "{}", damaged[0].1);
     // What has no such name is none.
     disk.rename_file("0000000000000029-0000000000000003.snap", "29-3.snap");
-    assert!(open(&disk).2.is_empty());
+    assert!(open(&disk).damaged.is_empty());
 }

@@ -18,7 +18,7 @@ use crate::keys::{Change, Page};
 use crate::leases::{Lease, LeaseEdge};
 use crate::namespaces::{Namespace, Usage};
 use crate::plant::{Bug, NoPlant, Plant};
-use crate::queues::{Queue, QueueKind, Standing, Touched, election, lock};
+use crate::queues::{Place, Queue, QueueKind, Standing, Touched, election, lock};
 use crate::sessions::{Edge, Given, Recognised, Session};
 use crate::state::{Execute, State};
 use crate::version::{Origin, Version};
@@ -467,6 +467,12 @@ impl<P: Plant> Store<P> {
     #[must_use]
     pub fn standing(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<Standing> {
         self.state.queues.standing(kind, name, lease)
+    }
+
+    /// The place of a lease in a queue, whether it holds or waits.
+    #[must_use]
+    pub fn place(&self, kind: QueueKind, name: &[u8], lease: i64) -> Option<&Place> {
+        self.state.queues.place(kind, name, lease)
     }
 
     /// The queues of a kind behind a name, by name.

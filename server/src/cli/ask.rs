@@ -28,11 +28,23 @@ fn seconds(text: &str) -> Result<f64, String> {
     if (0.001..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("from 0.001 to 86400".to_owned()) }
 }
 
+/// A number of seconds, up to a year.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.0..=31_536_000.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("from 0 to 31536000".to_owned())
+    }
+}
+
 /// Why a command ends otherwise than well.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// What was asked for is not there, or the condition does not hold: not an error, and nothing is printed.
     NotThere,
+    /// What was held is not held any more.
+    Lost(String),
     /// The arguments make no sense.
     Usage(String),
     /// The cluster, or the way to it.
@@ -80,6 +92,10 @@ impl Target {
     fn explain(&self, failed: &Failed) -> ExitCode {
         let code = match failed {
             Failed::NotThere => 1,
+            Failed::Lost(why) => {
+                eprintln!("holdfast: {why}");
+                10
+            }
             Failed::Usage(why) => {
                 eprintln!("holdfast: {why}");
                 2

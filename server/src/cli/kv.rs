@@ -27,6 +27,9 @@ pub(super) struct Put {
     /// Why, for whoever reads the history later
     #[arg(long, default_value = "")]
     reason: String,
+    /// The lease that it lives by
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    lease: i64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -119,7 +122,7 @@ pub(super) struct Ls {
 
 impl Put {
     pub(super) fn run(self) -> ExitCode {
-        let Self { target, key, value, reason } = self;
+        let Self { target, key, value, reason, lease } = self;
         target.run(async |client| {
             let value = if value == "-" {
                 let mut all = Vec::new();
@@ -128,7 +131,7 @@ impl Put {
             } else {
                 value.into_bytes()
             };
-            let options = PutOptions { reason: reason.into(), ..PutOptions::default() };
+            let options = PutOptions { lease, reason: reason.into(), ..PutOptions::default() };
             let (reply, position) = client.put_with(key, value, options).await?;
             let revision = if let Reply::Put { revision, .. } = reply { revision } else { 0 };
             say(format_args!("revision {revision} position {position}"))

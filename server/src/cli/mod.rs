@@ -2,7 +2,11 @@
 
 mod ask;
 mod dev;
+mod history;
 mod kv;
+mod lease;
+mod lock;
+mod member;
 mod serve;
 mod snapshot;
 mod status;
@@ -36,6 +40,16 @@ enum Command {
     Ls(kv::Ls),
     /// Compare and write several keys at once
     Txn(txn::Txn),
+    /// Show what a key was, by whom it was written and why; exits with 1 if nothing is known of it
+    History(history::History),
+    /// Grant, renew, revoke and show leases
+    Lease(lease::Lease),
+    /// Hold a lock while a command runs, or until interrupted
+    Lock(lock::Lock),
+    /// Stand for election, or follow one
+    Elect(lock::Elect),
+    /// List and change the members
+    Member(member::Member),
     /// Look at the file of a snapshot
     Snapshot(snapshot::Snapshot),
     /// Say whether the cluster is well
@@ -54,6 +68,11 @@ pub fn main() -> ExitCode {
         Command::Del(del) => del.run(),
         Command::Ls(ls) => ls.run(),
         Command::Txn(txn) => txn.run(),
+        Command::History(history) => history.run(),
+        Command::Lease(lease) => lease.run(),
+        Command::Lock(lock) => lock.run(),
+        Command::Elect(elect) => elect.run(),
+        Command::Member(member) => member.run(),
         Command::Snapshot(snapshot) => snapshot::run(&snapshot),
         Command::Status(status) => status.run(),
     }

@@ -14,6 +14,7 @@ use super::ask::{Failed, Target, say, shown};
 ///
 /// A line is one of
 ///   if exists KEY            if missing KEY
+///   if fence LOCK TOKEN      if term ELECTION TOKEN
 ///   if value KEY = TEXT      (also != < >)
 ///   if mod KEY = REVISION    if created KEY = REVISION    if version KEY = NUMBER
 ///   then put KEY VALUE       then del KEY       then get KEY
@@ -144,7 +145,9 @@ fn compare(words: &[&str]) -> Result<Compare, String> {
         ["version", name, how, text] => (key(name), relation(how)?, Against::Version(number(text)?)),
         _ => {
             return Err(
-                "expected exists KEY, missing KEY, or value|mod|created|version KEY = WHAT".to_owned()
+                "expected exists KEY, missing KEY, value|mod|created|version KEY = WHAT, fence LOCK TOKEN or term ELECTION \
+                 TOKEN"
+                    .to_owned()
             );
         }
     };

@@ -105,10 +105,17 @@ pub(super) fn answer(query: &Query, store: &Store) -> Result<Answer, Refusal> {
             page.fill(leases, |info| info.actor.name().len());
             Answer::Leases { leases: page.items, more: page.more }
         }
-        Query::Queue { kind, name, .. } => {
+        Query::Queue { kind, name, when } => {
             let queue = store.queue(*kind, name).map(|queue| {
                 let mut page = Page::new(ITEMS_MAX as usize);
-                page.fill(queue.waiters().map(|place| place_info(place, 0)), PlaceInfo::bytes);
+                // Whoever waits for its own turn needs no list of the others, a thousand times over.
+                if let When::Settled { lease } = when {
+                    let own = store.place(*kind, name, *lease);
+                    let waits = own.filter(|own| queue.holder().map(Place::lease) != Some(own.lease()));
+                    page.items.extend(waits.map(|place| place_info(place, 0)));
+                } else {
+                    page.fill(queue.waiters().map(|place| place_info(place, 0)), PlaceInfo::bytes);
+                }
                 QueueInfo { places: page.items, ..queue_info(queue) }
             });
             Answer::Queue(queue.unwrap_or_default())

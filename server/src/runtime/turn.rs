@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use holdfast_machine::Numbered;
+use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
 use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
 use holdfast_wire::message::{CloseReason, Lane, MemberStatus, Refused, StatsReply, StatusReply};
@@ -103,7 +104,8 @@ pub(super) struct Parts {
     pub(super) hub: Rc<Hub>,
     pub(super) node: Node,
     pub(super) disk: Disk,
-    pub(super) formation: Formation,
+    /// None if this node joined: nobody forms a cluster with it.
+    pub(super) formation: Option<Formation>,
     pub(super) name: ByteString,
     pub(super) data_dir: DataDir,
     pub(super) identity: Identity,
@@ -111,6 +113,8 @@ pub(super) struct Parts {
     pub(super) snapshots: Snapshots,
     pub(super) tasks: Tasks,
     pub(super) accepting: AbortHandle,
+    /// Members and where they are reached, for a node that has not received any configuration yet.
+    pub(super) contacts: Vec<(u64, ByteString)>,
 }
 
 /// The loop.
@@ -121,6 +125,8 @@ pub(super) struct Turns {
     dirty: Vec<Rc<Link>>,
     /// The index of the configuration whose members are dialed.
     configured: Option<u64>,
+    /// The tick at which lanes to those who are members no more are closed.
+    leaving_until: Option<u64>,
     next_tick: u64,
     ticks: u64,
 }
@@ -128,7 +134,15 @@ pub(super) struct Turns {
 impl Turns {
     pub(super) fn new(parts: Parts) -> Self {
         let next_tick = parts.hub.clock.micros();
-        Self { parts, effects: Effects::default(), dirty: Vec::new(), configured: None, next_tick, ticks: 0 }
+        Self {
+            parts,
+            effects: Effects::default(),
+            dirty: Vec::new(),
+            configured: None,
+            leaving_until: None,
+            next_tick,
+            ticks: 0,
+        }
     }
 
     /// Runs until it is told to stop, and stops in order.
@@ -297,7 +311,9 @@ impl Turns {
             Event::Node(input) => self.parts.node.handle(now, input),
             Event::Formation(name, message) => {
                 let Parts { hub, formation, data_dir, identity, name: ours, .. } = &mut self.parts;
-                Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+                if let Some(formation) = formation {
+                    Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+                }
             }
             Event::Status(caller) => {
                 let status = self.status();
@@ -402,40 +418,54 @@ impl Turns {
         }
     }
 
-    /// Dials whoever is a member now, and hangs up on whoever is not.
+    /// Dials whoever is a member now, and in time hangs up on whoever is not.
+    ///
+    /// Not at once: a configuration acts when it is appended, and the leader that it removes still needs the others' word that
+    /// they hold it; nor when it is committed, since whoever is removed should be told.
     fn follow_configuration(&mut self) {
-        let Parts { hub, node, tasks, .. } = &mut self.parts;
-        let (index, configuration) = node.core().configuration();
-        if self.configured == Some(index.0) {
+        let Parts { hub, node, tasks, contacts, .. } = &mut self.parts;
+        let core = node.core();
+        let (index, configuration) = core.configuration();
+        if self.configured != Some(index.0) {
+            self.configured = Some(index.0);
+            self.leaving_until = None;
+            let directories = configuration.members().iter().map(|(id, member)| (id.0, member.uuid.0));
+            *hub.directories.borrow_mut() = directories.collect();
+            let mut wanted: BTreeMap<u64, ByteString> = BTreeMap::new();
+            for (id, member) in configuration.members().iter().filter(|(id, _)| **id != core.id()) {
+                match MemberContext::decode(member.context.clone()) {
+                    Ok(context) => {
+                        wanted.insert(id.0, context.peer);
+                    }
+                    Err(error) => tracing::error!(peer = id.0, %error, "the member's addresses"),
+                }
+            }
+            if configuration.members().is_empty() {
+                wanted.extend(contacts.iter().cloned());
+            }
+            for (peer, address) in wanted {
+                if tasks.dialed.get(&peer) == Some(&address) {
+                    continue;
+                }
+                tasks.hang_up(hub, peer);
+                for lane in [Lane::Control, Lane::Bulk] {
+                    let dial = peers::dial(Rc::clone(hub), NodeId(peer), address.clone(), lane);
+                    tasks.dial(NodeId(peer), dial);
+                }
+                tasks.dialed.insert(peer, address);
+            }
+        }
+        let is_gone = |peer: &u64| !configuration.members().contains_key(&NodeId(*peer));
+        if core.commit() < *index || configuration.members().is_empty() || !tasks.dials.keys().any(is_gone) {
             return;
         }
-        self.configured = Some(index.0);
-        let own = node.core().id();
-        let directories = configuration.members().iter().map(|(id, member)| (id.0, member.uuid.0));
-        *hub.directories.borrow_mut() = directories.collect();
-        let mut wanted: BTreeMap<u64, ByteString> = BTreeMap::new();
-        for (id, member) in configuration.members().iter().filter(|(id, _)| **id != own) {
-            match MemberContext::decode(member.context.clone()) {
-                Ok(context) => {
-                    wanted.insert(id.0, context.peer);
-                }
-                Err(error) => tracing::error!(peer = id.0, %error, "the member's addresses"),
-            }
-        }
-        let gone: Vec<u64> = hub.lanes.borrow().keys().chain(tasks.dials.keys()).copied().collect();
-        for peer in gone {
-            if wanted.get(&peer).is_none_or(|address| tasks.dialed.get(&peer) != Some(address)) {
+        let grace = u64::from((LEAVING_ELECTIONS + 1) * core.config().election_ticks);
+        let until = *self.leaving_until.get_or_insert(self.ticks + grace);
+        if self.ticks >= until {
+            let gone: Vec<u64> = tasks.dials.keys().copied().filter(is_gone).collect();
+            for peer in gone {
                 tasks.hang_up(hub, peer);
             }
-        }
-        for (peer, address) in wanted {
-            if tasks.dialed.contains_key(&peer) {
-                continue;
-            }
-            for lane in [Lane::Control, Lane::Bulk] {
-                tasks.dial(NodeId(peer), peers::dial(Rc::clone(hub), NodeId(peer), address.clone(), lane));
-            }
-            tasks.dialed.insert(peer, address);
         }
     }
 

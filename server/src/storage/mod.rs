@@ -42,10 +42,10 @@ mod snapshots;
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext};
 pub use data_dir::{DataDir, IDENTITY_FILE, LOG_DIRECTORY};
 pub use error::StorageError;
-pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity};
+pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;
 pub use payload::{PayloadError, decode_membership, decode_payload, encode_membership, encode_payload};
 pub use recover::{
     GROUP, LogOptions, Report, clear_damage, initial_configuration, open_log, start_core, with_snapshot,
 };
-pub use snapshots::{Loaded, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, start_from};
+pub use snapshots::{Loaded, Opened, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, start_from};

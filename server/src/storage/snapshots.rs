@@ -135,6 +135,17 @@ struct Receiving<F> {
     broken: bool,
 }
 
+/// What a start finds.
+#[derive(Debug)]
+pub struct Opened<D: Disk> {
+    /// The directory.
+    pub files: SnapshotFiles<D>,
+    /// The newest snapshot that is whole.
+    pub loaded: Option<Loaded>,
+    /// Those that are newer and not whole, the newest first, and what is wrong with them.
+    pub damaged: Vec<(EntryId, SnapshotFileError)>,
+}
+
 /// The snapshots of a node. All calls belong on a thread that may wait for the disk.
 #[derive(Debug)]
 pub struct SnapshotFiles<D: Disk> {
@@ -164,15 +175,10 @@ fn parse(name: &str) -> Option<EntryId> {
 
 impl<D: Disk> SnapshotFiles<D> {
     /// Opens the directory: removes what never got a name, makes names durable, and reads the newest snapshot that is whole.
-    /// Beside it, what was wrong with newer ones.
     ///
     /// # Errors
     /// [`SnapshotFileError::Io`]: the directory cannot be read at all.
-    pub fn open(
-        disk: D,
-        cluster: ClusterId,
-        epoch: ClusterEpoch,
-    ) -> Result<(Self, Option<Loaded>, Vec<(EntryId, SnapshotFileError)>), SnapshotFileError> {
+    pub fn open(disk: D, cluster: ClusterId, epoch: ClusterEpoch) -> Result<Opened<D>, SnapshotFileError> {
         let mut files = Self {
             disk,
             names: (cluster, epoch),
@@ -211,7 +217,7 @@ impl<D: Disk> SnapshotFiles<D> {
                 }
             }
         }
-        Ok((files, loaded, damaged))
+        Ok(Opened { files, loaded, damaged })
     }
 
     fn io(&self, doing: &'static str, error: io::Error) -> SnapshotFileError {

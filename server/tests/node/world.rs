@@ -26,7 +26,7 @@ use holdfast_server::node::{
     Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, SnapshotDone, SnapshotJob, SnapshotPolicy,
     Submission,
 };
-use holdfast_server::storage::{SnapshotFiles, start_from};
+use holdfast_server::storage::{Opened, SnapshotFiles, start_from};
 use holdfast_wal::disk::FakeDisk;
 use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Position, Read, Refused};
@@ -343,7 +343,7 @@ impl World {
         config.retain_bytes = self.retain_bytes;
         let place = &mut self.places[at];
         let opened = SnapshotFiles::open(place.snapshot_disk.clone(), config.cluster, config.epoch);
-        let (files, loaded, damaged) = opened.expect("a directory");
+        let Opened { files, loaded, damaged } = opened.expect("a directory");
         assert!(damaged.is_empty(), "seed {}: {damaged:?}", self.seed);
         place.covered = loaded.as_ref().map_or(0, |loaded| loaded.meta.last.index.0);
         let (recovered, store) =

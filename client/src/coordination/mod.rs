@@ -1,0 +1,174 @@
+//! Leases that keep themselves, locks, elections.
+//!
+//! # What a lock can promise and what it cannot
+//! The cluster gives a lock to one lease at a time. Whether the *holder* still acts as one is another question: a process
+//! that was suspended finds out late. So a guard declares itself lost by its own clock, early: when nine tenths of the time
+//! to live have passed since the renewal was **sent** that was last acknowledged. The cluster counts the time to live from
+//! when it applied that renewal, which was later; so the guard is lost before somebody else can be granted the lock, as long
+//! as the two clocks do not differ by more than about five percent in rate.
+//!
+//! Beyond that, and for what a holder has sent before it was suspended, only the **fencing token** protects: it is part of
+//! what is written, and whoever is written to refuses a token lower than the highest that it has seen. The store does that
+//! for its own keys when a transaction carries [`LockGuard::fence`].
+//!
+//! # Shape
+//! ```text
+//!   Lease      id, keeper task ── renews every third of its time ──► lost()
+//!     ├─ LockGuard    name, token, fence()                      released when dropped
+//!     └─ Leadership   name, token, proclaim(), term()           resigned when dropped
+//!   Observer   who is elected, from now on
+//! ```
+
+mod election;
+mod lease;
+mod lock;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use election::{Leadership, Observed, Observer};
+use holdfast_command::elections::{Campaign, Resign};
+use holdfast_command::locks::{Acquire, Release};
+use holdfast_command::query::{Answer, Query, QueueInfo, QueueKind, When};
+use holdfast_command::{Command, Refusal, Reply};
+pub use lease::Lease;
+pub use lock::{LockGuard, LockOptions};
+use tokio::time::Instant;
+
+use crate::client::{CallOptions, ReadOptions};
+use crate::{Client, Error, Kind};
+
+/// How long one question for news is waited for: longer than elections of the cluster take, shorter than what sits between
+/// client and cluster forgets a silent connection.
+const NEWS: Duration = Duration::from_secs(20);
+
+/// The pause after a question that was not answered.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A lock or an election by kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    kind: QueueKind,
+    name: Bytes,
+}
+
+impl Name {
+    fn enter(&self, lease: i64, value: Bytes, wait: bool) -> Command {
+        let name = self.name.clone();
+        match self.kind {
+            QueueKind::Lock => Command::Acquire(Acquire { name, lease, wait, value }),
+            QueueKind::Election => Command::Campaign(Campaign { name, lease, value }),
+        }
+    }
+
+    fn leave(&self, lease: i64) -> Command {
+        let name = self.name.clone();
+        match self.kind {
+            QueueKind::Lock => Command::Release(Release { name, lease }),
+            QueueKind::Election => Command::Resign(Resign { name, lease }),
+        }
+    }
+
+    /// Who holds it and who waits, when it is time to say so.
+    async fn ask(&self, client: &Client, when: When, timeout: Duration) -> Result<QueueInfo, Error> {
+        let query = Query::Queue { kind: self.kind, name: self.name.clone(), when };
+        let options = ReadOptions { timeout: Some(timeout), ..ReadOptions::default() };
+        match client.query(query, options).await? {
+            (Answer::Queue(queue), _) => Ok(queue),
+            _ => Err(Error::unheard(Kind::Unreadable, "ask for a queue", "an answer of another kind")),
+        }
+    }
+}
+
+/// A place in a queue, given up when this is dropped.
+#[derive(Debug)]
+struct Place {
+    lease: Lease,
+    name: Name,
+    left: bool,
+}
+
+impl Place {
+    /// Gives it up, and waits for the word of the cluster.
+    async fn leave(mut self) -> Result<(), Error> {
+        self.left = true;
+        match self.lease.client().submit(self.name.leave(self.lease.id())).await {
+            // Gone already: with its lease, or by a copy of this call.
+            Err(error)
+                if matches!(
+                    error.refusal,
+                    Some(Refusal::NotInQueue { .. } | Refusal::UnknownLease { .. })
+                ) =>
+            {
+                Ok(())
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// Takes a place and waits until it is the first; `wait` says for how long. Under which token.
+    async fn take(
+        lease: &Lease,
+        name: Name,
+        value: Bytes,
+        wait: Option<Duration>,
+    ) -> Result<(Self, u64), Error> {
+        let until = wait.and_then(|wait| Instant::now().checked_add(wait));
+        let place = Self { lease: lease.clone(), name, left: false };
+        let queues_up = wait != Some(Duration::ZERO);
+        let enter = place.name.enter(lease.id(), value, queues_up);
+        let entered = lease.or_lost(lease.client().submit_with(enter, CallOptions::default())).await?;
+        if let Reply::LockGranted { token } | Reply::Elected { token } = entered.0 {
+            return Ok((place, token));
+        }
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(Error::before_sending(
+                    Kind::TimedOut,
+                    "wait for a place in a queue",
+                    "somebody else holds it".to_owned(),
+                ));
+            }
+            let when = When::Settled { lease: lease.id() };
+            // No shorter than a round trip takes: what comes a little late is better than nothing.
+            let patience = left.unwrap_or(NEWS).clamp(PAUSE, NEWS);
+            match lease.or_lost(place.name.ask(lease.client(), when, patience)).await {
+                Ok(queue) => match queue.holder {
+                    Some(holder) if holder.lease == lease.id() => return Ok((place, holder.token)),
+                    Some(_) | None if queue.places.is_empty() => {
+                        return Err(Error::refused(
+                            "wait for a place in a queue",
+                            Refusal::NotInQueue { lease: lease.id() },
+                        ));
+                    }
+                    Some(_) | None => {}
+                },
+                Err(error) if is_final(&error) => return Err(error),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.left {
+            return;
+        }
+        // Nobody waits for it; should it fail, the lease ends by itself.
+        let (client, leave) = (self.lease.client().clone(), self.name.leave(self.lease.id()));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { client.submit(leave).await.map(drop) });
+        }
+    }
+}
+
+/// Whether asking again does not help.
+fn is_final(error: &Error) -> bool {
+    match error.kind {
+        Kind::Refused => !error.code.is_some_and(holdfast_command::Code::is_retryable),
+        Kind::Incompatible | Kind::Invalid | Kind::Unreadable | Kind::Closed => true,
+        Kind::NoEndpoint | Kind::TimedOut | Kind::ConnectionLost | Kind::Overloaded => false,
+    }
+}
