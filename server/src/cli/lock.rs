@@ -25,10 +25,6 @@ struct Common {
     /// Say who is first and who waits, and do nothing
     #[arg(long, conflicts_with_all = ["wait", "command"])]
     show: bool,
-    /// Run this while it is held, with `HOLDFAST_TOKEN` and `HOLDFAST_LEASE` in its environment, and exit as it does. It is
-    /// killed if the lock is lost
-    #[arg(last = true)]
-    command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -41,6 +37,10 @@ pub(super) struct Lock {
     /// Who holds it and what for, for people
     #[arg(long, default_value = "")]
     value: String,
+    /// Run this while it is held, with `HOLDFAST_TOKEN` and `HOLDFAST_LEASE` in its environment, and exit as it does. It is
+    /// killed if the lock is lost
+    #[arg(last = true)]
+    command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -56,6 +56,10 @@ pub(super) struct Elect {
     /// Print who is in office, and again whenever that changes
     #[arg(long, conflicts_with_all = ["show", "wait", "command"])]
     observe: bool,
+    /// Run this while it is held, with `HOLDFAST_TOKEN` and `HOLDFAST_LEASE` in its environment, and exit as it does. It is
+    /// killed if the office is lost
+    #[arg(last = true)]
+    command: Vec<String>,
 }
 
 /// What is held.
@@ -89,14 +93,14 @@ impl Held {
 
 impl Lock {
     pub(super) fn run(self) -> ExitCode {
-        let Self { common, name, value } = self;
-        common.run(QueueKind::Lock, name, value)
+        let Self { common, name, value, command } = self;
+        common.run(QueueKind::Lock, name, value, &command)
     }
 }
 
 impl Elect {
     pub(super) fn run(self) -> ExitCode {
-        let Self { common, name, value, observe } = self;
+        let Self { common, name, value, observe, command } = self;
         match name {
             Some(name) if observe => common.target.run(async |client| {
                 let mut observer = client.observe(name.clone().into_bytes());
@@ -113,18 +117,18 @@ impl Elect {
                     }
                 }
             }),
-            name => common.run(QueueKind::Election, name, value),
+            name => common.run(QueueKind::Election, name, value, &command),
         }
     }
 }
 
 impl Common {
-    fn run(self, kind: QueueKind, name: Option<String>, value: String) -> ExitCode {
+    fn run(self, kind: QueueKind, name: Option<String>, value: String, command: &[String]) -> ExitCode {
         let mut status = None;
         let code = self.target.run(async |client| match &name {
             Some(name) if !self.show => {
                 let held = self.acquire(client, kind, name, &value).await?;
-                status = self.hold(held.0, &held.1, kind).await?;
+                status = hold(held.0, &held.1, kind, command).await?;
                 Ok(())
             }
             name => show(client, kind, name.as_deref()).await,
@@ -169,43 +173,48 @@ impl Common {
             }
         }
     }
+}
 
-    /// Runs the command, or waits to be interrupted.
-    async fn hold(&self, held: Held, lease: &Lease, kind: QueueKind) -> Result<Option<ExitStatus>, Failed> {
-        let lost = || {
-            let what = match kind {
-                QueueKind::Lock => "the lock",
-                QueueKind::Election => "the office",
-            };
-            Failed::Lost(format!("{what} was lost: its lease could not be renewed in time"))
+/// Runs the command, or waits to be interrupted.
+async fn hold(
+    held: Held,
+    lease: &Lease,
+    kind: QueueKind,
+    command: &[String],
+) -> Result<Option<ExitStatus>, Failed> {
+    let lost = || {
+        let what = match kind {
+            QueueKind::Lock => "the lock",
+            QueueKind::Election => "the office",
         };
-        let Some((program, arguments)) = self.command.split_first() else {
-            say(held.token())?;
-            tokio::select! {
-                () = held.lost() => return Err(lost()),
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            held.give_up().await?;
-            lease.revoke().await?;
-            return Ok(None);
-        };
-        let mut child = tokio::process::Command::new(program)
-            .args(arguments)
-            .env("HOLDFAST_TOKEN", held.token().to_string())
-            .env("HOLDFAST_LEASE", lease.id().to_string())
-            .kill_on_drop(true)
-            .spawn()?;
-        let status = tokio::select! {
-            status = child.wait() => status?,
-            () = held.lost() => {
-                child.kill().await?;
-                return Err(lost());
-            }
-        };
+        Failed::Lost(format!("{what} was lost: its lease could not be renewed in time"))
+    };
+    let Some((program, arguments)) = command.split_first() else {
+        say(held.token())?;
+        tokio::select! {
+            () = held.lost() => return Err(lost()),
+            _ = tokio::signal::ctrl_c() => {}
+        }
         held.give_up().await?;
         lease.revoke().await?;
-        Ok(Some(status))
-    }
+        return Ok(None);
+    };
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .env("HOLDFAST_TOKEN", held.token().to_string())
+        .env("HOLDFAST_LEASE", lease.id().to_string())
+        .kill_on_drop(true)
+        .spawn()?;
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = held.lost() => {
+            child.kill().await?;
+            return Err(lost());
+        }
+    };
+    held.give_up().await?;
+    lease.revoke().await?;
+    Ok(Some(status))
 }
 
 /// Who is first and who waits; exits with 1 if nobody is.

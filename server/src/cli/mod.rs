@@ -10,6 +10,7 @@ mod member;
 mod serve;
 mod status;
 mod txn;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,8 @@ enum Command {
     Elect(lock::Elect),
     /// List and change the members
     Member(member::Member),
+    /// Print all changes of a key, or of all that begin with a prefix, as they happen
+    Watch(watch::Watch),
     /// Say whether the cluster is well
     Status(status::Status),
 }
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Lock(lock) => lock.run(),
         Command::Elect(elect) => elect.run(),
         Command::Member(member) => member.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Status(status) => status.run(),
     }
 }

@@ -42,6 +42,15 @@ pub(super) struct Server {
         value_parser = member
     )]
     initial_cluster: Vec<(u64, String)>,
+    /// Client addresses of members of a cluster that this node is to join, instead of forming one
+    #[arg(long, env = "HOLDFAST_JOIN", value_name = "HOST:PORT,…", value_delimiter = ',')]
+    join: Vec<String>,
+    /// Where the other nodes reach this one, if not where it listens; told when it joins
+    #[arg(long, env = "HOLDFAST_ADVERTISE_PEER", value_name = "HOST:PORT")]
+    advertise_peer: Option<String>,
+    /// Join without a vote, until `holdfast member promote`
+    #[arg(long, requires = "join")]
+    learner: bool,
     /// Milliseconds between heartbeats of a leader
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     heartbeat_ms: u32,
@@ -75,6 +84,9 @@ impl Server {
             listen_peer: self.listen_peer,
             advertise_client: self.advertise_client,
             initial_cluster: self.initial_cluster,
+            join: self.join,
+            advertise_peer: self.advertise_peer,
+            learner: self.learner,
             heartbeat_ticks: self.heartbeat_ms / 10,
             election_ticks: self.election_ms / 10,
             segment_bytes: self.segment_bytes,
@@ -103,7 +115,7 @@ pub(super) fn run(server: Server) -> ExitCode {
 fn exit_code(error: &runtime::RunError) -> u8 {
     use runtime::RunError as E;
     match error {
-        E::Options(_) | E::List(_) | E::NoCluster(_) | E::Listen { .. } => USAGE,
+        E::Options(_) | E::List(_) | E::NoCluster(_) | E::Join(_) | E::Listen { .. } => USAGE,
         E::Storage(_) | E::Formation(_) | E::Stopped(_) | E::Halted { .. } | E::Entry(_) | E::Log(_) => {
             INTEGRITY
         }

@@ -137,7 +137,8 @@ impl Node {
         for waiting in std::mem::take(&mut self.members.0) {
             let Waiting { caller, goal, until } = waiting;
             let verdict = match goal {
-                Goal::Settled(index) if leads && settled && at >= index => Some(Ok(())),
+                // A leader that removed itself leads no more, and no other has said anything in its term.
+                Goal::Settled(index) if term.0 == self.led && settled && at >= index => Some(Ok(())),
                 Goal::Settled(_) if !leads || term.0 != self.led => Some(Err(Refusal::LeadershipLost)),
                 Goal::Leads(node) if self.core.leader() == Some(node) => Some(Ok(())),
                 Goal::Leads(node) if leads && handing != Some(node) => {

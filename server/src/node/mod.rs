@@ -8,8 +8,9 @@
 //! # Shape
 //! ```text
 //!   Tick, Peer, Durable,        ┌──────────────┐     send      to peers: now
-//!   Submit, Keep, Read,   ────► │ Node::handle │     persist   to the disk, in order
-//!   Executed, Disk, Stop        │ Node::flush  │ ──► replies   to clients
+//!   Submit, Keep, Read,         │ Node::handle │     persist   to the disk, in order
+//!   Watch, Executed, Disk, ───► │ Node::flush  │ ──► replies   to clients
+//!   Stop                        │ Node::apply  │     watched() to those who watch, as they have room
 //!                               └──────────────┘     jobs      to another thread
 //!     inside: core (raft) ── committed ──► store     events    to the log
 //! ```
@@ -26,6 +27,7 @@
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
 //! | `members` | changes of members, handing leadership over |
+//! | `watches` | those who watch: opening, publishing, ending; `crate::watch` is what does it |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
 //! | `limits` | every bound |
 //!
@@ -45,6 +47,7 @@ mod chores;
 mod members;
 mod queries;
 mod reads;
+mod watches;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -67,6 +70,7 @@ use reads::Reads;
 use writes::Writes;
 
 use crate::stage::Stages;
+use crate::watch::{self, Hub};
 
 /// Steps of machine 15 that are remembered for a post-mortem.
 const TRACED: usize = 16;
@@ -116,6 +120,9 @@ pub struct Node {
     members: Members,
     /// Queues that entries have touched since somebody looked.
     touched: Vec<Touched>,
+    watches: Hub,
+    /// Ticks since a leader was known.
+    leaderless: u64,
     stamps: Clock,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
@@ -138,6 +145,7 @@ impl Node {
     #[must_use]
     pub fn new(core: Core, store: Store, client_address: ByteString, now: Now) -> Self {
         let stamps = Clock::starting_at(store.stamp(), limits::DRIFT_MS);
+        let watches = Hub::new(watch::Budget::default(), store.revision());
         Self {
             core,
             store,
@@ -152,6 +160,8 @@ impl Node {
             reads: Reads::default(),
             members: Members::default(),
             touched: Vec::new(),
+            watches,
+            leaderless: 0,
             stamps,
             peers: BTreeMap::new(),
             client_address,
@@ -198,7 +208,12 @@ impl Node {
                 self.keep_lease(caller, (lease, actor), timeout_ms);
             }
             Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
+            Input::Watch { caller, watch } => self.watch(caller, watch),
+            Input::AskProgress(caller) => self.watches.ask(caller),
+            Input::Unwatch(caller) => self.watches.cancel(caller, &self.store),
+            Input::Gone(connection) => self.watches.close(connection),
             Input::Executed(executed) => self.executed(executed),
+            Input::Spliced(spliced) => self.watches.spliced(spliced),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
         }
@@ -243,6 +258,7 @@ impl Node {
     pub fn apply(&mut self, now: Now, effects: &mut Effects) {
         self.now = now;
         self.apply_committed();
+        self.advance_watches();
         self.follow_the_core();
         effects.more |= self.has_more();
         effects.replies.append(&mut self.replies);
@@ -255,7 +271,10 @@ impl Node {
         let behind = self.store.applied().index < self.core.commit().0;
         let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
         self.halted.is_none()
-            && ((behind && !self.away) || asked || self.reads.can_serve(self.store.applied().index))
+            && ((behind && !self.away)
+                || asked
+                || self.reads.can_serve(self.store.applied().index)
+                || self.watches.has_more())
     }
 
     /// Tells the core something that it never refuses.
@@ -299,6 +318,7 @@ impl Node {
     fn tick(&mut self) {
         self.ticks += 1;
         self.tell(CoreInput::Tick);
+        self.tick_watches();
         if self.ticks.is_multiple_of(limits::TIMEOUT_TICKS) {
             self.give_up_late_writes();
             self.give_up_late_reads();
@@ -350,6 +370,7 @@ impl Node {
     /// Admits nothing more, and hands leadership to the voter that has most of the log.
     fn stop(&mut self) {
         self.stopping = true;
+        self.watches.end_all(Refusal::Stopping, &self.store);
         let (_, configuration) = self.core.configuration();
         let others = configuration.voters().iter().filter(|id| **id != self.core.id());
         let best = others.max_by_key(|id| self.core.progress(**id).map(|progress| progress.matched));

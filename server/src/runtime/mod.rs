@@ -20,6 +20,7 @@
 //! | `clients`, `peers` | the two ports |
 //! | `disk`, `workers` | the other threads |
 //! | `forming` | before there is a cluster |
+//! | `joining` | before this node belongs to the one that is there |
 //!
 //! # Order of a start
 //! lock the directory → identity and boot counter → (formation) → log → core → peers and listeners → ready. A stop goes
@@ -29,6 +30,7 @@ mod clients;
 mod disk;
 mod forming;
 mod hub;
+mod joining;
 mod life;
 mod link;
 mod peers;
@@ -56,7 +58,7 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use crate::node::Node;
-use crate::storage::{DataDir, LogOptions, PayloadError, StorageError, open_log, start_core};
+use crate::storage::{DataDir, Identity, LogOptions, PayloadError, StorageError, open_log, start_core};
 use hub::{Hub, Who};
 pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, Observer, State as LifeState};
 
@@ -81,6 +83,12 @@ pub struct Options {
     /// Ids and peer addresses of the nodes that form a cluster, this one among them; the same at all of them. May be empty
     /// if the directory belongs to a cluster already.
     pub initial_cluster: Vec<(u64, String)>,
+    /// Client addresses of members of a cluster that this node is to join, instead of forming one. Not looked at once it has.
+    pub join: Vec<String>,
+    /// Where the other nodes reach it, if that is not where it listens. Only told when it joins.
+    pub advertise_peer: Option<String>,
+    /// Join as a member that does not vote, and stay one.
+    pub learner: bool,
     /// Ticks of 10 ms between heartbeats.
     pub heartbeat_ticks: u32,
     /// The shortest election timeout in ticks of 10 ms.
@@ -103,6 +111,9 @@ impl Options {
             listen_peer: "127.0.0.1:7401".to_owned(),
             advertise_client: None,
             initial_cluster: Vec::new(),
+            join: Vec::new(),
+            advertise_peer: None,
+            learner: false,
             heartbeat_ticks: holdfast_raft::config::HEARTBEAT_TICKS,
             election_ticks: holdfast_raft::config::ELECTION_TICKS,
             segment_bytes: 64 * 1024 * 1024,
@@ -125,7 +136,17 @@ impl Options {
             address.is_ok_and(|address| address.ip().is_unspecified() || address.port() == 0)
         };
         let advertised = self.advertise_client.as_deref().unwrap_or(&self.listen_client);
+        let peer = self.advertise_peer.as_deref().unwrap_or(&self.listen_peer);
         let rules = [
+            (
+                self.join.is_empty() || self.initial_cluster.is_empty(),
+                "a node forms a cluster or joins one: give it --initial-cluster or --join",
+            ),
+            (
+                self.join.is_empty() || !unspecified(peer),
+                "the members are told the address that this node listens on, and that is none that they could reach: name one \
+                 with --advertise-peer",
+            ),
             (
                 self.node >= 1 && self.node < holdfast_raft::COUNT_MAX,
                 "a node id is at least 1 and below 2^62",
@@ -169,9 +190,13 @@ pub enum RunError {
     Stopped(StopReason),
     /// There is no cluster to belong to.
     #[error(
-        "the directory {0} belongs to no cluster yet: name the members that form one with --initial-cluster, the same on all of them"
+        "the directory {0} belongs to no cluster yet: name the members that form one with --initial-cluster, the same on all of \
+         them, or members of one that is there with --join"
     )]
     NoCluster(String),
+    /// The cluster did not take the node on.
+    #[error("joining: {0}")]
+    Join(String),
     /// An address cannot be listened on.
     #[error("listening on {address}: {error}")]
     Listen {
@@ -314,6 +339,24 @@ async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
     lived
 }
 
+fn is_blank(identity: &Identity) -> bool {
+    matches!(identity.formation, IdentityState::Blank)
+}
+
+/// The formation of a node, where its identity says that it is.
+fn form(options: &Options, id: NodeId, seed: [u8; 16], identity: &Identity) -> Result<Formation, RunError> {
+    let members = match identity.formation.mint() {
+        Some(mint) if options.initial_cluster.is_empty() => mint.list().clone(),
+        Some(_) | None if !options.initial_cluster.is_empty() => {
+            let members = options.initial_cluster.iter();
+            MemberList::new(members.map(|(id, address)| (NodeId(*id), Bytes::from(address.clone()))))?
+        }
+        Some(_) | None => return Err(RunError::NoCluster(options.data_dir.display().to_string())),
+    };
+    let config = FormationConfig { id, members, seed: Seed(seed), ask_ticks: ASK_TICKS };
+    Ok(Formation::new(config, identity.formation.clone())?)
+}
+
 /// Ends a life in which nobody was served yet: there is nothing to drain.
 fn stop_early(life: &mut life::Life) {
     life.fact(LifeEvent::StopWanted);
@@ -343,17 +386,17 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     }
     let seed = seed()?;
 
-    let list = match identity.formation.mint() {
-        Some(mint) if options.initial_cluster.is_empty() => mint.list().clone(),
-        Some(_) | None if !options.initial_cluster.is_empty() => {
-            let members = options.initial_cluster.iter();
-            MemberList::new(members.map(|(id, address)| (NodeId(*id), Bytes::from(address.clone()))))?
+    let joins = identity.joining.is_some() || !options.join.is_empty() && is_blank(&identity);
+    let joined = if joins {
+        let joined = joining::join(options, &data_dir, &mut identity, seed, stop).await?;
+        if joined.is_none() {
+            stop_early(life);
+            return Ok(());
         }
-        Some(_) | None => return Err(RunError::NoCluster(options.data_dir.display().to_string())),
+        joined
+    } else {
+        None
     };
-    let config = FormationConfig { id: node, members: list, seed: Seed(seed), ask_ticks: ASK_TICKS };
-    let mut formation = Formation::new(config, identity.formation.clone())?;
-
     let uuid = identity.formation.mint().and_then(|mint| mint.uuid(node)).unwrap_or_default();
     let boot = Boot::new(identity.boot).unwrap_or(Boot::FIRST);
     let who = Who { cluster: None, node: NodeIdentity { id: wire_node, uuid: NodeUuid(uuid.0), boot } };
@@ -361,27 +404,34 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     let hub = Hub::new(who, client_address.into());
 
     let mut tasks = turn::Tasks::default();
-    if matches!(identity.formation, IdentityState::Formed(_)) {
+    let mut formation = None;
+    let formed = if let Some(joined) = joined {
         life.fact(LifeEvent::Formed);
+        joined
     } else {
-        life.fact(LifeEvent::Unformed);
-        let listener = bind(&options.listen_peer).await?;
-        tasks.spawn(peers::listen(std::rc::Rc::clone(&hub), listener));
-        let mut forming = forming::Forming {
-            hub: &hub,
-            formation: &mut formation,
-            data_dir: &data_dir,
-            identity: &mut identity,
-            name: &cluster_name,
-        };
-        if !forming.run(stop, &mut tasks).await? {
-            stop_early(life);
-            return Ok(());
+        let mut forming = form(options, node, seed, &identity)?;
+        if matches!(identity.formation, IdentityState::Formed(_)) {
+            life.fact(LifeEvent::Formed);
+        } else {
+            life.fact(LifeEvent::Unformed);
+            let listener = bind(&options.listen_peer).await?;
+            tasks.spawn(peers::listen(std::rc::Rc::clone(&hub), listener));
+            let mut before = forming::Forming {
+                hub: &hub,
+                formation: &mut forming,
+                data_dir: &data_dir,
+                identity: &mut identity,
+                name: &cluster_name,
+            };
+            if !before.run(stop, &mut tasks).await? {
+                stop_early(life);
+                return Ok(());
+            }
+            life.fact(LifeEvent::Formed);
         }
-        life.fact(LifeEvent::Formed);
-    }
-    let Some(formed) = formation.formed() else {
-        return Err(RunError::NoCluster(options.data_dir.display().to_string()));
+        let formed = forming.formed();
+        formation = Some(forming);
+        formed.ok_or_else(|| RunError::NoCluster(options.data_dir.display().to_string()))?
     };
 
     let mut salt = [0; 8];
@@ -412,6 +462,11 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     config.election_ticks = options.election_ticks;
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
+    let contacts = if core.configuration().1.members().is_empty() {
+        joining::contacts(options, stop).await?
+    } else {
+        Vec::new()
+    };
     if stop.is_wanted() {
         stop_early(life);
         return Ok(());
@@ -444,6 +499,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         workers,
         tasks,
         accepting,
+        contacts,
     });
     turns.run(stop, life).await
 }

@@ -6,7 +6,7 @@
 //!    may believe that everybody else is gone.
 //! 3. What clients ask. The node admits renewals first, and no more than a turn's worth.
 //! 4. Messages to peers, then the hand-over to the disk: the way over a follower is the longer one.
-//! 5. What is committed is applied, and clients are answered: one write to each socket. A leader that has nothing for its
+//! 5. What is committed is applied, and clients are answered, then those who watch: one write to each socket. A leader that has nothing for its
 //!    disk does this before step 4: nobody waits for its messages then, but clients wait for their answers.
 //!
 //! # Stopping
@@ -26,8 +26,10 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use holdfast_machine::Numbered;
+use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
 use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
+use holdfast_wire::connection::SendError;
 use holdfast_wire::message::{CloseReason, Lane, MemberStatus, Refused, StatsReply, StatusReply};
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
@@ -102,13 +104,16 @@ pub(super) struct Parts {
     pub(super) hub: Rc<Hub>,
     pub(super) node: Node,
     pub(super) disk: Disk,
-    pub(super) formation: Formation,
+    /// None if this node joined: nobody forms a cluster with it.
+    pub(super) formation: Option<Formation>,
     pub(super) name: ByteString,
     pub(super) data_dir: DataDir,
     pub(super) identity: Identity,
     pub(super) workers: Workers,
     pub(super) tasks: Tasks,
     pub(super) accepting: AbortHandle,
+    /// Members and where they are reached, for a node that has not received any configuration yet.
+    pub(super) contacts: Vec<(u64, ByteString)>,
 }
 
 /// The loop.
@@ -119,6 +124,8 @@ pub(super) struct Turns {
     dirty: Vec<Rc<Link>>,
     /// The index of the configuration whose members are dialed.
     configured: Option<u64>,
+    /// The tick at which lanes to those who are members no more are closed.
+    leaving_until: Option<u64>,
     next_tick: u64,
     ticks: u64,
 }
@@ -126,7 +133,15 @@ pub(super) struct Turns {
 impl Turns {
     pub(super) fn new(parts: Parts) -> Self {
         let next_tick = parts.hub.clock.micros();
-        Self { parts, effects: Effects::default(), dirty: Vec::new(), configured: None, next_tick, ticks: 0 }
+        Self {
+            parts,
+            effects: Effects::default(),
+            dirty: Vec::new(),
+            configured: None,
+            leaving_until: None,
+            next_tick,
+            ticks: 0,
+        }
     }
 
     /// Runs until it is told to stop, and stops in order.
@@ -185,12 +200,15 @@ impl Turns {
         let Parts { hub, node, accepting, .. } = &mut self.parts;
         accepting.abort();
         hub.stopping.set(true);
+        node.handle(hub.clock.now(), Input::Stop);
+        // Behind a Goodbye nothing goes out but answers.
+        self.tell_watches();
+        let Parts { hub, .. } = &self.parts;
         let now = hub.clock.millis();
         for link in hub.clients.borrow().values() {
             link.connection().close(CloseReason::Shutdown, "", now);
             link.push(now);
         }
-        node.handle(hub.clock.now(), Input::Stop);
         hub.ring();
     }
 
@@ -220,6 +238,7 @@ impl Turns {
         while let Some(done) = self.parts.workers.next() {
             match done {
                 JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
+                JobDone::Spliced(spliced) => self.parts.node.handle(began, Input::Spliced(spliced)),
                 JobDone::Answer(caller, message) => self.answer(caller, message),
             }
         }
@@ -291,7 +310,9 @@ impl Turns {
             Event::Node(input) => self.parts.node.handle(now, input),
             Event::Formation(name, message) => {
                 let Parts { hub, formation, data_dir, identity, name: ours, .. } = &mut self.parts;
-                Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+                if let Some(formation) = formation {
+                    Forming { hub, formation, data_dir, identity, name: ours }.hear(&name, message)?;
+                }
             }
             Event::Status(caller) => {
                 let status = self.status();
@@ -362,12 +383,44 @@ impl Turns {
         self.effects.replies = replies;
         for job in std::mem::take(&mut self.effects.jobs) {
             match self.parts.workers.give(job) {
-                Ok(()) | Err(Job::Apply { .. }) => {}
+                Ok(()) | Err(Job::Apply { .. } | Job::Splice { .. }) => {}
                 Err(Job::Read { caller, .. }) => self.answer(caller, overloaded()),
             }
         }
-        self.push_dirty();
+        self.tell_watches();
         count
+    }
+
+    /// Gives each connection the events that wait for it, as far as it has room. Answers are in it already.
+    fn tell_watches(&mut self) {
+        let mut messages = Vec::new();
+        let clients = self.parts.hub.clients.borrow();
+        let mut told = Vec::new();
+        for connection in self.parts.node.watched() {
+            // Of one that is gone the node will be told.
+            let Some(link) = clients.get(&connection) else { continue };
+            if self.parts.node.take_watched(connection, link.room_for_events(), &mut messages) {
+                link.let_events_wait();
+            }
+            for (call, message) in messages.drain(..) {
+                let sent = link.send(message.header().for_call(CallId(call)), &message);
+                // One that is on its way out takes no more; its client begins anew where it was. Any other must not go on
+                // behind what is missing.
+                if let Err(error) = sent
+                    && !matches!(error, SendError::NotOpen { .. })
+                {
+                    tracing::error!(%error, "events that cannot be sent; please report this");
+                    let now = self.parts.hub.clock.millis();
+                    link.connection().turn_away(CloseReason::Unread, "events could not be sent", now);
+                }
+            }
+            told.push(Rc::clone(link));
+        }
+        drop(clients);
+        self.dirty.extend(told.iter().cloned());
+        self.push_dirty();
+        // What the sockets took at once has made room.
+        self.effects.more |= told.iter().any(|link| link.events_can_go_on());
     }
 
     fn answer(&mut self, caller: Caller, message: Message) {
@@ -393,40 +446,54 @@ impl Turns {
         }
     }
 
-    /// Dials whoever is a member now, and hangs up on whoever is not.
+    /// Dials whoever is a member now, and in time hangs up on whoever is not.
+    ///
+    /// Not at once: a configuration acts when it is appended, and the leader that it removes still needs the others' word that
+    /// they hold it; nor when it is committed, since whoever is removed should be told.
     fn follow_configuration(&mut self) {
-        let Parts { hub, node, tasks, .. } = &mut self.parts;
-        let (index, configuration) = node.core().configuration();
-        if self.configured == Some(index.0) {
+        let Parts { hub, node, tasks, contacts, .. } = &mut self.parts;
+        let core = node.core();
+        let (index, configuration) = core.configuration();
+        if self.configured != Some(index.0) {
+            self.configured = Some(index.0);
+            self.leaving_until = None;
+            let directories = configuration.members().iter().map(|(id, member)| (id.0, member.uuid.0));
+            *hub.directories.borrow_mut() = directories.collect();
+            let mut wanted: BTreeMap<u64, ByteString> = BTreeMap::new();
+            for (id, member) in configuration.members().iter().filter(|(id, _)| **id != core.id()) {
+                match MemberContext::decode(member.context.clone()) {
+                    Ok(context) => {
+                        wanted.insert(id.0, context.peer);
+                    }
+                    Err(error) => tracing::error!(peer = id.0, %error, "the member's addresses"),
+                }
+            }
+            if configuration.members().is_empty() {
+                wanted.extend(contacts.iter().cloned());
+            }
+            for (peer, address) in wanted {
+                if tasks.dialed.get(&peer) == Some(&address) {
+                    continue;
+                }
+                tasks.hang_up(hub, peer);
+                for lane in [Lane::Control, Lane::Bulk] {
+                    let dial = peers::dial(Rc::clone(hub), NodeId(peer), address.clone(), lane);
+                    tasks.dial(NodeId(peer), dial);
+                }
+                tasks.dialed.insert(peer, address);
+            }
+        }
+        let is_gone = |peer: &u64| !configuration.members().contains_key(&NodeId(*peer));
+        if core.commit() < *index || configuration.members().is_empty() || !tasks.dials.keys().any(is_gone) {
             return;
         }
-        self.configured = Some(index.0);
-        let own = node.core().id();
-        let directories = configuration.members().iter().map(|(id, member)| (id.0, member.uuid.0));
-        *hub.directories.borrow_mut() = directories.collect();
-        let mut wanted: BTreeMap<u64, ByteString> = BTreeMap::new();
-        for (id, member) in configuration.members().iter().filter(|(id, _)| **id != own) {
-            match MemberContext::decode(member.context.clone()) {
-                Ok(context) => {
-                    wanted.insert(id.0, context.peer);
-                }
-                Err(error) => tracing::error!(peer = id.0, %error, "the member's addresses"),
-            }
-        }
-        let gone: Vec<u64> = hub.lanes.borrow().keys().chain(tasks.dials.keys()).copied().collect();
-        for peer in gone {
-            if wanted.get(&peer).is_none_or(|address| tasks.dialed.get(&peer) != Some(address)) {
+        let grace = u64::from((LEAVING_ELECTIONS + 1) * core.config().election_ticks);
+        let until = *self.leaving_until.get_or_insert(self.ticks + grace);
+        if self.ticks >= until {
+            let gone: Vec<u64> = tasks.dials.keys().copied().filter(is_gone).collect();
+            for peer in gone {
                 tasks.hang_up(hub, peer);
             }
-        }
-        for (peer, address) in wanted {
-            if tasks.dialed.contains_key(&peer) {
-                continue;
-            }
-            for lane in [Lane::Control, Lane::Bulk] {
-                tasks.dial(NodeId(peer), peers::dial(Rc::clone(hub), NodeId(peer), address.clone(), lane));
-            }
-            tasks.dialed.insert(peer, address);
         }
     }
 

@@ -8,11 +8,12 @@
 //!  18       the body
 //!
 //!      u64  node                                 u64  boot
-//!      u8   flags: 1 log made, 2 hard state lost, 4 damaged, 8 and the claimed end can be trusted
+//!      u8   flags: 1 log made, 2 hard state lost, 4 damaged, 8 and the claimed end can be trusted, 16 joins, 32 has joined
 //!      u64  term, u64 index of the claimed end; 0 unless damaged
 //!      u16  length of the cluster's name, then the name
 //!      u8   0 blank, 1 minted, 2 prepared, 3 formed; unless blank:
 //!           16 cluster, u8 members; for each: u64 id, 16 uuid, u16 length of its address, then the address
+//!      only with flag 16: 16 uuid of the directory, and with flag 32: 16 cluster
 //! ```
 //! Little-endian. Version, length and check stay where they are in every version, so that damage is told from a later
 //! build. There is one encoding of each identity, and every other is refused.
@@ -21,7 +22,7 @@ use bytes::{Buf, BufMut, Bytes};
 use holdfast_raft::formation::{IdentityState, MemberList, Mint};
 use holdfast_raft::{ClusterId, EntryId, NodeId, NodeUuid};
 
-use super::identity::{DamageMark, Identity};
+use super::identity::{DamageMark, Identity, Joining};
 use super::layout::{Short, array, put_run, run, text};
 
 const MAGIC: [u8; 8] = *b"HFIDENT\n";
@@ -36,6 +37,8 @@ const LOG_MADE: u8 = 1;
 const HARD_STATE_LOST: u8 = 2;
 const DAMAGED: u8 = 4;
 const TRUSTWORTHY: u8 = 8;
+const JOINS: u8 = 16;
+const JOINED: u8 = 32;
 
 /// Why bytes are no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +67,9 @@ pub(super) fn known_version() -> u16 {
 }
 
 pub(super) fn encode(identity: &Identity) -> Vec<u8> {
-    let Identity { node, cluster_name, boot, formation, log_made, hard_state_lost, damage } = identity;
+    let Identity { node, cluster_name, boot, formation, joining, log_made, hard_state_lost, damage } =
+        identity;
+    let joined = joining.and_then(|joining| joining.cluster);
     let mut body = Vec::new();
     body.put_u64_le(node.0);
     body.put_u64_le(*boot);
@@ -74,6 +79,8 @@ pub(super) fn encode(identity: &Identity) -> Vec<u8> {
         (*hard_state_lost, HARD_STATE_LOST),
         (damage.is_some(), DAMAGED),
         (trustworthy, TRUSTWORTHY),
+        (joining.is_some(), JOINS),
+        (joined.is_some(), JOINED),
     ];
     body.put_u8(flags.iter().map(|(set, flag)| if *set { *flag } else { 0 }).sum());
     let claimed = damage.map_or(EntryId::ZERO, |mark| mark.claimed_end);
@@ -97,6 +104,12 @@ pub(super) fn encode(identity: &Identity) -> Vec<u8> {
             body.put_slice(&uuid.0);
             put_run(&mut body, address);
         }
+    }
+    if let Some(joining) = joining {
+        body.put_slice(&joining.uuid.0);
+    }
+    if let Some(cluster) = joined {
+        body.put_slice(&cluster.0);
     }
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.put_slice(&MAGIC);
@@ -160,11 +173,18 @@ fn decode_body(body: &mut Bytes) -> Result<Identity, BadIdentity> {
         3 => IdentityState::Formed(decode_mint(body)?),
         _ => return Err(BadIdentity::Damaged("the state of the formation is unknown")),
     };
+    let joining = if set(JOINS) {
+        let uuid = NodeUuid(array(body)?);
+        Some(Joining { uuid, cluster: if set(JOINED) { Some(ClusterId(array(body)?)) } else { None } })
+    } else {
+        None
+    };
     Ok(Identity {
         node,
         cluster_name: name.to_string(),
         boot,
         formation,
+        joining,
         log_made: set(LOG_MADE),
         hard_state_lost: set(HARD_STATE_LOST),
         damage: set(DAMAGED).then_some(DamageMark { claimed_end, trustworthy: set(TRUSTWORTHY) }),

@@ -1,7 +1,7 @@
 //! Who a node is, and what it must not forget about itself.
 
 use holdfast_raft::formation::IdentityState;
-use holdfast_raft::{COUNT_MAX, EntryId, NodeId};
+use holdfast_raft::{COUNT_MAX, ClusterId, EntryId, NodeId, NodeUuid};
 
 /// Bytes of UTF-8 that the name of a cluster may have.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 255;
@@ -28,6 +28,15 @@ impl DamageMark {
     }
 }
 
+/// That a node belongs, or is about to belong, to a cluster that was formed without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// The name of the directory, which it drew itself.
+    pub uuid: NodeUuid,
+    /// The cluster that took it on; `None` before one has.
+    pub cluster: Option<ClusterId>,
+}
+
 /// What the identity file of a data directory says.
 ///
 /// # Invariants
@@ -42,7 +51,9 @@ pub struct Identity {
     pub boot: u64,
     /// How far the node has come on its way into a cluster.
     pub formation: IdentityState,
-    /// The log was made: from here on it must not be missing. Only of a formed node.
+    /// Set if it joins a cluster instead of forming one.
+    pub joining: Option<Joining>,
+    /// The log was made: from here on it must not be missing. Only of a node that was formed or has joined.
     pub log_made: bool,
     /// Term and vote may be older than what was promised. The node takes part in no quorum, for ever.
     pub hard_state_lost: bool,
@@ -59,16 +70,28 @@ impl Identity {
             cluster_name: cluster_name.to_owned(),
             boot: 0,
             formation: IdentityState::Blank,
+            joining: None,
             log_made: false,
             hard_state_lost: false,
             damage: None,
         }
     }
 
+    /// The names of cluster and directory, once it belongs to one.
+    #[must_use]
+    pub fn names(&self) -> Option<(ClusterId, NodeUuid)> {
+        match (&self.formation, self.joining) {
+            (IdentityState::Formed(mint), _) => Some((mint.cluster(), mint.uuid(self.node)?)),
+            (_, Some(joining)) => Some((joining.cluster?, joining.uuid)),
+            (_, None) => None,
+        }
+    }
+
     /// The first rule that does not hold.
     #[must_use]
     pub fn broken_rule(&self) -> Option<&'static str> {
-        let formed = matches!(self.formation, IdentityState::Formed(_));
+        let belongs = self.names().is_some();
+        let blank = matches!(self.formation, IdentityState::Blank);
         let listed = self.formation.mint().is_none_or(|mint| mint.uuid(self.node).is_some());
         let claimed = self.damage.map_or(0, |mark| mark.claimed_end.term.0.max(mark.claimed_end.index.0));
         let name = self.cluster_name.len();
@@ -77,7 +100,8 @@ impl Identity {
             ((1..=CLUSTER_NAME_BYTES_MAX).contains(&name), "the name of a cluster has 1 to 255 bytes"),
             (self.boot < COUNT_MAX, "a node starts less than 2^62 times"),
             (listed, "the names that a node holds are for a list that has the node"),
-            (formed || !self.log_made, "only a formed node has a log"),
+            (blank || self.joining.is_none(), "a node forms a cluster or joins one, and does not do both"),
+            (belongs || !self.log_made, "only a node that belongs to a cluster has a log"),
             (self.log_made || !self.hard_state_lost && self.damage.is_none(), "only a log is damaged"),
             (claimed < COUNT_MAX, "terms and indices are below 2^62"),
         ];

@@ -41,7 +41,7 @@ mod recover;
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext};
 pub use data_dir::{DataDir, IDENTITY_FILE, LOG_DIRECTORY};
 pub use error::StorageError;
-pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity};
+pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;
 pub use payload::{PayloadError, decode_payload, encode_payload};
 pub use recover::{

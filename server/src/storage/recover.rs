@@ -13,7 +13,7 @@
 //! it, a log that is missing or empty has lost votes, and the node is refused.
 
 use bytestring::ByteString;
-use holdfast_raft::formation::{Formed, IdentityState};
+use holdfast_raft::formation::Formed;
 use holdfast_raft::{
     Config, Configuration, Core, Damage, Entry, EntryId, HardState, Hole, Index, Member, NodeId, Plant,
     Recovered, Rejected, SnapshotMeta, Term,
@@ -82,13 +82,7 @@ pub fn open_log<D: Disk>(
     formed: &Formed,
     options: LogOptions,
 ) -> Result<(Log<D>, Recovered, Report), StorageError> {
-    let names = match &identity.formation {
-        IdentityState::Formed(mint) => (mint.cluster(), mint.uuid(identity.node)),
-        IdentityState::Blank | IdentityState::Minted(_) | IdentityState::Prepared(_) => {
-            return Err(StorageError::NotFormed);
-        }
-    };
-    if names != (formed.cluster, Some(formed.uuid)) {
+    if identity.names() != Some((formed.cluster, formed.uuid)) {
         return Err(StorageError::NotFormed);
     }
     let LogOptions { segment_bytes, prepared, salt_seed } = options;
@@ -96,7 +90,11 @@ pub fn open_log<D: Disk>(
     let options = Options { segment_bytes, prepared, ..Options::new(names, salt_seed) };
     let place = disk.place();
     if !identity.log_made {
-        let first = Recovered::formed(initial_configuration(formed)?);
+        // Who joins has heard of no configuration: the leader sends it what there is.
+        let first = match identity.joining {
+            Some(_) => Recovered::default(),
+            None => Recovered::formed(initial_configuration(formed)?),
+        };
         let (log, recovery) = make(disk, options, &first)?;
         note(identity, &mut store, |identity| identity.log_made = true)?;
         return Ok((log, first, Report { made: true, recovery, news: false }));
@@ -110,7 +108,9 @@ pub fn open_log<D: Disk>(
     let reader = log.reader();
     let bounds = log.bounds(GROUP).ok_or_else(gone)?;
     let found = mark(&recovery, &reader, bounds);
-    if found.is_none() && bounds.last == 0 {
+    // Who joined and was stopped before the leader sent anything has term and vote, and no entry.
+    let made_empty = identity.joining.is_some() && log.hard_state(GROUP).sequence > 0;
+    if found.is_none() && bounds.last == 0 && !made_empty {
         // One that was just made, or whose making was just finished: not the one that this node had.
         return Err(gone());
     }

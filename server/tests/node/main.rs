@@ -6,11 +6,14 @@
 mod away;
 mod calls;
 mod clients;
+mod coordination;
 mod disk;
 mod histories;
 mod leadership;
+mod members;
 mod overload;
 mod path;
 mod rng;
 mod time;
+mod watches;
 mod world;

@@ -2,6 +2,8 @@
 //! takes longer than [`cluster::PATIENCE`].
 
 mod cluster;
+mod coordination;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
