@@ -3,6 +3,7 @@
 
 use holdfast_client::core::breaker::{BreakerEdge, BreakerEvent, BreakerMachine, BreakerState};
 use holdfast_command::keys::{Content, OperationNumber, Relation, SortBy, Subject};
+use holdfast_command::query::{QueryNumber, QueueKind};
 use holdfast_command::{Code, CommandNumber, Extension, ReplyNumber, Setting};
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
 use holdfast_raft::formation::{self, FormationMachine};
@@ -15,6 +16,8 @@ use holdfast_server::node::{leadership, path};
 use holdfast_server::runtime::{LifeEdge, LifeEvent, LifeMachine, LifeState};
 use holdfast_server::stage::Stage;
 use holdfast_server::watch::machine as watch;
+use holdfast_store::leases::{LeaseEdge, LeaseEvent, LeaseMachine, LeaseState};
+use holdfast_store::queues::{election, lock};
 use holdfast_store::sessions::{self, SessionMachine};
 use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
@@ -89,6 +92,9 @@ pub fn machines() -> Vec<MachineEntry> {
         MachineEntry::of::<SegmentMachine>(),
         MachineEntry::of::<ConnectionMachine>(),
         MachineEntry::of::<SessionMachine>(),
+        MachineEntry::of::<LeaseMachine>(),
+        MachineEntry::of::<lock::LockMachine>(),
+        MachineEntry::of::<election::ElectionMachine>(),
         MachineEntry::of::<watch::WatchMachine>(),
         MachineEntry::of::<LifeMachine>(),
         MachineEntry::of::<leadership::LeadershipMachine>(),
@@ -124,6 +130,8 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<Extension>("command::Extension"),
         NumbersEntry::of::<Setting>("command::Setting"),
         NumbersEntry::of::<Code>("command::Code"),
+        NumbersEntry::of::<QueryNumber>("command::QueryNumber"),
+        NumbersEntry::of::<QueueKind>("command::QueueKind"),
         NumbersEntry::of::<format::Kind>("wal::Kind"),
         NumbersEntry::of::<SegmentState>("wal::segment::State"),
         NumbersEntry::of::<SegmentEvent>("wal::segment::Event"),
@@ -149,6 +157,15 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<sessions::Event>("store::session::Event"),
         NumbersEntry::of::<sessions::Edge>("store::session::Edge"),
         NumbersEntry::of::<sessions::Row>("store::session::Row"),
+        NumbersEntry::of::<LeaseState>("store::lease::State"),
+        NumbersEntry::of::<LeaseEvent>("store::lease::Event"),
+        NumbersEntry::of::<LeaseEdge>("store::lease::Edge"),
+        NumbersEntry::of::<lock::State>("store::lock::State"),
+        NumbersEntry::of::<lock::Event>("store::lock::Event"),
+        NumbersEntry::of::<lock::Edge>("store::lock::Edge"),
+        NumbersEntry::of::<election::State>("store::election::State"),
+        NumbersEntry::of::<election::Event>("store::election::Event"),
+        NumbersEntry::of::<election::Edge>("store::election::Edge"),
         NumbersEntry::of::<holdfast_store::Bug>("store::Bug"),
         NumbersEntry::of::<formation::State>("raft::formation::State"),
         NumbersEntry::of::<formation::Event>("raft::formation::Event"),

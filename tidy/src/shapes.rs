@@ -172,6 +172,43 @@ pub const SHAPES: &[Shape] = &[
     },
     Shape { name: "CloseSession", rows: &[row("session", U64)] },
     Shape { name: "Tick", rows: &[] },
+    Shape { name: "GrantLease", rows: &[row("lease", I64), row("ttl_ms", U64)] },
+    Shape { name: "RenewLeases", rows: &[row("kept", Type::List("Renewed"))] },
+    Shape {
+        name: "Renewed",
+        rows: &[
+            row("lease", I64),
+            said("actor kind", U8, "As in the entry."),
+            said("name length", U8, "Of the actor."),
+            row("actor", Type::Sized("name length")),
+        ],
+    },
+    Shape { name: "RevokeLease", rows: &[row("lease", I64)] },
+    Shape { name: "ExpireLease", rows: &[row("lease", I64), row("counter", U64)] },
+    Shape {
+        name: "Acquire",
+        rows: &[
+            said("flags", U8, "Bit 0: `wait`, queue up if somebody else holds it."),
+            row("lease", I64),
+            row("name", Type::Section),
+            row("value", Type::Section),
+        ],
+    },
+    Shape { name: "Release", rows: &[row("lease", I64), row("name", Type::Section)] },
+    Shape {
+        name: "Campaign",
+        rows: &[row("lease", I64), row("name", Type::Section), row("value", Type::Section)],
+    },
+    Shape {
+        name: "Proclaim",
+        rows: &[
+            row("lease", I64),
+            row("token", U64),
+            row("name", Type::Section),
+            row("value", Type::Section),
+        ],
+    },
+    Shape { name: "Resign", rows: &[row("lease", I64), row("name", Type::Section)] },
     Shape {
         name: "Outcome",
         rows: &[
@@ -247,4 +284,26 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "Session", rows: &[said("session", U64, "Its number.")] },
     Shape { name: "Reply::SessionClosed", rows: &[] },
     Shape { name: "Reply::Ticked", rows: &[] },
+    Shape { name: "Reply::LeaseGranted", rows: &[row("lease", I64), row("ttl_ms", U64)] },
+    Shape { name: "Reply::LeasesRenewed", rows: &[row("unknown", Type::List("Lease"))] },
+    Shape { name: "Lease", rows: &[said("lease", I64, "Its number.")] },
+    Shape { name: "Reply::LeaseRevoked", rows: &[row("revision", U64), row("keys", U64)] },
+    Shape {
+        name: "Reply::LeaseExpired",
+        rows: &[
+            said("expired", U8, "1: the lease has ended by this; 0: nothing was done."),
+            row("revision", U64),
+            row("keys", U64),
+        ],
+    },
+    Shape { name: "Reply::LockGranted", rows: &[row("token", U64)] },
+    Shape { name: "Reply::LockQueued", rows: &[row("ahead", U64)] },
+    Shape { name: "Reply::LockReleased", rows: &[said("held", U8, "1: it was held; 0: it was waited for.")] },
+    Shape { name: "Reply::Elected", rows: &[row("token", U64)] },
+    Shape { name: "Reply::Campaigning", rows: &[row("ahead", U64)] },
+    Shape { name: "Reply::Proclaimed", rows: &[] },
+    Shape {
+        name: "Reply::Resigned",
+        rows: &[said("held", U8, "1: it was in office; 0: it was a candidate.")],
+    },
 ];

@@ -8,8 +8,8 @@ use holdfast_command::number::Origin;
 use holdfast_command::settings::Unit;
 use holdfast_command::{
     Actor, Code, Command, CommandNumber, Effect, Entry, Envelope, Extension, Extensions, ReplyNumber,
-    Request, RequestKey, SessionId, Setting, envelope, extension, keys, namespaces, request, sessions,
-    settings,
+    Request, RequestKey, SessionId, Setting, envelope, extension, keys, leases, locks, namespaces, request,
+    sessions, settings,
 };
 use holdfast_machine::{Numbered, render};
 use holdfast_tidy::fields::{self, shape, take_apart};
@@ -81,7 +81,7 @@ fn the_page_of_the_command_format_is_current() {
         ("bodies", tables(bodies)),
         (
             "parts of bodies",
-            tables(named(["Span", "Compare", "Operation", "Range", "Owner", "Change", "Kept"])),
+            tables(named(["Span", "Compare", "Operation", "Range", "Owner", "Change", "Kept", "Renewed"])),
         ),
         ("operations", render::list::<OperationNumber>("operation")),
         ("relations", render::list::<Relation>("relation")),
@@ -91,7 +91,7 @@ fn the_page_of_the_command_format_is_current() {
         ("outcome", tables(named(["Outcome", "Refusal"]))),
         ("replies", render::list::<ReplyNumber>("reply")),
         ("reply bodies", tables(replies)),
-        ("parts of replies", tables(named(["KeyValue", "Result", "Session"]))),
+        ("parts of replies", tables(named(["KeyValue", "Result", "Session", "Lease"]))),
         ("limits", limits()),
         ("hexdump", hexdump()),
     ];
@@ -227,7 +227,7 @@ fn grouped(number: u64) -> String {
 
 /// Every limit that no setting moves, with the reason that stands beside it in the code.
 fn limits() -> String {
-    let values: [(&str, &str, u64); 12] = [
+    let values: [(&str, &str, u64); 15] = [
         ("keys", "DEPTH_MAX", keys::DEPTH_MAX.into()),
         ("keys", "OPERATIONS_MAX", keys::OPERATIONS_MAX as u64),
         ("request", "REASON_BYTES_MAX", request::REASON_BYTES_MAX as u64),
@@ -240,6 +240,9 @@ fn limits() -> String {
         ("namespaces", "OWNER_BYTES_MAX", namespaces::OWNER_BYTES_MAX as u64),
         ("sessions", "KEPT_MAX", sessions::KEPT_MAX as u64),
         ("settings", "CHANGES_MAX", settings::CHANGES_MAX as u64),
+        ("leases", "RENEWED_MAX", leases::RENEWED_MAX as u64),
+        ("locks", "NAME_BYTES_MAX", locks::NAME_BYTES_MAX as u64),
+        ("locks", "VALUE_BYTES_MAX", locks::VALUE_BYTES_MAX as u64),
     ];
     let mut out = String::from("| limit | value | what it limits, and why |\n|---|---|---|\n");
     for (module, name, value) in values {

@@ -6,9 +6,11 @@
 mod away;
 mod calls;
 mod clients;
+mod coordination;
 mod disk;
 mod histories;
 mod leadership;
+mod members;
 mod overload;
 mod path;
 mod rng;

@@ -2,6 +2,7 @@
 //! takes longer than [`cluster::PATIENCE`].
 
 mod cluster;
+mod coordination;
 mod watch;
 
 use std::cell::RefCell;

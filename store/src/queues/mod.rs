@@ -141,6 +141,7 @@ impl Queue {
         self.changed_at
     }
 
+    /// Costs a step for each that comes first; the place stands there.
     fn standing(&self, entered_at: u64) -> Standing {
         match self.places.range(..entered_at).count() as u64 {
             0 => Standing::Holds { token: self.token },
@@ -369,11 +370,11 @@ impl Queues {
             .entry(name.clone())
             .or_insert_with(|| Arc::new(Queue { places: OrdMap::new(), token: 0, changed_at: entered_at }));
         let queue = Arc::make_mut(queue);
+        let ahead = queue.places.len() as u64;
         queue.places.insert(entered_at, Arc::new(place));
-        let standing = queue.standing(entered_at);
         self.places.insert((asker.lease, kind, name.clone()), entered_at);
         if is_held {
-            return Ok(standing);
+            return Ok(Standing::Waits { ahead });
         }
         self.grant::<P>(kind, &name, leases, origin, touched);
         touched.push(Touched { kind, name: name.clone(), what: Touch::Changed });
@@ -473,5 +474,67 @@ impl Queues {
             }
             self.leave::<P>((kind, &name), (lease, entered), Event::LeaseEnded, (leases, origin), touched);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_command::leases::GrantLease;
+    use holdfast_command::locks::{Acquire, Release};
+    use holdfast_command::{Actor, Reply};
+    use holdfast_hlc::Stamp;
+
+    use super::*;
+    use crate::plant::NoPlant;
+    use crate::state::{Execute, State};
+
+    fn execute(state: &mut State, index: u64, command: &impl Execute) -> Result<Reply, Refusal> {
+        let origin = Origin { index, actor: &Actor::Anonymous, reason: "", stamp: Stamp::MIN };
+        command.execute::<NoPlant>(state, origin)
+    }
+
+    fn acquire(lease: i64) -> Acquire {
+        Acquire { name: "l".into(), lease, wait: true, value: Bytes::new() }
+    }
+
+    #[test]
+    fn whoever_waits_is_promised_a_token_and_beyond_the_last_nobody_may_wait() {
+        let mut state = State::default();
+        for lease in 1..=3 {
+            let granted = execute(&mut state, lease as u64, &GrantLease { lease, ttl_ms: 5_000 });
+            granted.expect("a lease");
+        }
+        state.queues.raise(TOKENS_END - 3);
+        let (first, second) = (TOKENS_END - 2, TOKENS_END - 1);
+        assert_eq!(execute(&mut state, 4, &acquire(1)), Ok(Reply::LockGranted { token: first }));
+        assert_eq!(execute(&mut state, 5, &acquire(2)), Ok(Reply::LockQueued { ahead: 1 }));
+        assert_eq!(execute(&mut state, 6, &acquire(3)), Err(Refusal::TokensExhausted));
+        assert_eq!(execute(&mut state, 7, &acquire(1)), Ok(Reply::LockGranted { token: first }));
+        let release = Release { name: "l".into(), lease: 1 };
+        assert_eq!(execute(&mut state, 8, &release), Ok(Reply::LockReleased { held: true }));
+        assert_eq!(execute(&mut state, 9, &acquire(2)), Ok(Reply::LockGranted { token: second }));
+    }
+
+    #[test]
+    fn a_counter_that_was_raised_goes_on_from_there_and_never_back() {
+        let mut state = State::default();
+        execute(&mut state, 1, &GrantLease { lease: 1, ttl_ms: 5_000 }).expect("a lease");
+        state.queues.raise(1_000);
+        state.queues.raise(10);
+        assert_eq!(execute(&mut state, 2, &acquire(1)), Ok(Reply::LockGranted { token: 1_001 }));
+    }
+
+    #[test]
+    fn a_counter_that_is_raised_leaves_those_who_wait_their_tokens() {
+        let mut state = State::default();
+        for lease in 1..=2 {
+            execute(&mut state, 1, &GrantLease { lease, ttl_ms: 5_000 }).expect("a lease");
+            execute(&mut state, 1 + lease as u64, &acquire(lease)).expect("a place");
+        }
+        state.queues.raise(u64::MAX);
+        assert_eq!(state.queues.token(), TOKENS_END - 2);
+        execute(&mut state, 4, &Release { name: "l".into(), lease: 1 }).expect("it holds it");
+        let last = Reply::LockGranted { token: TOKENS_END - 1 };
+        assert_eq!(execute(&mut state, 5, &acquire(2)), Ok(last));
     }
 }
