@@ -14,7 +14,7 @@ use holdfast_wire::message::{ChangeMembers, Consistency, StatsReply, StatusReply
 use crate::builder::millis;
 use crate::core::{Answer, Ask, Work};
 use crate::shell::Shell;
-use crate::{Builder, EndpointView, Error, Kind, Position};
+use crate::{Builder, EndpointView, Error, Kind, Position, WatchOptions};
 
 /// A client of one cluster. Clones are cheap and share connections, session and limits.
 ///
@@ -278,6 +278,23 @@ impl Client {
             return Err(mixed_up("change the members"));
         };
         Ok(configuration)
+    }
+
+    /// Watches all changes of a span of keys, from what comes next on unless the options say otherwise.
+    ///
+    /// ```no_run
+    /// # async fn example(client: holdfast_client::Client) -> Result<(), holdfast_client::Error> {
+    /// use holdfast_client::{Notice, command::keys::Span};
+    ///
+    /// let mut watch = client.watch(Span::prefix("app/")).from(17).with_previous().start();
+    /// while let Notice::Changes(changes) = watch.next().await? {
+    ///     println!("revision {}: {} keys", changes.revision, changes.events.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self, span: Span) -> WatchOptions {
+        WatchOptions::new(Arc::clone(&self.shell), span)
     }
 
     /// How the node at an endpoint is, as it sees itself and the cluster. Asks that endpoint and no other, once. It may

@@ -14,6 +14,7 @@
 //!          └─ Core      sans-IO: who is asked, when again, what it means   [core]
 //!               ├─ Breaker     machine 17, one per endpoint                [core::breaker]
 //!               ├─ sessions    sequence, low, window                       [core::session]
+//!               ├─ watches     streams that go on by themselves            [core::watch]
 //!               └─ wire::Connection  one per endpoint
 //! ```
 //! The [`Core`](core::Core) has no clock, no socket and no randomness of its own: a simulator can drive the same code as
@@ -31,7 +32,7 @@
 //! - Nothing that a server sends panics.
 //!
 //! # What this leaves out
-//! Watches come with their own messages. Credentials, as long as no server checks any.
+//! Credentials, as long as no server checks any.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
@@ -47,13 +48,15 @@ pub mod core;
 mod error;
 mod position;
 mod shell;
+mod watch;
 
 pub use builder::Builder;
 pub use client::{CallOptions, Client, Page, PutOptions, ReadOptions};
 pub use coordination::{Leadership, Lease, LockGuard, LockOptions, Observed, Observer};
-pub use core::EndpointView;
+pub use core::{Changes, EndpointView, Notice};
 pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
 pub use holdfast_command as command;
 pub use holdfast_wire::NodeId;
 pub use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange, StatsReply, StatusReply};
 pub use position::{Position, PositionError};
+pub use watch::{Watch, WatchOptions};

@@ -11,7 +11,7 @@ use holdfast_command::{Command, Request};
 use holdfast_machine::Numbered as _;
 use holdfast_server::runtime::{LifeEdge, Observer, Options, Running, SEGMENT_BYTES_MIN, start};
 use holdfast_wire::connection::{Incoming, Role};
-use holdfast_wire::message::{ClientHello, Consistency, Credentials, Features, Read, Status, Submit};
+use holdfast_wire::message::{ClientHello, Consistency, Credentials, Features, Read, Status, Submit, Watch};
 use holdfast_wire::{CallId, Connection, Message};
 
 /// How long an answer may take. A server that has forgotten calls asks whether the client is still there after 7.5 s, and is not
@@ -145,5 +145,42 @@ fn large_answers_to_many_reads_at_once_all_come() {
     }
     client.write();
     client.answers(LARGE);
+    running.stop().expect("an ordered stop");
+}
+
+#[test]
+fn a_watch_whose_client_reads_late_gets_all_and_an_answer_does_not_wait_behind_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let (running, address) = node(root.path());
+    let mut client = Client::connect(&address);
+    let put = Put { key: Bytes::from_static(b"k"), value: vec![7; 1_000_000].into(), ..Put::default() };
+    let request = Request::from(Command::Put(put)).encode();
+    for call in 1..=LARGE {
+        client.ask(call, &Submit { request: request.clone(), timeout_ms: 0 }.into());
+        client.write();
+        client.answers(1);
+    }
+    let mut span = Vec::new();
+    Span::all().write(&mut span);
+    let (watch, status) = (LARGE + 1, LARGE + 2);
+    client.ask(watch, &Watch { from: 1, flags: 0, min_position: None, span: span.into() }.into());
+    client.write();
+    assert!(matches!(client.next(), Incoming::Message(_, Message::WatchStarted(_))));
+    // The node has filled the socket and what it keeps for it, long before it has sent all of 40 MB.
+    client.ask(status, &Status {}.into());
+    client.write();
+    let (mut events, mut before_the_answer) = (0, None);
+    while events < LARGE {
+        match client.next() {
+            Incoming::Message(header, Message::WatchEvents(told)) if header.call == CallId(watch) => {
+                events += told.events.len() as u64;
+            }
+            Incoming::Message(header, Message::StatusReply(_)) if header.call == CallId(status) => {
+                before_the_answer = Some(events);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(before_the_answer.is_some_and(|events| events < LARGE), "{before_the_answer:?}");
     running.stop().expect("an ordered stop");
 }

@@ -15,6 +15,7 @@ use holdfast_raft::{
 use holdfast_server::node::{leadership, path};
 use holdfast_server::runtime::{LifeEdge, LifeEvent, LifeMachine, LifeState};
 use holdfast_server::stage::Stage;
+use holdfast_server::watch::machine as watch;
 use holdfast_store::leases::{LeaseEdge, LeaseEvent, LeaseMachine, LeaseState};
 use holdfast_store::queues::{election, lock};
 use holdfast_store::sessions::{self, SessionMachine};
@@ -94,6 +95,7 @@ pub fn machines() -> Vec<MachineEntry> {
         MachineEntry::of::<LeaseMachine>(),
         MachineEntry::of::<lock::LockMachine>(),
         MachineEntry::of::<election::ElectionMachine>(),
+        MachineEntry::of::<watch::WatchMachine>(),
         MachineEntry::of::<LifeMachine>(),
         MachineEntry::of::<leadership::LeadershipMachine>(),
         MachineEntry::of::<FormationMachine>(),
@@ -177,6 +179,10 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<path::State>("server::path::State"),
         NumbersEntry::of::<path::Event>("server::path::Event"),
         NumbersEntry::of::<path::Edge>("server::path::Edge"),
+        NumbersEntry::of::<watch::State>("server::watch::State"),
+        NumbersEntry::of::<watch::Event>("server::watch::Event"),
+        NumbersEntry::of::<watch::Edge>("server::watch::Edge"),
+        NumbersEntry::of::<holdfast_server::watch::plant::Bug>("server::watch::Bug"),
         NumbersEntry::of::<LifeState>("server::life::State"),
         NumbersEntry::of::<LifeEvent>("server::life::Event"),
         NumbersEntry::of::<LifeEdge>("server::life::Edge"),

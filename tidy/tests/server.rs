@@ -13,6 +13,7 @@ fn the_page_of_the_request_path_shows_the_stages_and_limits_of_the_code() {
         ("stages", stages()),
         ("limits of the node", limits(&["server/src/node/limits.rs"])),
         ("limits of the runtime", limits(&RUNTIME)),
+        ("limits of watches", limits(&["server/src/watch/limits.rs"])),
     ];
     blocks::check(&[("docs/request-path.md".into(), wanted)]);
 }

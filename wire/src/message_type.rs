@@ -138,6 +138,8 @@ pub enum Direction {
     DialerToPeer,
     /// The accepting side, on the peer port.
     PeerToDialer,
+    /// Either side, on the client port.
+    ClientAndServer,
     /// Either side, on either port.
     Any,
 }
@@ -151,6 +153,7 @@ impl Direction {
             Self::ServerToClient => "server → client",
             Self::DialerToPeer => "dialing peer → peer",
             Self::PeerToDialer => "peer → dialing peer",
+            Self::ClientAndServer => "client ↔ server",
             Self::Any => "any",
         }
     }
@@ -230,7 +233,7 @@ impl MessageType {
     /// The row of this type.
     #[must_use]
     pub const fn spec(self) -> Spec {
-        use Direction::{Any, ClientToServer, DialerToPeer, PeerToDialer, ServerToClient};
+        use Direction::{Any, ClientAndServer, ClientToServer, DialerToPeer, PeerToDialer, ServerToClient};
         match self {
             Self::ClientHello => row(ClientToServer, GREETING_CAP, 1),
             Self::PeerHello => row(DialerToPeer, GREETING_CAP, 1),
@@ -253,7 +256,7 @@ impl MessageType {
             Self::Watch => row(ClientToServer, WATCH_CAP, 1),
             Self::WatchCancel => row(ClientToServer, QUESTION_CAP, 1),
             Self::WatchEvents => row(ServerToClient, BODY_CAP, 1),
-            Self::WatchProgress => row(Any, QUESTION_CAP, 1),
+            Self::WatchProgress => row(ClientAndServer, QUESTION_CAP, 1),
             Self::WatchEnded => row(ServerToClient, QUESTION_CAP, 1),
             Self::StatusReply => reply(STATUS_CAP),
             Self::StatsReply => reply(STATS_CAP),

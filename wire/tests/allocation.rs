@@ -10,7 +10,7 @@ use allocation_counter::measure;
 use bytes::{Buf, BytesMut};
 use common::{encoded, ping, random, reseal, samples};
 use holdfast_machine::Numbered;
-use holdfast_wire::message_type::{ENTRIES_MAX, MEMBERS_MAX, STAGES_MAX};
+use holdfast_wire::message_type::{ENTRIES_MAX, EVENTS_MAX, MEMBERS_MAX, STAGES_MAX};
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{FrameCodec, Message, MessageType, Outbox};
 
@@ -115,6 +115,7 @@ fn as_many_of_the_shortest_repeated_sections_as_allowed_stay_within_the_bound_an
     for (message_type, most, longest) in [
         (MessageType::StatusReply, MEMBERS_MAX, usize::MAX),
         (MessageType::StatsReply, STAGES_MAX, usize::MAX),
+        (MessageType::WatchEvents, EVENTS_MAX, usize::MAX),
         // 65,535 sections are all there can be, so there is no one more.
         (MessageType::Append, ENTRIES_MAX, ENTRIES_MAX),
         (MessageType::FormationAsk, MEMBERS_MAX, usize::MAX),
@@ -182,7 +183,7 @@ fn an_outbox_gives_the_memory_of_a_burst_back() {
 fn lists(message: &Message) -> (u64, u64) {
     match message {
         Message::StatusReply(status) => (1, 2 + 6 * status.members.len() as u64),
-        Message::StatsReply(_) => (1, 1),
+        Message::StatsReply(_) | Message::WatchEvents(_) => (1, 1),
         Message::Append(_) => (2, 2),
         Message::FormationAsk(_) => (2, 2),
         Message::FormationAnswer(_) | Message::FormationPrepare(_) => (3, 3),

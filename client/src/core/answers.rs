@@ -22,6 +22,12 @@ impl<W> Core<W> {
             self.answered(link.endpoint, now);
             return;
         }
+        if let Some(&watch) = self.watch_calls.get(&wire) {
+            if let Err(what) = self.watch_heard(link, watch, message, now) {
+                self.violated(link, what, now);
+            }
+            return;
+        }
         let index = (wire & ((1 << PLACE_BITS) - 1)) as usize;
         let ours = |call: &&mut Call<W>| match call.place {
             Place::Sent { endpoint, wire: copy, .. } => (endpoint, copy) == (link.endpoint, wire),
@@ -243,7 +249,7 @@ impl<W> Core<W> {
 
 /// Whether what is in the way passes by itself, or at another node: the availability codes, those that later versions
 /// add too, but not a position of another history.
-fn is_passing(code: Option<Code>, number: u16) -> bool {
+pub(super) fn is_passing(code: Option<Code>, number: u16) -> bool {
     (1201..=1299).contains(&number) && !matches!(code, Some(Code::OtherEpoch | Code::OtherGroup))
 }
 
@@ -262,7 +268,7 @@ fn fate(code: Code, uncertain: bool) -> Outcome {
 }
 
 /// The bytes, in memory of their own if they are few.
-fn copied(bytes: Bytes) -> Bytes {
+pub(super) fn copied(bytes: Bytes) -> Bytes {
     // The reply to a put holds no bytes that could be kept.
     const NOTHING_TO_KEEP: usize = 32;
     if (NOTHING_TO_KEEP..=COPY_MAX).contains(&bytes.len()) { Bytes::copy_from_slice(&bytes) } else { bytes }

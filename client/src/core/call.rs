@@ -328,7 +328,7 @@ fn key(key: &[u8]) -> String {
     format!("\"{}{more}\"", shown.escape_ascii())
 }
 
-fn span(span: &Span) -> String {
+pub(super) fn span(span: &Span) -> String {
     match span {
         Span::Key(only) => key(only),
         Span::Between { start, end } => format!("{} to {}", key(start), key(end)),

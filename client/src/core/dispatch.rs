@@ -150,7 +150,7 @@ impl<W> Core<W> {
     }
 
     /// The first endpoint that can be asked: from home on, or from the one behind `avoid`, so that tries go round all of them.
-    fn any_usable(&self, avoid: Option<usize>) -> Option<usize> {
+    pub(super) fn any_usable(&self, avoid: Option<usize>) -> Option<usize> {
         let count = self.endpoints.len();
         let start = avoid.map_or(self.home, |avoid| avoid + 1);
         let mut order = (0..count).map(|place| (start + place) % count);

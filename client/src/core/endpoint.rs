@@ -67,6 +67,8 @@ pub(super) struct Up {
     pub(super) accepted: bool,
     /// Calls that were sent there and not answered.
     pub(super) sent: u32,
+    /// Watches that are open there, or were asked for.
+    pub(super) watches: u32,
     /// The Ping behind the Welcome was not answered yet.
     pub(super) probing: bool,
     /// Since when nothing was heard although an answer is owed.
@@ -82,9 +84,9 @@ pub(super) struct Up {
 }
 
 impl Up {
-    /// Whether an answer is owed.
+    /// Whether something is owed: an answer, or events as they happen.
     pub(super) fn owes(&self) -> bool {
-        !self.over && (self.probing || self.sent > 0)
+        !self.over && (self.probing || self.sent > 0 || self.watches > 0)
     }
 }
 

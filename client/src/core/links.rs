@@ -31,6 +31,7 @@ impl<W> Core<W> {
             wire,
             accepted: false,
             sent: 0,
+            watches: 0,
             probing: false,
             quiet_since: now,
             pinged: false,
@@ -131,10 +132,10 @@ impl<W> Core<W> {
         Connection::new(Role::Client(hello), now)
     }
 
-    /// Whether connections are wanted: somebody waits, or a session is to be kept.
+    /// Whether connections are wanted: somebody waits or watches, or a session is to be kept.
     fn wants_links(&self) -> bool {
         let keeps = self.life == Life::Open && !matches!(self.session, Session::None);
-        self.life != Life::Closed && (self.count > 0 || keeps)
+        self.life != Life::Closed && (self.count > 0 || keeps || self.wants_watches())
     }
 
     /// Dials every endpoint that is not connected and not left alone: the others are wanted as soon as one fails.
@@ -223,7 +224,7 @@ impl<W> Core<W> {
         }
     }
 
-    fn flush(&mut self, index: usize) {
+    pub(super) fn flush(&mut self, index: usize) {
         if let Some(up) = self.endpoints.get_mut(index).and_then(Endpoint::up)
             && !std::mem::replace(&mut up.flush_told, true)
         {
@@ -381,6 +382,7 @@ impl<W> Core<W> {
             self.leader = None;
         }
         self.copies_lost(index, what, now);
+        self.watches_lost(index, now);
     }
 
     /// What was sent on a link and not answered: sent again if that is safe.

@@ -14,8 +14,8 @@
 //!   next_done()  ◄───────────────────────────────────────────┘ answered, refused for good, deadline
 //! ```
 //! What the owner does:
-//! 1. After each call of a method, take [`next_action`](Core::next_action) and [`next_done`](Core::next_done) until
-//!    they yield nothing.
+//! 1. After each call of a method, take [`next_action`](Core::next_action), [`next_done`](Core::next_done) and
+//!    [`next_news`](Core::next_news) until they yield nothing.
 //! 2. For [`Action::Dial`], connect, and tell [`dialed`](Core::dialed) or [`dial_failed`](Core::dial_failed).
 //! 3. Drive the connection of a link as `wire::Connection` says: read into its buffer, call
 //!    [`received`](Core::received);
@@ -29,6 +29,10 @@
 //! A call waits in the queue of its lane, and the front of a queue that cannot be sent holds up its own lane only:
 //! writes wait for the session or its window, what goes to the leader waits for a leader, a stale read for any
 //! connection.
+//!
+//! # Watches
+//! They wait in no lane and have no deadline: [`watch`](Core::watch) begins one, [`next_news`](Core::next_news) says that
+//! there is something to take with [`next_notice`](Core::next_notice).
 //!
 //! # Copies
 //! Each time a call is sent is a copy. A copy that was refused with the word that it never will be executed is done
@@ -45,8 +49,9 @@ mod dispatch;
 mod endpoint;
 mod links;
 pub(crate) mod session;
+mod watch;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use backoff::Rng;
@@ -61,6 +66,8 @@ use holdfast_command::{Command, Request, RequestKey, SessionId};
 use holdfast_wire::ClusterIdentity;
 use holdfast_wire::message::Consistency;
 use session::{Sequences, Session};
+use watch::Watch;
+pub use watch::{Changes, Notice, WatchAsk, WatchId};
 
 use crate::{Attempt, Error, Kind, Outcome, What};
 
@@ -131,6 +138,16 @@ pub struct Core<W> {
     deadlines: BTreeSet<(u64, usize)>,
     waits: BTreeSet<(u64, usize)>,
 
+    watches: BTreeMap<u64, Watch>,
+    last_watch: u64,
+    /// Which watch each call on a wire belongs to.
+    watch_calls: BTreeMap<u64, u64>,
+    /// Watches that can be opened, and those that wait for that.
+    ready_watches: BTreeSet<u64>,
+    watch_waits: BTreeSet<(u64, u64)>,
+    /// Watches that have something new.
+    news: VecDeque<u64>,
+
     /// Copies sent so far.
     copies: u64,
     /// Links made so far.
@@ -189,6 +206,12 @@ impl<W> Core<W> {
             directed: VecDeque::new(),
             deadlines: BTreeSet::new(),
             waits: BTreeSet::new(),
+            watches: BTreeMap::new(),
+            last_watch: 0,
+            watch_calls: BTreeMap::new(),
+            ready_watches: BTreeSet::new(),
+            watch_waits: BTreeSet::new(),
+            news: VecDeque::new(),
             copies: 0,
             links: 0,
             actions: VecDeque::new(),
@@ -245,6 +268,7 @@ impl<W> Core<W> {
     pub fn deadline(&self) -> Option<u64> {
         let calls = self.deadlines.first().map(|(at, _)| *at);
         let waits = self.waits.first().map(|(at, _)| *at);
+        let watches = self.watch_waits.first().map(|(at, _)| *at);
         let keep = match &self.session {
             Session::Open(open) if self.life == Life::Open => Some(open.keep_at),
             Session::Open(_) | Session::Opening | Session::None => None,
@@ -254,7 +278,7 @@ impl<W> Core<W> {
             Life::Open | Life::Closing | Life::Closed => None,
         };
         let links = self.endpoints.iter().filter_map(|endpoint| self.link_deadline(endpoint)).min();
-        [calls, waits, keep, leaving, links].into_iter().flatten().min()
+        [calls, waits, watches, keep, leaving, links].into_iter().flatten().min()
     }
 
     /// Does what is due. What has arrived must have been given to [`received`](Self::received) first.
@@ -286,6 +310,7 @@ impl<W> Core<W> {
     pub fn close(&mut self, now: u64) {
         if self.life == Life::Open {
             self.life = Life::Closing;
+            self.end_watches();
         }
         self.advance(now);
     }
@@ -591,6 +616,7 @@ impl<W> Core<W> {
     fn advance(&mut self, now: u64) {
         self.dial_wanted(now);
         self.dispatch(now);
+        self.dispatch_watches(now);
         if self.life != Life::Open {
             self.advance_end(now);
         }

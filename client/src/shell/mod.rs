@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::core::{Action, Answer, Ask, Core, LinkId};
+use crate::core::{Action, Answer, Ask, Core, LinkId, Notice, WatchAsk, WatchId};
 use crate::{Builder, EndpointView, Error, Kind};
 
 /// Who waits for a call.
@@ -51,6 +51,8 @@ struct Inner {
     core: Core<Waiter>,
     /// For each link the one who writes to it.
     writers: HashMap<LinkId, Arc<Notify>>,
+    /// For each watch the one who reads it.
+    watchers: HashMap<WatchId, Arc<Notify>>,
     /// Until when the driver sleeps.
     armed: u64,
 }
@@ -70,7 +72,12 @@ impl Shell {
             runtime,
             started: Instant::now(),
             connect,
-            inner: Mutex::new(Inner { core, writers: HashMap::new(), armed: u64::MAX }),
+            inner: Mutex::new(Inner {
+                core,
+                writers: HashMap::new(),
+                watchers: HashMap::new(),
+                armed: u64::MAX,
+            }),
             driver: Notify::new(),
             closed: Notify::new(),
         });
@@ -89,6 +96,32 @@ impl Shell {
             let detail = "the runtime of the client has ended";
             Err(Error::unheard(Kind::Closed, "make the call", detail))
         })
+    }
+
+    pub(crate) fn watch(&self, ask: WatchAsk, watcher: Arc<Notify>) -> WatchId {
+        let mut inner = self.shared.lock();
+        let id = inner.core.watch(ask, self.shared.now());
+        inner.watchers.insert(id, watcher);
+        self.shared.settle(&mut inner);
+        id
+    }
+
+    pub(crate) fn next_notice(&self, id: WatchId) -> Option<Result<Notice, Error>> {
+        let mut inner = self.shared.lock();
+        let next = inner.core.next_notice(id, self.shared.now());
+        self.shared.settle(&mut inner);
+        next
+    }
+
+    pub(crate) fn watch_next(&self, id: WatchId) -> u64 {
+        self.shared.lock().core.watch_next(id)
+    }
+
+    pub(crate) fn unwatch(&self, id: WatchId) {
+        let mut inner = self.shared.lock();
+        inner.core.unwatch(id);
+        inner.watchers.remove(&id);
+        self.shared.settle(&mut inner);
     }
 
     pub(crate) fn endpoints(&self) -> Vec<EndpointView> {
@@ -141,6 +174,11 @@ impl Shared {
         while let Some(done) = inner.core.next_done() {
             // Who has gone away is not told.
             let _ = done.waiter.send(done.result);
+        }
+        while let Some(watch) = inner.core.next_news() {
+            if let Some(watcher) = inner.watchers.get(&watch) {
+                watcher.notify_one();
+            }
         }
         while let Some(action) = inner.core.next_action() {
             match action {

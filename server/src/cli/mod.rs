@@ -11,6 +11,7 @@ mod serve;
 mod snapshot;
 mod status;
 mod txn;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,8 @@ enum Command {
     Elect(lock::Elect),
     /// List and change the members
     Member(member::Member),
+    /// Print all changes of a key, or of all that begin with a prefix, as they happen
+    Watch(watch::Watch),
     /// Look at the file of a snapshot
     Snapshot(snapshot::Snapshot),
     /// Say whether the cluster is well
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Lock(lock) => lock.run(),
         Command::Elect(elect) => elect.run(),
         Command::Member(member) => member.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Snapshot(snapshot) => snapshot::run(&snapshot),
         Command::Status(status) => status.run(),
     }

@@ -69,6 +69,7 @@ impl Node {
     fn applied(&mut self, at: LogPosition, result: Result<Applied, Halt>, arena: &mut BytesMut) {
         match result {
             Ok(applied) => {
+                self.watches.publish(&self.store);
                 self.counts.applied += 1;
                 self.answer(at, &applied, arena);
                 self.touched.extend(applied.touched);

@@ -10,10 +10,11 @@ use holdfast_hlc::UnixMillis;
 use holdfast_raft::{EntryId, Envelope, Event, NodeId, Persist, PersistId};
 use holdfast_store::{Applied, Halt, LogPosition, Store};
 use holdfast_wire::Message;
-use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone};
+use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone, Watch};
 
 use super::leadership;
 use super::snapshots::{SnapshotDone, SnapshotJob};
+use crate::watch::{Piece, Spliced};
 
 /// The time, as the owner of a node knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +120,23 @@ pub enum Input {
         /// What.
         change: ChangeMembers,
     },
+    /// A client wants to watch; its call is the name of the watch.
+    Watch {
+        /// Who asked.
+        caller: Caller,
+        /// What.
+        watch: Watch,
+    },
+    /// A client wants to know how far its watch is.
+    AskProgress(Caller),
+    /// A client wants no more of its watch.
+    Unwatch(Caller),
+    /// This connection is gone, and whatever was watched over it.
+    Gone(u64),
     /// A [`Job::Apply`] is done.
     Executed(Executed),
+    /// A [`Job::Splice`] is done.
+    Spliced(Spliced),
     /// A [`SnapshotJob`] is done.
     Snapshot(SnapshotDone),
     /// How the disk is: bytes that are free and bytes that are needed when it is too full for new writes, else `None`.
@@ -154,6 +170,13 @@ pub enum Job {
         /// How old it is at most.
         staleness_ms: u64,
     },
+    /// Read a piece of the history of this store for a watch, and give it back with [`Input::Spliced`].
+    Splice {
+        /// The state.
+        store: Box<Store>,
+        /// What.
+        piece: Box<Piece>,
+    },
 }
 
 /// What became of a [`Job::Apply`].
@@ -172,6 +195,8 @@ pub struct Executed {
 pub enum JobDone {
     /// For the node.
     Executed(Executed),
+    /// For the watches of the node.
+    Spliced(Spliced),
     /// For a client.
     Answer(Caller, Message),
 }
@@ -188,6 +213,7 @@ impl Job {
             Self::Read { store, range, caller, position, staleness_ms } => {
                 JobDone::Answer(caller, read(&store, &range, position, staleness_ms))
             }
+            Self::Splice { store, piece } => JobDone::Spliced(piece.run(&store)),
         }
     }
 }

@@ -8,8 +8,9 @@
 //! # Shape
 //! ```text
 //!   Tick, Peer, Durable,        ┌──────────────┐     send      to peers: now
-//!   Submit, Keep, Read,   ────► │ Node::handle │     persist   to the disk, in order
-//!   Executed, Disk, Stop        │ Node::flush  │ ──► replies   to clients
+//!   Submit, Keep, Read,         │ Node::handle │     persist   to the disk, in order
+//!   Watch, Executed, Disk, ───► │ Node::flush  │ ──► replies   to clients
+//!   Stop                        │ Node::apply  │     watched() to those who watch, as they have room
 //!                               └──────────────┘     jobs      to another thread
 //!     inside: core (raft) ── committed ──► store     events    to the log
 //! ```
@@ -27,6 +28,7 @@
 //! | `leadership` | machine 15 |
 //! | `snapshots` | when a snapshot is taken, and what the core wants done with those of others |
 //! | `members` | changes of members, handing leadership over |
+//! | `watches` | those who watch: opening, publishing, ending; `crate::watch` is what does it |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
 //! | `limits` | every bound |
 //!
@@ -47,6 +49,7 @@ mod members;
 mod queries;
 mod reads;
 mod snapshots;
+mod watches;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -72,6 +75,7 @@ pub use snapshots::{SnapshotDone, SnapshotJob, SnapshotPolicy};
 use writes::Writes;
 
 use crate::stage::Stages;
+use crate::watch::{self, Hub};
 
 /// Steps of machine 15 that are remembered for a post-mortem.
 const TRACED: usize = 16;
@@ -122,6 +126,9 @@ pub struct Node {
     snapshots: Snapshots,
     /// Queues that entries have touched since somebody looked.
     touched: Vec<Touched>,
+    watches: Hub,
+    /// Ticks since a leader was known.
+    leaderless: u64,
     stamps: Clock,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
@@ -144,6 +151,7 @@ impl Node {
     #[must_use]
     pub fn new(core: Core, store: Store, client_address: ByteString, now: Now) -> Self {
         let stamps = Clock::starting_at(store.stamp(), limits::DRIFT_MS);
+        let watches = Hub::new(watch::Budget::default(), store.revision());
         Self {
             core,
             store,
@@ -159,6 +167,8 @@ impl Node {
             members: Members::default(),
             snapshots: Snapshots::default(),
             touched: Vec::new(),
+            watches,
+            leaderless: 0,
             stamps,
             peers: BTreeMap::new(),
             client_address,
@@ -205,7 +215,12 @@ impl Node {
                 self.keep_lease(caller, (lease, actor), timeout_ms);
             }
             Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
+            Input::Watch { caller, watch } => self.watch(caller, watch),
+            Input::AskProgress(caller) => self.watches.ask(caller),
+            Input::Unwatch(caller) => self.watches.cancel(caller, &self.store),
+            Input::Gone(connection) => self.watches.close(connection),
             Input::Executed(executed) => self.executed(executed),
+            Input::Spliced(spliced) => self.watches.spliced(spliced),
             Input::Snapshot(done) => self.snapshot_done(done),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
@@ -254,6 +269,7 @@ impl Node {
     pub fn apply(&mut self, now: Now, effects: &mut Effects) {
         self.now = now;
         self.apply_committed();
+        self.advance_watches();
         self.follow_the_core();
         self.snapshot_if_due();
         effects.more |= self.has_more();
@@ -271,7 +287,10 @@ impl Node {
             self.store.applied().index < self.core.commit().0 && !(installing && self.committed.is_empty());
         let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
         self.halted.is_none()
-            && ((behind && !self.away) || asked || self.reads.can_serve(self.store.applied().index))
+            && ((behind && !self.away)
+                || asked
+                || self.reads.can_serve(self.store.applied().index)
+                || self.watches.has_more())
     }
 
     /// Tells the core something that it never refuses.
@@ -315,6 +334,7 @@ impl Node {
     fn tick(&mut self) {
         self.ticks += 1;
         self.tell(CoreInput::Tick);
+        self.tick_watches();
         if self.ticks.is_multiple_of(limits::TIMEOUT_TICKS) {
             self.give_up_late_writes();
             self.give_up_late_reads();
@@ -366,6 +386,7 @@ impl Node {
     /// Admits nothing more, and hands leadership to the voter that has most of the log.
     fn stop(&mut self) {
         self.stopping = true;
+        self.watches.end_all(Refusal::Stopping, &self.store);
         let (_, configuration) = self.core.configuration();
         let others = configuration.voters().iter().filter(|id| **id != self.core.id());
         let best = others.max_by_key(|id| self.core.progress(**id).map(|progress| progress.matched));

@@ -208,7 +208,7 @@ impl Node {
     }
 
     /// The index that a position names.
-    fn index_of(&self, position: Option<Position>) -> Result<u64, Refusal> {
+    pub(super) fn index_of(&self, position: Option<Position>) -> Result<u64, Refusal> {
         let Some(Position { epoch, group, index, .. }) = position else { return Ok(0) };
         let current = self.core.config().epoch.0;
         if epoch.get() != current {

@@ -235,6 +235,7 @@ impl Node {
         self.reads.applied(applied.index);
         self.touched.clear();
         self.tell_all();
+        self.watches.reinstalled(&self.store);
         self.serve_reads();
         self.events.push(NodeEvent::Reinstalled { index: applied.index, revision: self.store.revision() });
     }

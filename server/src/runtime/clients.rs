@@ -80,6 +80,7 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     .await;
     hub.greeted.set(hub.greeted.get() - usize::from(greeted));
     hub.clients.borrow_mut().remove(&link.id);
+    hub.call(Event::Node(Input::Gone(link.id)));
     if let Some(ended) = link.connection().ended() {
         tracing::debug!(%address, edge = %ended.edge, detail = %ended.goodbye.detail, "client gone");
     }
@@ -133,6 +134,16 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
             Event::Node(Input::KeepLease { caller, actor, lease: keep.lease, timeout_ms: keep.timeout_ms })
         }
         Message::ChangeMembers(change) => Event::Node(Input::ChangeMembers { caller, change }),
+        Message::Watch(watch) => Event::Node(Input::Watch { caller, watch }),
+        // These two are no calls: they speak of one, and what they bring about comes as its events do.
+        Message::WatchProgress(_) => {
+            hub.call(Event::Node(Input::AskProgress(caller)));
+            return Flow::On;
+        }
+        Message::WatchCancel(_) => {
+            hub.call(Event::Node(Input::Unwatch(caller)));
+            return Flow::On;
+        }
         Message::Status(_) => Event::Status(caller),
         Message::Stats(_) => Event::Stats(caller),
         _ => return Flow::On,

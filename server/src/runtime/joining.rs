@@ -98,7 +98,10 @@ fn note(data_dir: &DataDir, identity: &mut Identity, joining: Joining) -> Result
 
 /// Asks to be added, until somebody does or says that it cannot be.
 async fn ask(options: &Options, uuid: NodeUuid) -> Result<ClusterId, RunError> {
-    let failed = |error: &holdfast_client::Error| RunError::Join(error.why());
+    let failed = |error: &holdfast_client::Error| {
+        let code = error.code.map(|code| format!("{}: ", code.tag())).unwrap_or_default();
+        RunError::Join(format!("{code}{}", error.why()))
+    };
     let client = Client::builder(options.join.iter().cloned()).name("holdfast server --join").build();
     let client = client.map_err(|error| failed(&error))?;
     let node = WireNodeId::new(options.node).ok_or(RunError::Options("a node id is at least 1"))?;

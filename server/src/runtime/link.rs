@@ -36,6 +36,9 @@ const READ_TURN_BYTES: usize = 256 * 1024;
 /// Bytes of answers that wait for room in a connection whose client reads: twice what the connection itself holds.
 const OVERFLOW_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Bytes of events that wait in a connection: what its socket has not taken of them delays an answer by at most so much.
+const EVENTS_BYTES: usize = 256 * 1024;
+
 /// Slices in one vectored write: what Linux takes at most is 1,024, and a turn seldom has more than some.
 const SLICES: usize = 64;
 
@@ -51,6 +54,8 @@ pub(super) struct Link {
     /// Answers that the connection has no room for yet, and their bytes.
     overflow: RefCell<VecDeque<(Header, Message)>>,
     overflow_bytes: Cell<usize>,
+    /// Events wait until what is in the connection was written.
+    events_wait: Cell<bool>,
     /// The task of the link has something to do.
     wake: Notify,
     /// Calls that are not answered yet.
@@ -81,6 +86,7 @@ impl Link {
             connection: RefCell::new(connection),
             overflow: RefCell::default(),
             overflow_bytes: Cell::new(0),
+            events_wait: Cell::new(false),
             wake: Notify::new(),
             in_flight: Cell::new(0),
             calls: Cell::new(0),
@@ -117,6 +123,28 @@ impl Link {
         self.overflow_bytes.set(bytes);
         self.overflow.borrow_mut().push_back((header, message));
         true
+    }
+
+    /// How many bytes of events it takes now. None while answers wait: what was asked first is answered first.
+    pub(super) fn room_for_events(&self) -> usize {
+        if !self.overflow.borrow().is_empty() {
+            return 0;
+        }
+        EVENTS_BYTES.saturating_sub(self.connection().outbox().remaining())
+    }
+
+    /// More events are there than it had room for.
+    pub(super) fn let_events_wait(&self) {
+        self.events_wait.set(true);
+    }
+
+    /// Whether events wait that there is room for again: half of it, so that they come in portions.
+    pub(super) fn events_can_go_on(&self) -> bool {
+        let can = self.events_wait.get() && self.room_for_events() >= EVENTS_BYTES / 2;
+        if can {
+            self.events_wait.set(false);
+        }
+        can
     }
 
     /// Moves answers into the connection while it has room.
@@ -224,7 +252,12 @@ impl Link {
             tokio::select! {
                 () = poll_fn(|context| self.pull(hub, &mut reader, context, &mut on)), if wants_read => {}
                 ready = self.stream.writable(), if wants_write => match ready {
-                    Ok(()) => self.push(hub.clock.millis()),
+                    Ok(()) => {
+                        self.push(hub.clock.millis());
+                        if self.events_can_go_on() {
+                            hub.ring();
+                        }
+                    }
                     Err(error) => self.connection().lost(&error.to_string(), hub.clock.millis()),
                 },
                 () = self.wake.notified() => {}

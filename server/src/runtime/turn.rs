@@ -6,7 +6,7 @@
 //!    may believe that everybody else is gone.
 //! 3. What clients ask. The node admits renewals first, and no more than a turn's worth.
 //! 4. Messages to peers, then the hand-over to the disk: the way over a follower is the longer one.
-//! 5. What is committed is applied, and clients are answered: one write to each socket. A leader that has nothing for its
+//! 5. What is committed is applied, and clients are answered, then those who watch: one write to each socket. A leader that has nothing for its
 //!    disk does this before step 4: nobody waits for its messages then, but clients wait for their answers.
 //!
 //! # Stopping
@@ -29,6 +29,7 @@ use holdfast_machine::Numbered;
 use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
 use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
+use holdfast_wire::connection::SendError;
 use holdfast_wire::message::{CloseReason, Lane, MemberStatus, Refused, StatsReply, StatusReply};
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
@@ -202,12 +203,15 @@ impl Turns {
         let Parts { hub, node, accepting, .. } = &mut self.parts;
         accepting.abort();
         hub.stopping.set(true);
+        node.handle(hub.clock.now(), Input::Stop);
+        // Behind a Goodbye nothing goes out but answers.
+        self.tell_watches();
+        let Parts { hub, .. } = &self.parts;
         let now = hub.clock.millis();
         for link in hub.clients.borrow().values() {
             link.connection().close(CloseReason::Shutdown, "", now);
             link.push(now);
         }
-        node.handle(hub.clock.now(), Input::Stop);
         hub.ring();
     }
 
@@ -237,6 +241,7 @@ impl Turns {
         while let Some(done) = self.parts.workers.next() {
             match done {
                 JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
+                JobDone::Spliced(spliced) => self.parts.node.handle(began, Input::Spliced(spliced)),
                 JobDone::Answer(caller, message) => self.answer(caller, message),
             }
         }
@@ -387,12 +392,44 @@ impl Turns {
         }
         for job in std::mem::take(&mut self.effects.jobs) {
             match self.parts.workers.give(job) {
-                Ok(()) | Err(Job::Apply { .. }) => {}
+                Ok(()) | Err(Job::Apply { .. } | Job::Splice { .. }) => {}
                 Err(Job::Read { caller, .. }) => self.answer(caller, overloaded()),
             }
         }
-        self.push_dirty();
+        self.tell_watches();
         count
+    }
+
+    /// Gives each connection the events that wait for it, as far as it has room. Answers are in it already.
+    fn tell_watches(&mut self) {
+        let mut messages = Vec::new();
+        let clients = self.parts.hub.clients.borrow();
+        let mut told = Vec::new();
+        for connection in self.parts.node.watched() {
+            // Of one that is gone the node will be told.
+            let Some(link) = clients.get(&connection) else { continue };
+            if self.parts.node.take_watched(connection, link.room_for_events(), &mut messages) {
+                link.let_events_wait();
+            }
+            for (call, message) in messages.drain(..) {
+                let sent = link.send(message.header().for_call(CallId(call)), &message);
+                // One that is on its way out takes no more; its client begins anew where it was. Any other must not go on
+                // behind what is missing.
+                if let Err(error) = sent
+                    && !matches!(error, SendError::NotOpen { .. })
+                {
+                    tracing::error!(%error, "events that cannot be sent; please report this");
+                    let now = self.parts.hub.clock.millis();
+                    link.connection().turn_away(CloseReason::Unread, "events could not be sent", now);
+                }
+            }
+            told.push(Rc::clone(link));
+        }
+        drop(clients);
+        self.dirty.extend(told.iter().cloned());
+        self.push_dirty();
+        // What the sockets took at once has made room.
+        self.effects.more |= told.iter().any(|link| link.events_can_go_on());
     }
 
     fn answer(&mut self, caller: Caller, message: Message) {

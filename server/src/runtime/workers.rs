@@ -41,6 +41,8 @@ impl Workers {
                 self.reads += 1;
                 &self.read
             }
+            // The watches bound by themselves how many there are.
+            Job::Splice { .. } => &self.read,
         };
         to.send(job).map_err(|refused| refused.0)
     }

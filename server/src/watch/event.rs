@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use holdfast_command::WatchEvent;
-use holdfast_store::Change;
+use holdfast_store::{Change, Version};
 use holdfast_wire::message::Watch as Asked;
 
 use super::plant::{Bug, Plant};
@@ -71,8 +71,7 @@ impl<'a, P: Plant> Forms<'a, P> {
     /// How long that is, without making it.
     pub(super) fn size(&self, wants: Wants) -> usize {
         let own = self.change.version.bytes();
-        let previous =
-            if wants.previous { self.change.previous().map_or(0, |before| before.bytes()) } else { 0 };
+        let previous = if wants.previous { self.change.previous().map_or(0, Version::bytes) } else { 0 };
         let size = usize::try_from(own + previous).unwrap_or(usize::MAX);
         size.saturating_add(WatchEvent::OVERHEAD_BYTES)
     }
@@ -81,7 +80,7 @@ impl<'a, P: Plant> Forms<'a, P> {
 fn encode<P: Plant>(change: &Change, with_previous: bool, longest: usize) -> Bytes {
     let version = &change.version;
     let previous = change.previous().filter(|_| with_previous);
-    let all = version.bytes() + previous.map_or(0, |previous| previous.bytes());
+    let all = version.bytes() + previous.map_or(0, Version::bytes);
     let too_long = all + WatchEvent::OVERHEAD_BYTES as u64 > longest as u64;
     let previous_left_out = previous.is_some() && too_long;
     let shown = previous.filter(|_| !previous_left_out);

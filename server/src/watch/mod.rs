@@ -507,7 +507,7 @@ impl<P: Plant> Hub<P> {
             self.settle(spliced);
             Some(looked)
         } else {
-            queue.reserved = Some(bytes);
+            queue.reserved = Some((piece.serial, bytes));
             self.bytes += bytes;
             self.reading += 1;
             self.refresh(connection);
@@ -521,7 +521,7 @@ impl<P: Plant> Hub<P> {
         self.reading = self.reading.saturating_sub(1);
         let connection = spliced.caller.connection;
         if let Some(queue) = self.queues.get_mut(&connection)
-            && let Some(reserved) = queue.reserved.take()
+            && let Some((_, reserved)) = queue.reserved.take_if(|(serial, _)| *serial == spliced.serial)
         {
             self.bytes -= reserved;
         }

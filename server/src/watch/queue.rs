@@ -44,8 +44,8 @@ pub(super) struct Queue {
     entries: VecDeque<Entry>,
     /// What the entries cost.
     bytes: usize,
-    /// Room that is kept for a piece of history that is being read; none is if there is none.
-    pub(super) reserved: Option<usize>,
+    /// The piece of history that is being read elsewhere: for which life of a watch, and how much room is kept for it.
+    pub(super) reserved: Option<(u64, usize)>,
     /// How many watches the connection has.
     pub(super) watches: usize,
     /// Those of them that are in Splicing or Behind.
@@ -65,7 +65,7 @@ impl Queue {
 
     /// Bytes that wait, or will.
     pub(super) fn taken(&self) -> usize {
-        self.bytes + self.reserved.unwrap_or(0)
+        self.bytes + self.reserved.map_or(0, |(_, bytes)| bytes)
     }
 
     pub(super) fn push(&mut self, entry: Entry) {

@@ -6,12 +6,15 @@
 mod away;
 mod calls;
 mod clients;
+mod coordination;
 mod disk;
 mod histories;
 mod leadership;
+mod members;
 mod overload;
 mod path;
 mod rng;
 mod snapshots;
 mod time;
+mod watches;
 mod world;

@@ -14,6 +14,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 use bytestring::ByteString;
 use holdfast_command::keys::{Range, Span};
+use holdfast_command::query::{Answer, Query};
 use holdfast_command::{Actor, Code, FeatureLevel, Request, SessionId};
 use holdfast_hlc::UnixMillis;
 use holdfast_machine::Numbered;
@@ -29,7 +30,7 @@ use holdfast_server::node::{
 use holdfast_server::storage::{Opened, SnapshotFiles, start_from};
 use holdfast_wal::disk::FakeDisk;
 use holdfast_wire::Message;
-use holdfast_wire::message::{Consistency, Position, Read, Refused};
+use holdfast_wire::message::{self as wire, ChangeMembers, Consistency, Position, Read, Refused};
 
 use crate::disk::Disk;
 use crate::rng::Rng;
@@ -114,6 +115,32 @@ pub(crate) struct Place {
     paths: BTreeMap<&'static str, u64>,
 }
 
+impl Place {
+    fn new(level: u16, holds: Recovered) -> Self {
+        Self {
+            node: None,
+            disk: Disk::new(holds),
+            boot: 0,
+            level,
+            paused_until: 0,
+            disk_held: false,
+            jobs_held: false,
+            disk_busy: 0,
+            turn_open: false,
+            turn_began: 0,
+            jobs: BTreeMap::new(),
+            snapshot_disk: FakeDisk::new(1 << 30),
+            files: None,
+            snapshot_jobs: VecDeque::new(),
+            snapshots_held: false,
+            covered: 0,
+            snapshots: [0; 3],
+            edges: BTreeMap::new(),
+            paths: BTreeMap::new(),
+        }
+    }
+}
+
 /// See the module documentation.
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -182,27 +209,7 @@ impl World {
         let member =
             |at: usize| Member { uuid: NodeUuid([at as u8 + 1; 16]), promote: false, context: Bytes::new() };
         let formed = Configuration::initial((0..levels.len()).map(|at| (id(at), member(at))));
-        let place = |level: &u16| Place {
-            node: None,
-            disk: Disk::new(Recovered::formed(formed.clone())),
-            boot: 0,
-            level: *level,
-            paused_until: 0,
-            disk_held: false,
-            jobs_held: false,
-            disk_busy: 0,
-            turn_open: false,
-            turn_began: 0,
-            jobs: BTreeMap::new(),
-            snapshot_disk: FakeDisk::new(1 << 30),
-            files: None,
-            snapshot_jobs: VecDeque::new(),
-            snapshots_held: false,
-            covered: 0,
-            snapshots: [0; 3],
-            edges: BTreeMap::new(),
-            paths: BTreeMap::new(),
-        };
+        let place = |level: &u16| Place::new(*level, Recovered::formed(formed.clone()));
         let mut world = Self {
             seed,
             rng: Rng::new(seed),
@@ -229,6 +236,16 @@ impl World {
             world.start(at);
         }
         world
+    }
+
+    /// Nodes that form a cluster, an established leader among them, and so many behind them that belong to none.
+    pub(crate) fn calm_with_blanks(seed: u64, nodes: usize, blanks: usize) -> (Self, usize) {
+        let (mut world, leader) = Self::calm(seed, nodes);
+        for at in nodes..nodes + blanks {
+            world.places.push(Place::new(FeatureLevel::LATEST.0, Recovered::default()));
+            world.start(at);
+        }
+        (world, leader)
     }
 
     /// One that has an established leader.
@@ -480,6 +497,9 @@ impl World {
             JobDone::Executed(executed) => {
                 self.tell(at, boot, Input::Executed(executed));
             }
+            JobDone::Spliced(spliced) => {
+                self.tell(at, boot, Input::Spliced(spliced));
+            }
             // How old it is was judged when it was taken.
             JobDone::Answer(caller, message) => self.pass_on(caller, message),
         }
@@ -561,10 +581,14 @@ impl World {
             self.send(&envelope);
         }
         self.judge_order(at, &events, &replies);
+        let mut removed = false;
         for event in events {
             match event {
                 NodeEvent::Leadership(edge, _) => {
                     *self.places[at].edges.entry(edge.name()).or_default() += 1;
+                }
+                NodeEvent::Halted(why) if why.starts_with("it was removed") => {
+                    removed = true;
                 }
                 NodeEvent::Halted(why) => panic!("seed {}: node {} halted: {why}", self.seed, at + 1),
                 NodeEvent::Raft(_)
@@ -603,6 +627,10 @@ impl World {
             self.after(wait, Happening::Turn(at, boot));
         }
         self.judge_state(at);
+        if removed {
+            // The process of a member that was removed ends.
+            self.places[at].node = None;
+        }
     }
 
     /// A deposed leader answers all that depended on leading before it settles as a follower.
@@ -637,8 +665,11 @@ impl World {
         match &message {
             Message::Submitted(done) => self.judge_durable(at, done.position),
             Message::SessionKept(kept) => self.judge_durable(at, kept.position),
+            Message::LeaseKept(kept) => self.judge_durable(at, kept.position),
+            Message::QueryDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
+            Message::MembersChanged(_) => {}
             Message::ReadDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
-            Message::Refused(_) => {}
+            Message::Refused(_) | Message::WatchStarted(_) => {}
             other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
         }
         self.pass_on(caller, message);
@@ -660,16 +691,19 @@ impl World {
 
     /// A majority has the entry of what is answered on its disk, now.
     fn judge_durable(&self, at: usize, position: Position) {
-        let holds = |place: &&Place| {
+        let (_, configuration) = self.node(at).core().configuration();
+        let voters = configuration.voters();
+        let holds = |id: &&NodeId| {
+            let place = &self.places[id.0 as usize - 1];
             place.covered >= position.index || place.disk.holds(position.index, position.term)
         };
-        let count = self.places.iter().filter(holds).count();
+        let count = voters.iter().filter(holds).count();
         assert!(
-            count > self.places.len() / 2,
+            count > voters.len() / 2,
             "seed {}: node {} answers {position:?}, which {count} of {} hold",
             self.seed,
             at + 1,
-            self.places.len()
+            voters.len()
         );
     }
 
@@ -722,6 +756,7 @@ impl World {
                     Job::Read { range, caller, position, staleness_ms, .. } => {
                         format!("{range:?} {caller:?} {position:?} {staleness_ms}")
                     }
+                    Job::Splice { piece, .. } => format!("{piece:?}"),
                 })
                 .collect();
             let snapshots = snapshots.len();
@@ -781,6 +816,42 @@ impl World {
         caller
     }
 
+    pub(crate) fn keep_lease(&mut self, at: usize, lease: i64) -> Caller {
+        let caller = self.caller();
+        self.tell_now(at, Input::KeepLease { caller, actor: Actor::Anonymous, lease, timeout_ms: 0 });
+        caller
+    }
+
+    /// Asks linearizably.
+    pub(crate) fn query(&mut self, at: usize, query: &Query, timeout_ms: u32) -> Caller {
+        let caller = self.caller();
+        self.linearizable.insert(caller);
+        let query = wire::Query {
+            consistency: Consistency::Linearizable.number(),
+            timeout_ms,
+            max_stale_ms: 0,
+            min_position: None,
+            query: query.encode(),
+        };
+        self.tell_now(at, Input::Query { caller, query });
+        caller
+    }
+
+    pub(crate) fn await_answer_to_query(&mut self, caller: Caller) -> Answer {
+        match self.await_answer(caller) {
+            Message::QueryDone(done) => {
+                Answer::decode(done.answer).expect("an answer").expect("one that is not refused")
+            }
+            other => panic!("seed {}: not answered: {other:?}", self.seed),
+        }
+    }
+
+    pub(crate) fn change_members(&mut self, at: usize, change: ChangeMembers) -> Caller {
+        let caller = self.caller();
+        self.tell_now(at, Input::ChangeMembers { caller, change });
+        caller
+    }
+
     pub(crate) fn read(&mut self, at: usize, read: Read) -> Caller {
         let caller = self.caller();
         if read.consistency == Consistency::Linearizable.number() {
@@ -788,6 +859,14 @@ impl World {
         }
         self.tell_now(at, Input::Read { caller, read });
         caller
+    }
+
+    /// What waits for a watch of the test at this node.
+    pub(crate) fn take_watched(&mut self, at: usize, caller: Caller) -> Vec<Message> {
+        let node = self.places[at].node.as_mut().expect("the node runs");
+        let mut messages = Vec::new();
+        node.take_watched(caller.connection, usize::MAX, &mut messages);
+        messages.into_iter().filter(|(call, _)| *call == caller.call).map(|(_, message)| message).collect()
     }
 
     /// What a call of the test was answered.

@@ -21,6 +21,8 @@ struct Node {
     client: String,
     peer: String,
     process: Option<Child>,
+    /// Whether it joins the cluster that the others have formed, and whether without a vote.
+    joins: Option<bool>,
 }
 
 /// A cluster of real processes. Whatever still runs is killed when it is dropped.
@@ -39,6 +41,28 @@ pub(crate) fn free_addresses(count: usize) -> Vec<String> {
     listeners.iter().map(|listener| listener.local_addr().expect("its address").to_string()).collect()
 }
 
+/// The exit code of a process that ends by itself, and what it said on standard error if that is piped. Killed if it does not
+/// end in time.
+fn to_its_end(mut process: Child) -> (Option<i32>, String) {
+    let until = Instant::now() + PATIENCE;
+    let code = loop {
+        if let Some(status) = process.try_wait().expect("it is ours") {
+            break status.code();
+        }
+        if Instant::now() > until {
+            process.kill().expect("it is ours");
+            process.wait().expect("it is ours");
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let mut said = String::new();
+    if let Some(mut stderr) = process.stderr.take() {
+        stderr.read_to_string(&mut said).expect("text");
+    }
+    (code, said)
+}
+
 impl Cluster {
     /// Starts `count` nodes that form a cluster.
     pub(crate) fn start(count: usize) -> Self {
@@ -50,7 +74,8 @@ impl Cluster {
         let further = further.iter().map(|argument| (*argument).to_owned()).collect();
         let mut addresses = free_addresses(2 * count).into_iter();
         let mut next = || addresses.next().expect("as many as asked for");
-        let nodes = (0..count).map(|_| Node { client: next(), peer: next(), process: None }).collect();
+        let nodes =
+            (0..count).map(|_| Node { client: next(), peer: next(), process: None, joins: None }).collect();
         let mut cluster = Self { root: tempfile::tempdir().expect("a directory"), nodes, further };
         for at in 0..count {
             cluster.run(at);
@@ -64,22 +89,36 @@ impl Cluster {
 
     /// The arguments of a node.
     pub(crate) fn arguments(&self, at: usize) -> Vec<String> {
-        let list: Vec<String> =
-            (1..).zip(&self.nodes).map(|(id, node)| format!("{id}={}", node.peer)).collect();
-        let Node { client, peer, .. } = &self.nodes[at];
+        let first = (1..).zip(&self.nodes).filter(|(_, node)| node.joins.is_none());
+        let list: Vec<String> = first.map(|(id, node)| format!("{id}={}", node.peer)).collect();
+        let Node { client, peer, joins, .. } = &self.nodes[at];
         let directory = self.directory(at);
         let text = |text: &str| text.to_owned();
+        let begins = match joins {
+            None => vec![format!("--initial-cluster={}", list.join(","))],
+            Some(learner) => {
+                let members: Vec<String> = self
+                    .nodes
+                    .iter()
+                    .filter(|node| node.client != *client)
+                    .map(|node| node.client.clone())
+                    .collect();
+                let mut begins = vec![format!("--join={}", members.join(","))];
+                begins.extend(learner.then(|| text("--learner")));
+                begins
+            }
+        };
         let mut arguments = vec![
             text("server"),
             format!("--node-id={}", at + 1),
             format!("--data-dir={}", directory.display()),
             format!("--listen-client={client}"),
             format!("--listen-peer={peer}"),
-            format!("--initial-cluster={}", list.join(",")),
             format!("--election-ms={ELECTION_MS}"),
             format!("--heartbeat-ms={HEARTBEAT_MS}"),
             format!("--segment-bytes={}", 24 << 20),
         ];
+        arguments.extend(begins);
         arguments.extend(self.further.iter().cloned());
         arguments
     }
@@ -87,6 +126,21 @@ impl Cluster {
     /// The directory of a node.
     pub(crate) fn directory(&self, at: usize) -> std::path::PathBuf {
         self.root.path().join(format!("n{}", at + 1))
+    }
+
+    /// Starts one more node, which joins: with a vote as soon as it has caught up, or as a learner.
+    pub(crate) fn join(&mut self, learner: bool) -> usize {
+        let [client, peer] = <[String; 2]>::try_from(free_addresses(2)).expect("two");
+        self.nodes.push(Node { client, peer, process: None, joins: Some(learner) });
+        let at = self.nodes.len() - 1;
+        self.run(at);
+        at
+    }
+
+    /// Waits for a node that is to end by itself.
+    pub(crate) fn await_end(&mut self, at: usize) -> (Option<i32>, String) {
+        let process = self.nodes[at].process.take().expect("it runs");
+        to_its_end(process)
     }
 
     /// Starts the process of a node.
@@ -108,24 +162,7 @@ impl Cluster {
     pub(crate) fn run_to_its_end(&self, arguments: &[String]) -> (Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
         command.args(arguments).env("HOLDFAST_LOG", "off").stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the binary that cargo built");
-        let until = Instant::now() + PATIENCE;
-        let code = loop {
-            if let Some(status) = process.try_wait().expect("it is ours") {
-                break status.code();
-            }
-            if Instant::now() > until {
-                process.kill().expect("it is ours");
-                process.wait().expect("it is ours");
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let mut said = String::new();
-        if let Some(mut stderr) = process.stderr.take() {
-            stderr.read_to_string(&mut said).expect("text");
-        }
-        (code, said)
+        to_its_end(command.spawn().expect("the binary that cargo built"))
     }
 
     /// Asks a node how it is, until that is as `wanted`.

@@ -2,7 +2,9 @@
 //! takes longer than [`cluster::PATIENCE`].
 
 mod cluster;
+mod coordination;
 mod snapshots;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

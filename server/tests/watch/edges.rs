@@ -126,7 +126,7 @@ fn t5_join_live_happens_when_nothing_published_is_left_and_not_when_the_clone_is
 
 #[test]
 fn the_store_says_how_many_changes_are_left_so_that_the_rest_is_read_at_once() {
-    let mut world = world(Budget { inline_changes: 5, ..tiny() });
+    let mut world = world(Budget { inline_changes: 5, ..Budget::default() });
     write(&mut world, 20);
     assert_eq!(world.store.changes(10).map(|changes| changes.size_hint()), Ok((12, Some(12))));
     let client = world.open(1, Span::all(), ALL, 18).expect("opened");

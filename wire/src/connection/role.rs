@@ -48,13 +48,23 @@ impl Role {
     }
 
     pub(super) fn may_say(&self, message_type: MessageType) -> bool {
-        let direction = message_type.spec().direction;
-        direction == Direction::Any || direction == self.directions().0
+        self.is_of_both(message_type) || message_type.spec().direction == self.directions().0
     }
 
     pub(super) fn may_hear(&self, message_type: MessageType) -> bool {
-        let direction = message_type.spec().direction;
-        direction == Direction::Any || direction == self.directions().1
+        self.is_of_both(message_type) || message_type.spec().direction == self.directions().1
+    }
+
+    /// Whether either side of this port may say it.
+    fn is_of_both(&self, message_type: MessageType) -> bool {
+        match message_type.spec().direction {
+            Direction::Any => true,
+            Direction::ClientAndServer => matches!(self, Self::Client(_) | Self::Server(_)),
+            Direction::ClientToServer
+            | Direction::ServerToClient
+            | Direction::DialerToPeer
+            | Direction::PeerToDialer => false,
+        }
     }
 
     /// The longest body either side sends, as the accepting side's Welcome says it.

@@ -1,0 +1,277 @@
+//! Locks whose holders are stopped, and nodes that come and go, as processes. Needs real time, as the other tests here.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use holdfast_client::{ChangeMembers, Client, LockOptions, MemberChange, NodeId};
+use holdfast_machine::Numbered as _;
+
+use crate::block_on;
+use crate::cluster::{Cluster, PATIENCE};
+
+fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args([name, &process.to_string()]).status().expect("kill runs");
+    assert!(status.success(), "kill {name}");
+}
+
+/// A worker writes under the token of a lock. The process that holds the lock for it is stopped; the lock passes on; the worker,
+/// which knows nothing of it, wakes up and writes.
+#[test]
+fn a_lock_of_a_stopped_process_passes_on_and_its_fenced_write_comes_too_late() {
+    const TTL: Duration = Duration::from_secs(3);
+    block_on(async {
+        let cluster = Cluster::start(3);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let binary = env!("CARGO_BIN_EXE_holdfast");
+        let endpoints = format!("--endpoints={}", cluster.endpoints().join(","));
+        let worker = format!(
+            "echo $HOLDFAST_TOKEN; read -r go; \
+             printf 'if fence jobs %s\\nthen put out late\\n' $HOLDFAST_TOKEN | {binary} txn {endpoints} --timeout 60; \
+             echo exit $?"
+        );
+        let mut holder = Command::new(binary)
+            .args(["lock", "jobs", &endpoints, "--ttl", "3", "--timeout", "60", "--", "sh", "-c", &worker])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary that cargo built");
+        let mut lines = BufReader::new(holder.stdout.take().expect("piped")).lines();
+        let mut line = || lines.next().expect("another line").expect("text");
+        let old: u64 = line().parse().expect("a token");
+
+        signal(holder.id(), "-STOP");
+        let stopped = Instant::now();
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        let options = LockOptions { ttl: TTL, ..LockOptions::default() };
+        let guard = client.lock("jobs", options).await.expect("it passes on");
+        let passed = stopped.elapsed();
+        assert!(guard.token() > old, "{} after {old}", guard.token());
+        println!(
+            "ttl={} ms passed_after={} ms tokens={old},{}",
+            TTL.as_millis(),
+            passed.as_millis(),
+            guard.token()
+        );
+
+        // The worker wakes up, and does not know.
+        let mut stdin = holder.stdin.take().expect("piped");
+        writeln!(stdin, "go").expect("it reads");
+        let said = line();
+        assert!(said.starts_with("else "), "the late write was executed: {said}");
+        assert_eq!(line(), "exit 1");
+        assert_eq!(client.get("out").await.expect("read"), None, "nothing was written");
+
+        // The holder of today may.
+        let put =
+            holdfast_command::keys::Put { key: "out".into(), value: "mine".into(), ..Default::default() };
+        let transaction = holdfast_command::keys::Transaction {
+            compares: vec![guard.fence()],
+            then: vec![holdfast_command::keys::Operation::Put(put)],
+            otherwise: Vec::new(),
+        };
+        client.transact(transaction).await.expect("executed");
+        assert!(client.get("out").await.expect("read").is_some(), "its token is that of the lock");
+        assert!(guard.is_held());
+
+        signal(holder.id(), "-CONT");
+        let status = holder.wait().expect("it is ours");
+        // It ended with its worker, or found out that the lock was lost and says so.
+        assert!(matches!(status.code(), Some(0 | 1 | 10)), "{status}");
+        guard.release().await.expect("released");
+        client.close().await;
+    });
+}
+
+async fn change(client: &Client, kind: MemberChange, node: u64, other: Option<u64>) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let change = ChangeMembers {
+            timeout_ms: 0,
+            change: kind.number(),
+            node: NodeId::new(node).expect("from 1"),
+            other: other.and_then(NodeId::new),
+            uuid: None,
+            promote: false,
+            peer: "".into(),
+        };
+        match client.change_members(change, holdfast_client::CallOptions::default()).await {
+            Ok(_) => return,
+            // It has not caught up yet, or another change is under way.
+            Err(error) if error.is_safe_to_retry() || error.code.is_some_and(|code| code.number() > 2000) => {
+                assert!(Instant::now() < until, "{error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn nodes_join_take_the_place_of_others_and_survive_being_killed_while_they_do() {
+    block_on(async {
+        let mut cluster = Cluster::start(3);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        for number in 0..200 {
+            client.put(format!("k/{number}"), vec![7; 1_000]).await.expect("written");
+        }
+        // One that votes as soon as it can, killed twice on its way.
+        let fourth = cluster.join(false);
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            cluster.kill(fourth);
+            cluster.run(fourth);
+        }
+        cluster
+            .wait(fourth, "a voter", |status| {
+                status.ready && status.members.iter().any(|member| member.node.get() == 4 && member.voter)
+            })
+            .await;
+        // One that takes the place of a dead one.
+        let fifth = cluster.join(true);
+        cluster.wait(fifth, "ready", |status| status.ready).await;
+        cluster.kill(1);
+        change(&client, MemberChange::Replace, 5, Some(2)).await;
+        // And one of the first leads no more.
+        change(&client, MemberChange::Transfer, 4, None).await;
+        change(&client, MemberChange::Remove, 1, None).await;
+        let (_, position) = client.put("last", "one").await.expect("written");
+        let index = holdfast_wire::message::Position::from(position).index;
+        for at in [2, fourth, fifth] {
+            cluster.wait(at, "all of it", |status| status.applied >= index).await;
+        }
+        let status = cluster.wait(fifth, "ready", |status| status.ready).await;
+        let voters: Vec<u64> =
+            status.members.iter().filter(|member| member.voter).map(|member| member.node.get()).collect();
+        assert_eq!(voters, [3, 4, 5]);
+        assert_eq!(status.keys, 201);
+        // Who was removed says so, and ends.
+        let (code, said) = cluster.await_end(0);
+        assert_eq!(code, Some(9), "{said}");
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_number_that_was_used_is_not_taken_by_another_directory() {
+    block_on(async {
+        let mut cluster = Cluster::start(3);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let fourth = cluster.join(true);
+        cluster.wait(fourth, "ready", |status| status.ready).await;
+        cluster.kill(fourth);
+        let mut arguments = cluster.arguments(fourth);
+        for argument in &mut arguments {
+            if argument.starts_with("--data-dir=") {
+                argument.push_str("-wiped");
+            }
+        }
+        let (code, said) = cluster.run_to_its_end(&arguments);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("HF2003"), "{said}");
+    });
+}
+
+/// Passes bytes on in both directions, until it is told to stop; then it lets nothing through and closes nothing.
+async fn pass_on(from: tokio::net::TcpStream, to: String, mut open: tokio::sync::watch::Receiver<bool>) {
+    let mut ends = (from, tokio::net::TcpStream::connect(to).await.expect("it listens"));
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut ends.0, &mut ends.1) => {}
+        _ = open.wait_for(|open| !open) => std::future::pending().await,
+    }
+}
+
+/// A way to one address that can be cut.
+async fn detour(to: String, open: tokio::sync::watch::Receiver<bool>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("its address").to_string();
+    tokio::task::spawn_local(async move {
+        while let Ok((from, _)) = listener.accept().await {
+            tokio::task::spawn_local(pass_on(from, to.clone(), open.clone()));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_guard_that_is_cut_off_gives_the_lock_up_before_somebody_else_is_granted_it() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let (cut, open) = tokio::sync::watch::channel(true);
+        let near = detour(cluster.endpoints()[0].clone(), open).await;
+        let [holder, waiter] = [vec![near], cluster.endpoints()]
+            .map(|endpoints| Client::builder(endpoints).timeout(PATIENCE).build().expect("a client"));
+        let options = LockOptions { ttl: Duration::from_secs(3), ..LockOptions::default() };
+        let guard = holder.lock("jobs", options.clone()).await.expect("granted");
+        // Renewed at least twice.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(guard.is_held());
+        cut.send(false).expect("somebody is cut off");
+        let next = waiter.lock("jobs", options).await.expect("it passes on");
+        assert!(!guard.is_held(), "two believe that they hold it");
+        guard.lost().await;
+        assert!(next.token() > guard.token());
+        next.release().await.expect("released");
+    });
+}
+
+/// The clock of the holder stands still, which is the worst that a clock can do: no guard can notice that. What it writes under its
+/// token is refused all the same.
+#[test]
+fn a_guard_whose_clock_stands_still_is_stopped_by_its_token_and_by_nothing_else() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let endpoints = cluster.endpoints();
+        let theirs = endpoints.clone();
+        let options = LockOptions { ttl: Duration::from_secs(2), ..LockOptions::default() };
+        let same = options.clone();
+        // The process of the holder: a runtime that does nothing at all while the lock passes on.
+        let holder = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let thread = std::thread::spawn(move || {
+            let guard = holder.block_on(async {
+                let client = Client::builder(theirs).timeout(PATIENCE).build().expect("a client");
+                let guard = client.lock("jobs", options).await.expect("granted");
+                tokio::time::pause();
+                (guard, client)
+            });
+            let (passed, next) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                block_on(async move {
+                    let client = Client::builder(endpoints).timeout(PATIENCE).build().expect("a client");
+                    let guard = client.lock("jobs", same).await.expect("it passes on");
+                    passed.send(guard.token()).expect("somebody waits");
+                    std::future::pending::<()>().await;
+                });
+            });
+            let token = next.recv_timeout(PATIENCE).expect("it passes on");
+            let (guard, client) = guard;
+            let _inside = holder.enter();
+            assert!(guard.is_held(), "by its own clock no time has passed");
+            assert!(token > guard.token());
+            let fence = guard.fence();
+            holder.block_on(async move {
+                tokio::time::resume();
+                let put = holdfast_command::keys::Put {
+                    key: "out".into(),
+                    value: "late".into(),
+                    ..Default::default()
+                };
+                let transaction = holdfast_command::keys::Transaction {
+                    compares: vec![fence],
+                    then: vec![holdfast_command::keys::Operation::Put(put)],
+                    otherwise: Vec::new(),
+                };
+                let (reply, _) = client.transact(transaction).await.expect("answered");
+                let holdfast_command::Reply::Transacted { succeeded, .. } = reply else {
+                    panic!("{reply:?}")
+                };
+                assert!(!succeeded, "the store executed what came under an old token");
+                assert_eq!(client.get("out").await.expect("read"), None);
+            });
+        });
+        tokio::task::spawn_blocking(move || thread.join()).await.expect("joined").expect("it holds");
+    });
+}
