@@ -57,7 +57,11 @@ const RECORDS: [(Section, &[Field]); 16] = [
         Section::Settings,
         &[
             ("level", Number(2), "the feature level"),
-            ("settings", Settings, "number and value of each setting, ascending; one that is missing has its default"),
+            (
+                "settings",
+                Settings,
+                "number and value of each setting, ascending; one that is missing has its default",
+            ),
         ],
     ),
     (
@@ -220,7 +224,8 @@ fn records() -> String {
                 Number(count) => format!("{count}, a number"),
                 Bytes(count) => count.to_string(),
                 Run => "u32 length, and as many".to_owned(),
-                Actor => "u8 kind (0 anonymous, 1 named, 2 the cluster), u8 length of the name, the name".to_owned(),
+                Actor => "u8 kind (0 anonymous, 1 named, 2 the cluster), u8 length of the name, the name"
+                    .to_owned(),
                 Runs => "u32 count, and for each a u32 length and as many".to_owned(),
                 Settings => "u16 and u64 each, to the end".to_owned(),
                 Rest => "the rest".to_owned(),
@@ -270,7 +275,8 @@ fn found(snapshot: &[u8]) -> Vec<(usize, Section, &[u8])> {
 
 /// The fields of a record, each with what stands there; all bytes are accounted for.
 fn walk(section: Section, mut rest: &[u8]) -> Vec<(&'static str, String)> {
-    let (_, fields) = RECORDS.iter().find(|(found, _)| *found == section).expect("a section that is described");
+    let (_, fields) =
+        RECORDS.iter().find(|(found, _)| *found == section).expect("a section that is described");
     let mut out = Vec::new();
     for (name, kind, _) in *fields {
         let mut take = |count: usize| {
@@ -326,14 +332,22 @@ fn taken_apart() -> String {
     let (_, newest) = golden().pop().expect("a golden snapshot");
     let mut out = String::from("```text\n");
     let _ = writeln!(out, "{:>5}  preamble", 0);
-    let _ = writeln!(out, "{PREAMBLE_BYTES:>5}  chunk of {} bytes", number(&newest[PREAMBLE_BYTES..PREAMBLE_BYTES + 4]));
+    let _ = writeln!(
+        out,
+        "{PREAMBLE_BYTES:>5}  chunk of {} bytes",
+        number(&newest[PREAMBLE_BYTES..PREAMBLE_BYTES + 4])
+    );
     for (at, section, fields) in found(&newest) {
         let fields: Vec<String> =
             walk(section, fields).into_iter().map(|(name, value)| format!("{name} {value}")).collect();
         let _ = writeln!(out, "{at:>5}  {:<18} {}", section.label(), fields.join(", "));
     }
     let end = newest.len() - CHUNK_HEADER_BYTES - 40;
-    let _ = writeln!(out, "{end:>5}  chunk of the end: {} records, and the hash", number(&newest[end + 12..end + 20]));
+    let _ = writeln!(
+        out,
+        "{end:>5}  chunk of the end: {} records, and the hash",
+        number(&newest[end + 12..end + 20])
+    );
     out + "```"
 }
 
@@ -347,6 +361,7 @@ fn every_byte_of_every_golden_snapshot_is_described() {
             assert!(!walk(section, fields).is_empty(), "{name}");
         }
     }
-    let described: std::collections::BTreeSet<Section> = RECORDS.iter().map(|(section, _)| *section).collect();
+    let described: std::collections::BTreeSet<Section> =
+        RECORDS.iter().map(|(section, _)| *section).collect();
     assert_eq!(sections, described, "a section that no golden snapshot has, or that is not described");
 }
