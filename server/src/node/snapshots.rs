@@ -233,7 +233,6 @@ impl Node {
         let applied = self.store.applied();
         self.batches_executed();
         self.reads.applied(applied.index);
-        self.watches.reinstalled(&self.store);
         self.touched.clear();
         self.tell_all();
         self.watches.reinstalled(&self.store);
