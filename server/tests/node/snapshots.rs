@@ -11,6 +11,7 @@ use holdfast_wire::message::{Consistency, Position};
 
 use crate::away::delete_all;
 use crate::clients::{position, put, read};
+use crate::watches::{all, started, told, watch};
 use crate::world::{Rough, World};
 
 /// A calm world whose nodes take a snapshot every 20 entries and keep nothing of the log that nobody needs.
@@ -249,4 +250,28 @@ fn a_receiver_whose_disk_is_full_stays_as_it_was_and_gets_it_later() {
     world.places[away].snapshot_disk.set_capacity(1 << 30);
     judge_equal(&mut world);
     assert_eq!(world.places[away].snapshots[1], 1);
+}
+
+#[test]
+fn a_watch_over_an_installation_is_told_each_revision_once_and_in_order() {
+    let (mut world, leader) = calm(10, 3);
+    let away = another(leader);
+    world.until("it follows", 5_000, |world| world.node(away).is_ready());
+    let caller = watch(&mut world, away, all());
+    let begins = started(&mut world, caller);
+    write(&mut world, leader, "before", 5);
+    world.run_ms(50);
+    world.isolate(away);
+    for number in 0..60 {
+        world.submit(leader, &put(&format!("k/{number:04}"), "v"), 0);
+        world.run_ms(5);
+    }
+    world.heal();
+    world.until("the state is replaced", 10_000, |world| world.places[away].snapshots[1] == 1);
+    write(&mut world, leader, "behind", 5);
+    judge_equal(&mut world);
+    world.run_ms(500);
+    let (events, _, end) = told(&mut world, away, caller);
+    assert_eq!(end, None);
+    assert_eq!(events, (begins.from..begins.from + 70).collect::<Vec<_>>());
 }

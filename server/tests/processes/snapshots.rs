@@ -62,6 +62,29 @@ fn a_node_that_was_away_longer_than_the_log_reaches_comes_back_by_snapshot_and_h
 }
 
 #[test]
+fn a_node_that_joins_when_the_log_does_not_reach_back_begins_with_a_snapshot() {
+    block_on(async {
+        let mut cluster = Cluster::start_with(3, &TINY);
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
+        let client = client.build().expect("a client");
+        for number in 0..120 {
+            client.put(format!("w/{number}"), "x").await.expect("it serves");
+        }
+        let fourth = cluster.join(false);
+        cluster.wait(fourth, "ready", |status| status.ready).await;
+        let (_, last) = client.put("w/last", "last").await.expect("it serves");
+        client.close().await;
+        assert_eq!(contents(&cluster.endpoints()[fourth], last).await.len(), 121);
+        let own = ends(&cluster, fourth);
+        assert!(own.first().is_some_and(|end| *end > 50), "{own:?}");
+        // It starts from its own directory afterwards.
+        cluster.kill(fourth);
+        cluster.run(fourth);
+        assert_eq!(contents(&cluster.endpoints()[fourth], last).await.len(), 121);
+    });
+}
+
+#[test]
 fn a_damaged_snapshot_that_the_log_cannot_stand_for_is_refused_with_what_to_do() {
     block_on(async {
         let mut cluster = Cluster::start_with(1, &TINY);
