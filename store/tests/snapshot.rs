@@ -589,8 +589,9 @@ fn every_snapshot_that_a_build_ever_wrote_is_read() {
         let wanted =
             ["5", "again", "x", "3", "x", "x", "once more"].map(|value| Some(value.as_bytes().to_vec()));
         assert_eq!(values, wanted, "{name}");
-        let versions =
-            |key: &str| store.history(key.as_bytes(), 9).iter().map(|one| one.mod_revision()).collect();
+        let versions = |key: &str| {
+            store.history(key.as_bytes(), 9).iter().map(holdfast_store::Version::mod_revision).collect()
+        };
         let history: Vec<u64> = versions("z");
         assert_eq!(history, [11, 10, 5], "{name}");
         let sessions: Vec<(u64, Vec<u64>)> =

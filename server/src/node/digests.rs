@@ -51,17 +51,24 @@ impl Digests {
 }
 
 impl Node {
+    /// Up to which index a quorum is known to have made the same of the log as this node.
+    #[must_use]
+    pub fn agreed(&self) -> u64 {
+        self.digests.agreed
+    }
+
+    /// Why this node serves nobody for the time being: members differ, and nobody is in the majority.
+    #[must_use]
+    pub fn doubts(&self) -> Option<Refusal> {
+        self.digests.doubts()
+    }
+
     /// Says what this node has made of the last ranges, and looks at what was heard.
     pub(super) fn tell_digests(&mut self) {
         let ranges: Vec<(u64, Digest)> = self.store.digest_ranges().collect();
         let newest = ranges.len().saturating_sub(limits::DIGESTS_TOLD);
         self.digests.told = ranges.get(newest..).unwrap_or_default().to_vec();
         self.judge_digests();
-        // What the log does not reach any more will not be asked about.
-        let (first, agreed) = (self.core.prev().index.0, self.digests.agreed);
-        if !self.away {
-            self.store.forget_digests(first.min(agreed));
-        }
     }
 
     /// A peer says what it has made of some ranges.
