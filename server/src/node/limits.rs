@@ -47,6 +47,16 @@ pub const INLINE_BYTES: usize = 256 * 1024;
 /// Leases whose end is proposed in one tick. A hundred thousand that end at once take a second.
 pub const EXPIRIES: usize = 1_024;
 
+/// Ticks between two reports of digests: 200 ms. A divergence is found that much after the range of entries it is in.
+pub const DIGEST_TICKS: u64 = 20;
+
+/// Digests in one report, the newest ones: what a member misses of them while it is cut off for as many ranges is covered by
+/// the next, since each digest is over all before.
+pub const DIGESTS_TOLD: usize = 16;
+
+/// Digests kept of what one peer has told: those that this node has not come to yet, and the last ones.
+pub const DIGESTS_HEARD: usize = 64;
+
 /// Superseded versions freed in one turn.
 pub const SWEEP_VERSIONS: usize = 1_024;
 
@@ -67,6 +77,15 @@ pub const CHORE_TICKS: u64 = 50;
 /// Ticks between two questions to the leader by which a node knows how old its state can be, when no client asks: half a
 /// second. A multiple of [`TIMEOUT_TICKS`]; a node that has no answer yet asks that often.
 pub const PROBE_TICKS: u64 = 50;
+
+/// Entries that are applied before the next snapshot is taken: some hundred milliseconds to apply again at a start.
+pub const SNAPSHOT_ENTRIES: u64 = 100_000;
+
+/// Bytes of entries that are applied before the next snapshot is taken: as much as the core keeps behind a snapshot.
+pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Ticks until a snapshot is tried again that could not be written: 10 s.
+pub const SNAPSHOT_RETRY_TICKS: u64 = 1_000;
 
 /// A stamp further ahead of the time of day than this is reported.
 pub const DRIFT_MS: u64 = 1_000;
