@@ -118,11 +118,11 @@ impl<P: Plant> Store<P> {
                 answer
             }
         };
-        let State { trail, touched, audit, scratch, .. } = &mut self.state;
+        let State { trail, touched, audit, scratch, settings, .. } = &mut self.state;
         let (touched, audit) = (std::mem::take(touched), std::mem::take(audit));
         trail.queues(&touched);
         trail.outcome(&outcome, first.is_some(), scratch);
-        trail.end(at.index);
+        trail.end(at.index, settings.get(Setting::DigestRange));
         shrink(scratch);
         let applied = Applied { outcome, at: first.unwrap_or(at), repeated: first.is_some(), touched, audit };
         if self.state.level > FeatureLevel::LATEST {
@@ -138,10 +138,10 @@ impl<P: Plant> Store<P> {
     /// [`Halt::NotNext`], [`Halt::Halted`].
     pub fn skip(&mut self, at: LogPosition) -> Result<(), Halt> {
         self.advance(at)?;
-        let trail = &mut self.state.trail;
-        trail.begin(at, self.state.level);
+        let State { trail, settings, level, .. } = &mut self.state;
+        trail.begin(at, *level);
         trail.note(Effect::Skipped, &[]);
-        trail.end(at.index);
+        trail.end(at.index, settings.get(Setting::DigestRange));
         Ok(())
     }
 
@@ -151,10 +151,17 @@ impl<P: Plant> Store<P> {
         self.state.trail.digest()
     }
 
-    /// The ranges of [`RANGE_ENTRIES`](crate::trail::RANGE_ENTRIES) indices that this node has finished, ascending, each
-    /// with the digest at its end. The last 4,096 of them, without those that a snapshot came behind.
-    pub fn finished_ranges(&self) -> impl Iterator<Item = (u64, Digest)> {
+    /// The ranges of entries that this node has finished, ascending: the last index of each, and the digest there. A range ends
+    /// where the index and one is a multiple of the setting `DigestRange`. The last 4,096 of them, without those that a
+    /// snapshot came behind.
+    pub fn digest_ranges(&self) -> impl Iterator<Item = (u64, Digest)> {
         self.state.trail.finished()
+    }
+
+    /// The last of them.
+    #[must_use]
+    pub fn last_range(&self) -> Option<(u64, Digest)> {
+        self.state.trail.last_finished()
     }
 
     /// The state that a snapshot holds, up to this entry.

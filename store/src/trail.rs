@@ -11,7 +11,7 @@
 //!   digest of entry n = SHA-256( digest of entry n−1 │ u16 version │ u64 index │ u64 term │ effect │ effect … )
 //!   effect            = u8 what, then its fields, numbers as u64, bytes behind their length
 //! ```
-//! At the end of each range of 256 indices the digest is kept: two nodes that agree on it agree on everything before. An
+//! At the end of each range of as many indices as the setting `DigestRange` says, the digest is kept: two nodes that agree on it agree on everything before. An
 //! entry that was refused, repeated or passed over counts as well, by index, term and outcome. What is hashed, and how,
 //! has a version, which the replicated feature level decides: nodes of two builds hash alike.
 //!
@@ -34,10 +34,7 @@ use crate::version::Version;
 /// A hash over all that was done up to an entry.
 pub type Digest = [u8; 32];
 
-/// The digest is kept at the end of each range of so many indices: range `n` ends with index `256 n + 255`.
-pub const RANGE_ENTRIES: u64 = 256;
-
-/// So many ends of ranges are kept, the last ones: a million entries. Who keeps logs for longer keeps its own list.
+/// So many ends of ranges are kept, the last ones: a million entries by the default of the setting `DigestRange`. Who keeps logs for longer keeps its own list.
 const RANGES_KEPT: usize = 4_096;
 
 /// Room that audit records share before more is asked for.
@@ -82,7 +79,7 @@ numbered! {
 pub(crate) struct Trail {
     digest: Digest,
     hasher: Sha256,
-    /// The last ranges that are finished: number and digest.
+    /// The last ranges that are finished: last index and digest.
     finished: Vector<(u64, Digest)>,
     /// What the command under way has touched.
     touches: Touches,
@@ -121,6 +118,10 @@ impl Trail {
 
     pub(crate) fn finished(&self) -> impl Iterator<Item = (u64, Digest)> {
         self.finished.iter().copied()
+    }
+
+    pub(crate) fn last_finished(&self) -> Option<(u64, Digest)> {
+        self.finished.back().copied()
     }
 
     /// An entry begins.
@@ -225,14 +226,14 @@ impl Trail {
         self.touches.clear();
     }
 
-    /// The entry ends.
-    pub(crate) fn end(&mut self, index: u64) {
+    /// The entry ends, and with it a range of `length` entries if its index is the last of one.
+    pub(crate) fn end(&mut self, index: u64, length: u64) {
         self.digest = self.hasher.finalize_reset().into();
-        if index % RANGE_ENTRIES == RANGE_ENTRIES - 1 {
+        if (index + 1).is_multiple_of(length) {
             if self.finished.len() == RANGES_KEPT {
                 self.finished.pop_front();
             }
-            self.finished.push_back((index / RANGE_ENTRIES, self.digest));
+            self.finished.push_back((index, self.digest));
         }
     }
 }

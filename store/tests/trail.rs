@@ -12,7 +12,6 @@ use holdfast_command::{
 };
 use holdfast_machine::Numbered;
 use holdfast_store::snapshot::{Decoder, Encoder, Source};
-use holdfast_store::trail::RANGE_ENTRIES;
 use holdfast_store::{Bug, LogPosition, Plant, Store};
 
 fn record(fed: &mut Fed, command: Command) -> Option<AuditRecord> {
@@ -159,21 +158,26 @@ fn the_digest_sees_term_and_index_of_entries_that_hold_no_command() {
 
 #[test]
 fn a_range_is_finished_with_its_last_index_whatever_that_entry_holds() {
-    let mut fed = Fed::new();
-    let mut at_ends = Vec::new();
-    while fed.store.applied().index < 3 * RANGE_ENTRIES {
-        let index = fed.store.applied().index + 1;
-        if index == RANGE_ENTRIES - 1 {
-            fed.store.skip(LogPosition { index, term: 1 }).expect("it goes on");
-        } else {
-            fed.put("k", "v");
+    for length in [256, 1, 7] {
+        let mut fed = Fed::new();
+        let changes = vec![(Setting::DigestRange.number(), length)];
+        fed.request(Request::from(Command::ChangeSettings(ChangeSettings { changes })));
+        let mut at_ends: Vec<_> = fed.store.last_range().into_iter().collect();
+        while fed.store.applied().index < 3 * length.max(5) {
+            let index = fed.store.applied().index + 1;
+            if index == length - 1 {
+                fed.store.skip(LogPosition { index, term: 1 }).expect("it goes on");
+            } else {
+                fed.put("k", "v");
+            }
+            if index % length == length - 1 {
+                at_ends.push((index, fed.store.digest()));
+            }
         }
-        if index % RANGE_ENTRIES == RANGE_ENTRIES - 1 {
-            at_ends.push((index / RANGE_ENTRIES, fed.store.digest()));
-        }
+        assert!(at_ends.len() >= 3, "ranges of {length}");
+        assert_eq!(fed.store.digest_ranges().collect::<Vec<_>>(), at_ends, "ranges of {length}");
+        assert_eq!(fed.store.last_range(), at_ends.last().copied());
     }
-    assert_eq!(at_ends.len(), 3);
-    assert_eq!(fed.store.finished_ranges().collect::<Vec<_>>(), at_ends);
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(super) struct Digests {
     agreed: u64,
     /// Members differ at this index, and nobody is in the majority yet.
     doubt: Option<u64>,
+    /// The last index of the newest range that was told.
+    said: Option<u64>,
     /// What the owner is to tell all peers.
     pub(super) told: Vec<(u64, Digest)>,
 }
@@ -63,8 +65,14 @@ impl Node {
         self.digests.doubts()
     }
 
-    /// Says what this node has made of the last ranges, and looks at what was heard.
+    /// Says what this node has made of the last ranges: when one has ended, and again from time to time, since a message may be
+    /// lost. Then looks at what was heard.
     pub(super) fn tell_digests(&mut self) {
+        let last = self.store.last_range().map(|(last, _)| last);
+        if self.digests.said == last && !self.ticks.is_multiple_of(limits::DIGEST_TICKS) {
+            return;
+        }
+        self.digests.said = last;
         let ranges: Vec<(u64, Digest)> = self.store.digest_ranges().collect();
         let newest = ranges.len().saturating_sub(limits::DIGESTS_TOLD);
         self.digests.told = ranges.get(newest..).unwrap_or_default().to_vec();

@@ -47,7 +47,7 @@ pub const INLINE_BYTES: usize = 256 * 1024;
 /// Leases whose end is proposed in one tick. A hundred thousand that end at once take a second.
 pub const EXPIRIES: usize = 1_024;
 
-/// Ticks between two reports of digests: 200 ms. A divergence is found that much after the range of entries it is in.
+/// Ticks between two reports of digests when nothing was added to them: 200 ms, for those who have missed the last.
 pub const DIGEST_TICKS: u64 = 20;
 
 /// Digests in one report, the newest ones: what a member misses of them while it is cut off for as many ranges is covered by

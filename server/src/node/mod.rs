@@ -348,9 +348,7 @@ impl Node {
             self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
         self.expire_leases();
-        if self.ticks.is_multiple_of(limits::DIGEST_TICKS) {
-            self.tell_digests();
-        }
+        self.tell_digests();
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
         }

@@ -110,8 +110,8 @@ impl Naive {
         hasher.update(&self.effects);
         self.effects.clear();
         self.digest = hasher.finalize().into();
-        if (index + 1).is_multiple_of(256) {
-            self.finished.push((index / 256, self.digest));
+        if (index + 1).is_multiple_of(self.settings.get(holdfast_command::Setting::DigestRange)) {
+            self.finished.push((index, self.digest));
         }
     }
 }
