@@ -169,6 +169,18 @@ impl<P: Plant> Store<P> {
         Self { state, applied, halted: false, plant: PhantomData }
     }
 
+    /// Begins another life of the state, as the one that a cluster restored from a snapshot goes on with: the revision is
+    /// raised by `revisions` and everything before it compacted, and the fencing tokens go on above `token`. So no position,
+    /// watch or token of the former life, which may have gone on after the snapshot, can be mistaken for one of this.
+    ///
+    /// # Errors
+    /// [`Refusal::RevisionsExhausted`]; nothing has changed then.
+    pub fn begin_another_life(&mut self, revisions: u64, token: u64) -> Result<(), Refusal> {
+        self.state.keys.skip(revisions)?;
+        self.state.queues.raise(token);
+        Ok(())
+    }
+
     pub(crate) fn state(&self) -> &State {
         &self.state
     }

@@ -16,6 +16,7 @@
 //! | say Goodbye to clients; hand leadership over | the next leader takes over while this one still answers | [`DRAIN`] |
 //! | answer what is under way, and let clients read it | clients learn outcomes instead of guessing | [`DRAIN`] in all |
 //! | close the lanes to peers | nothing is owed to them: they ask another leader | - |
+//! | end the thread of the snapshots | it writes to the directory that is about to be released | a chunk, or an installation |
 //! | write, sync and close the log | its mark says that the end is clean | one sync |
 //! | release the directory | last: another process may start the moment it is free | - |
 

@@ -5,6 +5,7 @@ use holdfast_command::keys::{Compact, Span};
 use holdfast_command::{Refusal, Reply, Setting};
 
 use super::Keys;
+use super::edit::REVISIONS_END;
 use crate::plant::{Bug, Plant};
 use crate::state::{Execute, State};
 use crate::trail::Effect;
@@ -29,6 +30,15 @@ impl Execute for Compact {
 }
 
 impl Keys {
+    /// Passes over so many revisions, and gives up all before.
+    pub(crate) fn skip(&mut self, revisions: u64) -> Result<(), Refusal> {
+        let revision = self.revision.checked_add(revisions).filter(|revision| *revision < REVISIONS_END);
+        self.revision = revision.ok_or(Refusal::RevisionsExhausted)?;
+        self.oldest = self.revision;
+        self.marks.clear();
+        Ok(())
+    }
+
     /// Frees changes that no read can see any more, at most `budget` of them. True if there are more.
     pub(crate) fn sweep(&mut self, budget: usize) -> bool {
         for _ in 0..budget {

@@ -18,7 +18,7 @@ use crate::version::{Numbers, Origin, Version};
 const STAGED_KEPT: usize = 1_024;
 
 /// All revisions are below this.
-const REVISIONS_END: u64 = 1 << 63;
+pub(super) const REVISIONS_END: u64 = 1 << 63;
 
 /// A change that is not kept yet.
 #[derive(Clone, Debug)]
