@@ -28,7 +28,7 @@
 //! - No clock, no randomness, no hash order: `store/tests/model.rs` compares replicas that differ in all that must not matter.
 //!
 //! # What this leaves out
-//! Watches, the audit log, the digest and snapshots come with their own files. Who may do
+//! The audit log and the digest come with their own files; watches and the files of snapshots are the server's. Who may do
 //! what is decided before a request gets here.
 
 #![forbid(unsafe_code)]

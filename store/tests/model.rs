@@ -59,10 +59,11 @@ const CARE: Care = Care { length: 220, ranges: 1 };
 /// For logs that are made for other tests, which look at something else.
 const LIGHT: Care = Care { length: 120, ranges: 0 };
 
-/// Codes that no command can be refused with here: one needs 2⁶⁴ revisions, one 2⁵² grants, and the family of availability is said by
+/// Codes that no command can be refused with here: one needs 2⁶⁴ revisions, one 2⁵² grants, and those of availability and members are said by
 /// nodes, of what does not stand in the log.
 fn impossible(code: Code) -> bool {
-    matches!(code, Code::RevisionsExhausted | Code::TokensExhausted) || (1201..=1299).contains(&code.number())
+    let of_nodes = (1201..=1299).contains(&code.number()) || (2001..=2099).contains(&code.number());
+    of_nodes || matches!(code, Code::RevisionsExhausted | Code::TokensExhausted)
 }
 
 /// The finer points of the page that a run comes across if it is any good.

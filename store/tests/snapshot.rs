@@ -549,3 +549,57 @@ fn a_store_that_halted_is_not_taken() {
     assert!(store.skip(LogPosition { index: last.index + 5, ..last }).is_err());
     assert!(Encoder::new(store, source()).is_err());
 }
+
+const GOLDEN: &str = "tests/golden";
+
+/// Snapshots that earlier builds wrote, oldest first, by file name.
+fn golden() -> BTreeMap<String, Vec<u8>> {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
+    let files = std::fs::read_dir(directory).expect("the directory of golden files");
+    let files = files.map(|file| file.expect("a file").path());
+    let read = |path: std::path::PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        (name, std::fs::read(path).expect("a file"))
+    };
+    files.map(read).collect()
+}
+
+#[test]
+fn every_snapshot_that_a_build_ever_wrote_is_read() {
+    let golden = golden();
+    let now = taken(&everything().store);
+    if !golden.values().any(|bytes| *bytes == now) && std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let name = format!("{GOLDEN}/snapshot-{:03}.snap", golden.len() + 1);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&name);
+        std::fs::write(path, &now).expect("the directory of golden files");
+        panic!("kept {name}; commit it");
+    }
+    assert!(
+        golden.values().any(|bytes| *bytes == now),
+        "the format has grown: keep one, with UPDATE_GOLDEN=1"
+    );
+    for (name, bytes) in golden {
+        let Decoded { header, membership, store, .. } =
+            decoded(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((header.cluster, header.epoch, header.clock), (CLUSTER, 2, 1_000), "{name}");
+        assert_eq!(membership, source().membership, "{name}");
+        assert_eq!((store.oldest(), store.keys()), (8, 7), "{name}");
+        let values = ["app/a", "app/b", "app/i", "app/in/c", "app/leased", "app/s", "z"]
+            .map(|key| store.get(key.as_bytes()).map(|version| version.value().to_vec()));
+        let wanted =
+            ["5", "again", "x", "3", "x", "x", "once more"].map(|value| Some(value.as_bytes().to_vec()));
+        assert_eq!(values, wanted, "{name}");
+        let versions =
+            |key: &str| store.history(key.as_bytes(), 9).iter().map(|one| one.mod_revision()).collect();
+        let history: Vec<u64> = versions("z");
+        assert_eq!(history, [11, 10, 5], "{name}");
+        let sessions: Vec<(u64, Vec<u64>)> =
+            store.sessions().map(|(id, session)| (id.0, session.answered().collect())).collect();
+        assert_eq!(sessions, [(14_336, vec![1, 2, 3])], "{name}");
+        assert_eq!((store.idempotency_keys(), store.lease_count(), store.places()), (2, 2, 4), "{name}");
+        assert_eq!((store.token(), store.settings().get(Setting::Sessions)), (2, 77), "{name}");
+        let namespaces: Vec<(&str, u64)> =
+            store.namespaces().map(|(name, namespace)| (name, namespace.usage.keys)).collect();
+        assert_eq!(namespaces, [("app/", 5), ("app/in/", 1)], "{name}");
+    }
+}

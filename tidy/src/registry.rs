@@ -166,6 +166,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<election::State>("store::election::State"),
         NumbersEntry::of::<election::Event>("store::election::Event"),
         NumbersEntry::of::<election::Edge>("store::election::Edge"),
+        NumbersEntry::of::<holdfast_store::snapshot::Section>("store::snapshot::Section"),
         NumbersEntry::of::<holdfast_store::Bug>("store::Bug"),
         NumbersEntry::of::<formation::State>("raft::formation::State"),
         NumbersEntry::of::<formation::Event>("raft::formation::Event"),

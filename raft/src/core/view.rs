@@ -99,6 +99,12 @@ impl<P: Plant> Core<P> {
         self.configurations.acting()
     }
 
+    /// The configuration that acted at this index, and the index of its entry; for what the log holds, and for its snapshot.
+    #[must_use]
+    pub fn configuration_at(&self, index: Index) -> &(Index, Arc<Configuration>) {
+        self.configurations.at(index)
+    }
+
     /// How far the change that led to it has come.
     #[must_use]
     pub fn membership(&self) -> MembershipState {

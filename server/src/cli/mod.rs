@@ -8,6 +8,7 @@ mod lease;
 mod lock;
 mod member;
 mod serve;
+mod snapshot;
 mod status;
 mod txn;
 mod watch;
@@ -52,6 +53,8 @@ enum Command {
     Member(member::Member),
     /// Print all changes of a key, or of all that begin with a prefix, as they happen
     Watch(watch::Watch),
+    /// Look at the file of a snapshot
+    Snapshot(snapshot::Snapshot),
     /// Say whether the cluster is well
     Status(status::Status),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Elect(elect) => elect.run(),
         Command::Member(member) => member.run(),
         Command::Watch(watch) => watch.run(),
+        Command::Snapshot(snapshot) => snapshot::run(&snapshot),
         Command::Status(status) => status.run(),
     }
 }

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::node::{SnapshotPolicy, limits};
 use crate::runtime::{self, Options, Stop};
 
 /// Exit code for arguments that contradict each other or the directory.
 const USAGE: u8 = 2;
 
 /// Exit code for data that is damaged, missing, or of somebody else.
-const INTEGRITY: u8 = 9;
+pub(super) const INTEGRITY: u8 = 9;
 
 #[derive(Debug, Args)]
 pub(super) struct Server {
@@ -60,6 +61,15 @@ pub(super) struct Server {
     /// Bytes of a segment of a log that is made anew; a multiple of 4096
     #[arg(long, default_value_t = 64 << 20)]
     segment_bytes: u64,
+    /// Entries that are applied before the next snapshot is taken
+    #[arg(long, default_value_t = limits::SNAPSHOT_ENTRIES, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_entries: u64,
+    /// Bytes of entries that are applied before the next snapshot is taken
+    #[arg(long, default_value_t = limits::SNAPSHOT_BYTES, value_parser = clap::value_parser!(u64).range(1..))]
+    snapshot_bytes: u64,
+    /// Bytes of the log that are kept in memory behind a snapshot, for nodes that are slow
+    #[arg(long, default_value_t = holdfast_raft::config::RETAIN_BYTES)]
+    retain_bytes: usize,
 }
 
 /// `1=host:port`.
@@ -90,6 +100,8 @@ impl Server {
             heartbeat_ticks: self.heartbeat_ms / 10,
             election_ticks: self.election_ms / 10,
             segment_bytes: self.segment_bytes,
+            snapshots: SnapshotPolicy { entries: self.snapshot_entries, bytes: self.snapshot_bytes },
+            retain_bytes: self.retain_bytes,
             ..Options::new(self.node_id, self.data_dir)
         }
     }

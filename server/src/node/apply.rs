@@ -26,6 +26,7 @@ impl Node {
             }
             let Some(Committed { id, payload }) = self.committed.pop_front() else { break };
             let at = LogPosition { index: id.index.0, term: id.term.0 };
+            self.snapshots.note(payload_bytes(&payload));
             match payload {
                 Payload::Empty | Payload::Configuration(_) => {
                     let skipped = self.store.skip(at);
@@ -54,6 +55,10 @@ impl Node {
     /// An entry was applied on another thread.
     pub(super) fn executed(&mut self, executed: Executed) {
         let Executed { store, at, result } = executed;
+        if at.index != self.store.applied().index + 1 {
+            // The state that it was applied to has made way for a snapshot.
+            return self.forget(store);
+        }
         self.away = false;
         self.store = *store;
         let mut arena = BytesMut::new();
@@ -116,6 +121,14 @@ impl Node {
             }
             Ok(_) | Err(_) => false,
         }
+    }
+}
+
+/// Bytes of an entry's payload, as far as they come from clients.
+fn payload_bytes(payload: &Payload) -> usize {
+    match payload {
+        Payload::Data(entry) => entry.len(),
+        Payload::Empty | Payload::Configuration(_) => 0,
     }
 }
 

@@ -7,12 +7,13 @@ use bytestring::ByteString;
 use holdfast_command::keys::Range;
 use holdfast_command::{Actor, Outcome, SessionId};
 use holdfast_hlc::UnixMillis;
-use holdfast_raft::{Envelope, Event, NodeId, Persist, PersistId};
+use holdfast_raft::{EntryId, Envelope, Event, NodeId, Persist, PersistId};
 use holdfast_store::{Applied, Halt, LogPosition, Store};
 use holdfast_wire::Message;
 use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone, Watch};
 
 use super::leadership;
+use super::snapshots::{SnapshotDone, SnapshotJob};
 use crate::watch::{Piece, Spliced};
 
 /// The time, as the owner of a node knows it.
@@ -136,6 +137,8 @@ pub enum Input {
     Executed(Executed),
     /// A [`Job::Splice`] is done.
     Spliced(Spliced),
+    /// A [`SnapshotJob`] is done.
+    Snapshot(SnapshotDone),
     /// How the disk is: bytes that are free and bytes that are needed when it is too full for new writes, else `None`.
     Disk(Option<(u64, u64)>),
     /// The owner wants to stop: hand leadership over, admit nothing.
@@ -233,6 +236,8 @@ pub struct Effects {
     pub replies: Vec<(Caller, Message)>,
     /// Work for another thread.
     pub jobs: Vec<Job>,
+    /// Work on snapshots, in this order.
+    pub snapshots: Vec<SnapshotJob>,
     /// What happened, for logs.
     pub events: Vec<NodeEvent>,
     /// More is to be done without any further input: give another turn soon.
@@ -242,11 +247,12 @@ pub struct Effects {
 impl Effects {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        let Self { send, persist, replies, jobs, events, more } = self;
+        let Self { send, persist, replies, jobs, snapshots, events, more } = self;
         send.clear();
         persist.clear();
         replies.clear();
         jobs.clear();
+        snapshots.clear();
         events.clear();
         *more = false;
     }
@@ -261,6 +267,22 @@ pub enum NodeEvent {
     Leadership(leadership::Edge, u64),
     /// The node cannot go on, and must not: it would differ from the others.
     Halted(String),
+    /// A snapshot is durable and in place, and stands for the log up to its last entry.
+    SnapshotTaken {
+        /// The last entry.
+        last: EntryId,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A snapshot could not be taken, stored or installed. Nothing is lost by it.
+    SnapshotFailed(String),
+    /// The state was replaced as a whole by the snapshot of a leader: what hangs on it has to be looked at anew.
+    Reinstalled {
+        /// The last entry that is applied now.
+        index: u64,
+        /// The revision now.
+        revision: u64,
+    },
     /// A stamp is far ahead of this node's time of day.
     Drift(String),
 }

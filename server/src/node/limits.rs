@@ -68,5 +68,14 @@ pub const CHORE_TICKS: u64 = 50;
 /// second. A multiple of [`TIMEOUT_TICKS`]; a node that has no answer yet asks that often.
 pub const PROBE_TICKS: u64 = 50;
 
+/// Entries that are applied before the next snapshot is taken: some hundred milliseconds to apply again at a start.
+pub const SNAPSHOT_ENTRIES: u64 = 100_000;
+
+/// Bytes of entries that are applied before the next snapshot is taken: as much as the core keeps behind a snapshot.
+pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Ticks until a snapshot is tried again that could not be written: 10 s.
+pub const SNAPSHOT_RETRY_TICKS: u64 = 1_000;
+
 /// A stamp further ahead of the time of day than this is reported.
 pub const DRIFT_MS: u64 = 1_000;

@@ -26,6 +26,7 @@
 //! | `queries` | leases, queues, history; waiting for news of a queue |
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
+//! | `snapshots` | when a snapshot is taken, and what the core wants done with those of others |
 //! | `members` | changes of members, handing leadership over |
 //! | `watches` | those who watch: opening, publishing, ending; `crate::watch` is what does it |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
@@ -47,6 +48,7 @@ mod chores;
 mod members;
 mod queries;
 mod reads;
+mod snapshots;
 mod watches;
 mod writes;
 
@@ -58,6 +60,7 @@ use holdfast_hlc::Clock;
 use holdfast_machine::{Machine, Numbered, Trace, decide};
 use holdfast_raft::{
     Committed, Core, Envelope, Held, Input as CoreInput, Message as Raft, NodeId, Output, RoleState,
+    TransferState,
 };
 use holdfast_store::{LogPosition, Store, Touched};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
@@ -67,6 +70,8 @@ pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Sub
 use leadership::{Edge, Event, LeadershipMachine, State};
 use members::Members;
 use reads::Reads;
+use snapshots::Snapshots;
+pub use snapshots::{SnapshotDone, SnapshotJob, SnapshotPolicy};
 use writes::Writes;
 
 use crate::stage::Stages;
@@ -118,6 +123,7 @@ pub struct Node {
     writes: Writes,
     reads: Reads,
     members: Members,
+    snapshots: Snapshots,
     /// Queues that entries have touched since somebody looked.
     touched: Vec<Touched>,
     watches: Hub,
@@ -159,6 +165,7 @@ impl Node {
             writes: Writes::new(now),
             reads: Reads::default(),
             members: Members::default(),
+            snapshots: Snapshots::default(),
             touched: Vec::new(),
             watches,
             leaderless: 0,
@@ -214,6 +221,7 @@ impl Node {
             Input::Gone(connection) => self.watches.close(connection),
             Input::Executed(executed) => self.executed(executed),
             Input::Spliced(spliced) => self.watches.spliced(spliced),
+            Input::Snapshot(done) => self.snapshot_done(done),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
         }
@@ -248,6 +256,9 @@ impl Node {
             self.read_confirmed(ready);
         }
         self.committed.extend(output.apply.drain(..));
+        for work in output.snapshots.drain(..) {
+            self.snapshot_work(work);
+        }
         self.output = output;
         self.quorum_done();
         self.settle_members();
@@ -260,15 +271,20 @@ impl Node {
         self.apply_committed();
         self.advance_watches();
         self.follow_the_core();
+        self.snapshot_if_due();
         effects.more |= self.has_more();
         effects.replies.append(&mut self.replies);
         effects.jobs.append(&mut self.jobs);
+        effects.snapshots.append(&mut self.snapshots.jobs);
         effects.events.append(&mut self.events);
     }
 
     /// Whether something is left to do that needs no further input.
     fn has_more(&self) -> bool {
-        let behind = self.store.applied().index < self.core.commit().0;
+        // While a snapshot is being installed, the core hands nothing out.
+        let installing = self.core.transfer() == TransferState::Installing;
+        let behind =
+            self.store.applied().index < self.core.commit().0 && !(installing && self.committed.is_empty());
         let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
         self.halted.is_none()
             && ((behind && !self.away)

@@ -18,7 +18,7 @@
 //! | `turn` | the loop: what is done in which order |
 //! | `link` | a connection with its socket |
 //! | `clients`, `peers` | the two ports |
-//! | `disk`, `workers` | the other threads |
+//! | `disk`, `workers`, `snapshots` | the other threads |
 //! | `forming` | before there is a cluster |
 //! | `joining` | before this node belongs to the one that is there |
 //!
@@ -34,6 +34,7 @@ mod joining;
 mod life;
 mod link;
 mod peers;
+mod snapshots;
 mod turn;
 mod workers;
 
@@ -49,16 +50,18 @@ use holdfast_raft::formation::{
     ASK_TICKS, BadList, Formation, FormationConfig, FormationError, IdentityState, MemberList, Seed,
     StopReason,
 };
-use holdfast_raft::{Config, NodeId};
-use holdfast_store::Store;
+use holdfast_raft::{ClusterEpoch, Config, NodeId};
 use holdfast_wal::thread::Settings;
 use holdfast_wire::{Boot, NodeId as WireNodeId, NodeIdentity, NodeUuid};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use crate::node::Node;
-use crate::storage::{DataDir, Identity, LogOptions, PayloadError, StorageError, open_log, start_core};
+use crate::node::{Node, SnapshotPolicy};
+use crate::storage::{
+    DataDir, Identity, LogOptions, Opened, PayloadError, SnapshotFiles, StorageError, open_log, start_core,
+    start_from,
+};
 use hub::{Hub, Who};
 pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, Observer, State as LifeState};
 
@@ -95,6 +98,11 @@ pub struct Options {
     pub election_ticks: u32,
     /// Bytes of a segment of a log that is made anew.
     pub segment_bytes: u64,
+    /// How much is applied before the next snapshot is taken.
+    pub snapshots: SnapshotPolicy,
+    /// Bytes of entries that are kept in memory behind a snapshot, for peers that are slow; a peer that lacks more than that is
+    /// sent the snapshot. An eighth of it is kept for those that are away.
+    pub retain_bytes: usize,
     /// Who hears how far the node has come; nobody by default.
     pub observer: Observer,
 }
@@ -117,6 +125,8 @@ impl Options {
             heartbeat_ticks: holdfast_raft::config::HEARTBEAT_TICKS,
             election_ticks: holdfast_raft::config::ELECTION_TICKS,
             segment_bytes: 64 * 1024 * 1024,
+            snapshots: SnapshotPolicy::default(),
+            retain_bytes: holdfast_raft::config::RETAIN_BYTES,
             observer: Observer::default(),
         }
     }
@@ -161,6 +171,10 @@ impl Options {
                     && self.segment_bytes <= holdfast_wal::format::MAX_SEGMENT_BYTES
                     && self.segment_bytes.is_multiple_of(4096),
                 "a segment has 24 MiB to 1 GiB, and is a multiple of 4096 bytes",
+            ),
+            (
+                self.snapshots.entries >= 1 && self.snapshots.bytes >= 1,
+                "a snapshot is taken of at least one entry, or one byte of them",
             ),
             (
                 !unspecified(advertised),
@@ -451,6 +465,16 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         hard_state_lost = recovered.hard_state_lost,
         "log read"
     );
+    let Opened { files, loaded, damaged } =
+        SnapshotFiles::open(data_dir.snapshot_disk()?, formed.cluster, ClusterEpoch(1))
+            .map_err(StorageError::from)?;
+    for (_, error) in &damaged {
+        tracing::error!(node = options.node, %error, "a snapshot is damaged");
+    }
+    let (recovered, state) = start_from(recovered, loaded, &damaged)?;
+    if let Some(meta) = &recovered.snapshot {
+        tracing::info!(node = options.node, last = %meta.last, bytes = meta.bytes, "snapshot read");
+    }
     let mut config = Config::new(
         formed.cluster,
         node,
@@ -460,6 +484,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     );
     config.heartbeat_ticks = options.heartbeat_ticks;
     config.election_ticks = options.election_ticks;
+    config.retain_bytes = options.retain_bytes;
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
     let contacts = if core.configuration().1.members().is_empty() {
@@ -477,7 +502,8 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     let disk = disk::Disk::new(handle, waiter, running);
 
     hub.become_member(&formed);
-    let node = Node::new(core, Store::new(), hub.client_address.clone(), hub.clock.now());
+    let mut node = Node::new(core, state, hub.client_address.clone(), hub.clock.now());
+    node.set_snapshot_policy(options.snapshots);
     let clients = bind(&options.listen_client).await?;
     if !tasks.listens() {
         let listener = bind(&options.listen_peer).await?;
@@ -487,6 +513,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         tokio::task::spawn_local(clients::listen(std::rc::Rc::clone(&hub), clients)).abort_handle();
     life.fact(LifeEvent::Recovered);
 
+    let snapshots = snapshots::Snapshots::start(files, hub.waker()).map_err(RunError::System)?;
     let workers = workers::Workers::start(hub.waker()).map_err(RunError::System)?;
     let turns = turn::Turns::new(turn::Parts {
         hub,
@@ -497,6 +524,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         data_dir,
         identity,
         workers,
+        snapshots,
         tasks,
         accepting,
         contacts,

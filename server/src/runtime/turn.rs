@@ -39,6 +39,7 @@ use super::forming::Forming;
 use super::hub::{BUILD, Event, Hub};
 use super::life::{Event as LifeEvent, Life, State as LifeState};
 use super::link::Link;
+use super::snapshots::Snapshots;
 use super::workers::Workers;
 use super::{RunError, Stop, TICK, peers};
 use crate::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent};
@@ -110,6 +111,7 @@ pub(super) struct Parts {
     pub(super) data_dir: DataDir,
     pub(super) identity: Identity,
     pub(super) workers: Workers,
+    pub(super) snapshots: Snapshots,
     pub(super) tasks: Tasks,
     pub(super) accepting: AbortHandle,
     /// Members and where they are reached, for a node that has not received any configuration yet.
@@ -172,12 +174,13 @@ impl Turns {
             }
         }
         life.fact(LifeEvent::Drained);
-        let Parts { hub, disk, data_dir, tasks, workers, .. } = self.parts;
+        let Parts { hub, disk, data_dir, tasks, workers, snapshots, .. } = self.parts;
         for link in hub.clients.borrow().values() {
             link.push(hub.clock.millis());
         }
         drop(tasks);
         drop(workers);
+        snapshots.close();
         disk.close();
         life.fact(LifeEvent::Closed);
         drop(data_dir);
@@ -242,6 +245,9 @@ impl Turns {
                 JobDone::Answer(caller, message) => self.answer(caller, message),
             }
         }
+        while let Some(done) = self.parts.snapshots.next() {
+            self.parts.node.handle(began, Input::Snapshot(done));
+        }
         self.tick();
         let (mut questions, mut later) = (0, Vec::new());
         for event in self.parts.hub.calls.take() {
@@ -255,7 +261,7 @@ impl Turns {
         self.effects.more |= !later.is_empty();
         self.parts.hub.calls.borrow_mut().append(&mut later);
         self.parts.disk.retry()?;
-        if self.parts.workers.is_broken() {
+        if self.parts.workers.is_broken() || self.parts.snapshots.is_broken() {
             let why = "a thread beside the node's ended; please report this".to_owned();
             return Err(RunError::Halted { node: self.parts.identity.node.0, why });
         }
@@ -381,6 +387,9 @@ impl Turns {
             self.answer(caller, message);
         }
         self.effects.replies = replies;
+        for job in self.effects.snapshots.drain(..) {
+            self.parts.snapshots.give(job);
+        }
         for job in std::mem::take(&mut self.effects.jobs) {
             match self.parts.workers.give(job) {
                 Ok(()) | Err(Job::Apply { .. } | Job::Splice { .. }) => {}
@@ -580,6 +589,13 @@ impl Turns {
                 NodeEvent::Raft(event) => tracing::debug!(node, ?event, "raft"),
                 NodeEvent::Leadership(edge, term) => tracing::info!(node, term, "leadership {edge}"),
                 NodeEvent::Halted(why) => tracing::error!(node, %why, "the store must not go on"),
+                NodeEvent::SnapshotTaken { last, bytes } => {
+                    tracing::info!(node, %last, bytes, "snapshot taken");
+                }
+                NodeEvent::SnapshotFailed(why) => tracing::error!(node, %why, "a snapshot failed"),
+                NodeEvent::Reinstalled { index, revision } => {
+                    tracing::info!(node, index, revision, "the state was replaced by a snapshot");
+                }
                 NodeEvent::Drift(drift) => tracing::warn!(node, %drift, "clocks differ"),
             }
         }

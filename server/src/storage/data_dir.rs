@@ -9,6 +9,7 @@ use holdfast_wal::disk::{Access, Disk, LockError, RealDisk};
 use super::codec::{BadIdentity, IDENTITY_BYTES_MAX, decode, encode, known_version};
 use super::error::StorageError;
 use super::identity::Identity;
+use super::snapshots::SNAPSHOT_DIRECTORY;
 
 /// The file that says who the node is.
 pub const IDENTITY_FILE: &str = "identity";
@@ -52,6 +53,17 @@ impl DataDir {
     pub fn log_disk(&self) -> Result<RealDisk, StorageError> {
         let path = Path::new(&self.disk.place()).join(LOG_DIRECTORY);
         RealDisk::create(path).map_err(|error| self.io("opening the directory of the log", error))
+    }
+}
+
+impl DataDir {
+    /// The directory of the snapshots, made if it is missing.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn snapshot_disk(&self) -> Result<RealDisk, StorageError> {
+        let path = Path::new(&self.disk.place()).join(SNAPSHOT_DIRECTORY);
+        RealDisk::create(path).map_err(|error| self.io("opening the directory of the snapshots", error))
     }
 }
 

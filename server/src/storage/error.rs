@@ -7,6 +7,7 @@ use holdfast_wal::{AppendError, Fatal, OpenError, ReadError};
 
 use super::context::BadContext;
 use super::payload::PayloadError;
+use super::snapshots::SnapshotFileError;
 
 /// Why a node does not start from its data directory, or could not note something in it. The process ends with any of
 /// them: what the directory holds then is found out by the next start.
@@ -155,6 +156,25 @@ pub enum StorageError {
         /// What is wrong with it.
         #[source]
         why: BadContext,
+    },
+    /// The directory of the snapshots cannot be read.
+    #[error(transparent)]
+    Snapshots(#[from] SnapshotFileError),
+    /// A snapshot is damaged, and what it stands for is nowhere else in the directory.
+    #[error(
+        "{why}; and the log does not reach back to an older snapshot and on to the end of this one: bring the file back from a          copy, or replace this member with `member replace`"
+    )]
+    SnapshotDamaged {
+        /// Which, and what is wrong with it.
+        why: String,
+    },
+    /// The log goes on behind a snapshot that is not there.
+    #[error(
+        "the log begins behind index {index}, and there is no snapshot up to there: bring the directory of the snapshots back,          or replace this member with `member replace`"
+    )]
+    SnapshotMissing {
+        /// What stands before the first entry.
+        index: u64,
     },
     /// The options of the node are out of range.
     #[error("an option of consensus is out of range: {0}")]

@@ -10,6 +10,7 @@
 //!     lock                held while the process lives                                 DataDir
 //!     identity            names, boot counter, what is known to be lost                Identity, replaced atomically
 //!     wal/                the log of all groups                                        holdfast_wal::Log
+//!     snapshots/          states that stand for the log up to their end                SnapshotFiles
 //!
 //!   start:   DataDir::open ─► begin_boot ─► (formation) ─► open_log ─► start_core
 //!   run:     raft::Persist ─► to_ops ─► the thread of the log
@@ -25,8 +26,7 @@
 //!   [`Heal`](holdfast_raft::LogOp::Heal) is durable.
 //! - No bytes of a file panic, whatever they are.
 //!
-//! # What this leaves out
-//! Snapshots: whoever has one adds it with [`with_snapshot`].
+//! 4. [`SnapshotFiles::open`] reads the newest snapshot, and [`start_from`] puts it and the log together.
 
 mod codec;
 mod context;
@@ -37,13 +37,15 @@ mod layout;
 mod ops;
 mod payload;
 mod recover;
+mod snapshots;
 
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext};
 pub use data_dir::{DataDir, IDENTITY_FILE, LOG_DIRECTORY};
 pub use error::StorageError;
 pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;
-pub use payload::{PayloadError, decode_payload, encode_payload};
+pub use payload::{PayloadError, decode_membership, decode_payload, encode_membership, encode_payload};
 pub use recover::{
     GROUP, LogOptions, Report, clear_damage, initial_configuration, open_log, start_core, with_snapshot,
 };
+pub use snapshots::{Loaded, Opened, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, start_from};

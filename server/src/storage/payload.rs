@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
-use holdfast_raft::{Configuration, Member, NodeId, NodeUuid, Payload};
+use holdfast_raft::{Configuration, Index, Member, NodeId, NodeUuid, Payload};
 
 use super::layout::{Short, array, put_run, run};
 
@@ -87,6 +87,27 @@ pub fn decode_payload(bytes: Bytes) -> Result<Payload, PayloadError> {
         Some(1..=127) => Ok(Payload::Data(bytes)),
         Some(&CONFIGURATION) => Ok(Payload::Configuration(Arc::new(decode_configuration(bytes)?))),
         Some(other) => Err(PayloadError::Unknown(*other)),
+    }
+}
+
+/// The configuration that a snapshot holds, and the index of the entry that brought it: the index, and the bytes of the
+/// payload.
+#[must_use]
+pub fn encode_membership((index, configuration): &(Index, Arc<Configuration>)) -> Bytes {
+    let mut out = index.0.to_le_bytes().to_vec();
+    out.extend_from_slice(&encode_configuration(configuration));
+    out.into()
+}
+
+/// What [`encode_membership`] encoded.
+///
+/// # Errors
+/// [`PayloadError`] for every other sequence of bytes.
+pub fn decode_membership(mut bytes: Bytes) -> Result<(Index, Arc<Configuration>), PayloadError> {
+    let index = Index(bytes.try_get_u64_le()?);
+    match decode_payload(bytes)? {
+        Payload::Configuration(configuration) => Ok((index, configuration)),
+        Payload::Empty | Payload::Data(_) => Err(PayloadError::Rule("it is an entry of another kind")),
     }
 }
 

@@ -123,8 +123,13 @@ impl History {
         let mishaps = pick(&[0, 200, 500, 800]);
         let ttl_ms = pick(&[1_000, 4_000]);
         let count = pick(&[1, 3, 5]);
+        // Every third history has snapshots all the time, and a log that does not reach back far.
+        let world = match seed % 3 {
+            0 => World::with_snapshots(seed, nodes, rough, (5 + seed % 17, 2_000)),
+            _ => World::new(seed, nodes, rough),
+        };
         let mut history = Self {
-            world: World::new(seed, nodes, rough),
+            world,
             clients: Vec::new(),
             writes: Vec::new(),
             calls: BTreeMap::new(),

@@ -2,19 +2,22 @@
 
 use std::collections::VecDeque;
 
-use holdfast_raft::{Entry, HardState, LogOp, Persist, PersistId, Recovered};
+use holdfast_raft::{Entry, EntryId, HardState, Index, LogOp, Persist, PersistId, Recovered, Term};
 
 #[derive(Debug)]
 pub(crate) struct Disk {
     hard_state: HardState,
-    /// From index 1 on, without a gap.
+    /// What stands before the first entry.
+    prev: EntryId,
+    /// Without a gap.
     entries: Vec<Entry>,
     pub(crate) pending: VecDeque<Persist>,
 }
 
 impl Disk {
     pub(crate) fn new(formed: Recovered) -> Self {
-        Self { hard_state: formed.hard_state, entries: formed.entries, pending: VecDeque::new() }
+        let Recovered { hard_state, prev, entries, .. } = formed;
+        Self { hard_state, prev, entries, pending: VecDeque::new() }
     }
 
     /// Writes the oldest persist that waits.
@@ -37,22 +40,56 @@ impl Disk {
             self.hard_state = hard_state;
         }
         for operation in persist.log.iter().take(operations) {
-            let LogOp::Append { first, entries } = operation else {
-                panic!("nothing is damaged and nothing is compacted here: {operation:?}")
-            };
-            self.entries.truncate(first.0 as usize - 1);
-            assert_eq!(self.entries.len() as u64 + 1, first.0, "a log has no gaps");
-            self.entries.extend(entries.iter().cloned());
+            match operation {
+                LogOp::Append { first, entries } => {
+                    let kept = first.0.checked_sub(self.prev.index.0 + 1).expect("behind what was trimmed");
+                    self.entries.truncate(kept as usize);
+                    assert_eq!(self.end() + 1, first.0, "a log has no gaps");
+                    self.entries.extend(entries.iter().cloned());
+                }
+                LogOp::Trim { through } => {
+                    let count = through.0.checked_sub(self.prev.index.0).expect("it is trimmed forward");
+                    for entry in self.entries.drain(..count as usize) {
+                        self.prev = EntryId { index: self.prev.index.next(), term: entry.term };
+                    }
+                }
+                LogOp::Reset { last } => {
+                    (self.prev, self.entries) = (*last, Vec::new());
+                }
+                LogOp::Fill { .. } | LogOp::Confirm { .. } | LogOp::Heal { .. } => {
+                    panic!("nothing is damaged here: {operation:?}")
+                }
+            }
         }
     }
 
     pub(crate) fn recovered(&self) -> Recovered {
-        Recovered { hard_state: self.hard_state, entries: self.entries.clone(), ..Recovered::default() }
+        Recovered {
+            hard_state: self.hard_state,
+            prev: self.prev,
+            entries: self.entries.clone(),
+            ..Recovered::default()
+        }
     }
 
-    /// Whether this entry is on it.
+    fn end(&self) -> u64 {
+        self.prev.index.0 + self.entries.len() as u64
+    }
+
+    /// What stands before the first entry.
+    pub(crate) fn prev(&self) -> Index {
+        self.prev.index
+    }
+
+    /// Whether this entry is on it, or was until a snapshot stood for it.
     pub(crate) fn holds(&self, index: u64, term: u64) -> bool {
-        let entry = index.checked_sub(1).and_then(|before| self.entries.get(before as usize));
-        entry.is_some_and(|entry| entry.term.0 == term)
+        let behind = index.checked_sub(self.prev.index.0);
+        if behind.is_none_or(|behind| behind == 0) {
+            return true;
+        }
+        let entry = behind
+            .and_then(|behind| behind.checked_sub(1))
+            .and_then(|before| self.entries.get(before as usize));
+        entry.is_some_and(|entry| entry.term == Term(term))
     }
 }

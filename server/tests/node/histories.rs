@@ -12,6 +12,11 @@ fn no_acknowledged_write_is_lost_and_none_is_executed_twice_over_crashes_partiti
         println!("seed {seed}");
         let mut history = History::new(seed);
         history.run(2_000);
+        for place in &history.world.places {
+            for (what, count) in ["taken", "installed", "snapshot failed"].into_iter().zip(place.snapshots) {
+                *tally.entry(what).or_insert(0) += count;
+            }
+        }
         done += history.writes.iter().filter(|write| matches!(write.fate, Fate::Done(_))).count();
         for (what, count) in history.tally {
             *tally.entry(what).or_insert(0) += count;
@@ -24,6 +29,7 @@ fn no_acknowledged_write_is_lost_and_none_is_executed_twice_over_crashes_partiti
     {
         assert!(tally.get(what).is_some_and(|count| *count > 0), "{what} never happened: {tally:?}");
     }
+    assert!(tally["taken"] > 500 && tally["installed"] > 10, "too few snapshots: {tally:?}");
     for what in ["linearizable reads", "follower reads", "stale reads"] {
         assert!(tally.get(what).is_some_and(|count| *count > 500), "too few {what}: {tally:?}");
     }

@@ -14,6 +14,7 @@ mod members;
 mod overload;
 mod path;
 mod rng;
+mod snapshots;
 mod time;
 mod watches;
 mod world;

@@ -11,19 +11,19 @@ use holdfast_wire::{ClusterEpoch, Message};
 use crate::clients::put;
 use crate::world::World;
 
-fn all() -> Watch {
+pub(crate) fn all() -> Watch {
     let mut span = Vec::new();
     Span::all().write(&mut span);
     Watch { from: 0, flags: Watch::PREVIOUS | Watch::PROGRESS, min_position: None, span: span.into() }
 }
 
-fn watch(world: &mut World, at: usize, watch: Watch) -> Caller {
+pub(crate) fn watch(world: &mut World, at: usize, watch: Watch) -> Caller {
     let caller = world.caller();
     world.input(at, Input::Watch { caller, watch });
     caller
 }
 
-fn started(world: &mut World, caller: Caller) -> WatchStarted {
+pub(crate) fn started(world: &mut World, caller: Caller) -> WatchStarted {
     match world.await_answer(caller) {
         Message::WatchStarted(started) => started,
         other => panic!("{other:?}"),
@@ -31,7 +31,7 @@ fn started(world: &mut World, caller: Caller) -> WatchStarted {
 }
 
 /// What a watch is told in some time: the revisions of its events, its marks and its end.
-fn told(world: &mut World, at: usize, caller: Caller) -> (Vec<u64>, Vec<u64>, Option<WatchEnded>) {
+pub(crate) fn told(world: &mut World, at: usize, caller: Caller) -> (Vec<u64>, Vec<u64>, Option<WatchEnded>) {
     let (mut events, mut marks, mut end) = (Vec::new(), Vec::new(), None);
     for message in world.take_watched(at, caller) {
         match message {

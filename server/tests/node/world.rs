@@ -23,8 +23,12 @@ use holdfast_raft::{
     Recovered,
 };
 use holdfast_server::node::leadership::{Edge, State};
-use holdfast_server::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, Submission};
-use holdfast_store::Store;
+use holdfast_server::node::{
+    Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, SnapshotDone, SnapshotJob, SnapshotPolicy,
+    Submission,
+};
+use holdfast_server::storage::{Opened, SnapshotFiles, start_from};
+use holdfast_wal::disk::FakeDisk;
 use holdfast_wire::Message;
 use holdfast_wire::message::{self as wire, ChangeMembers, Consistency, Position, Read, Refused};
 
@@ -72,6 +76,7 @@ pub(crate) enum Happening {
     Tell(usize, u64, Box<Input>),
     Turn(usize, u64),
     Work(usize, u64, u64),
+    Snapshots(usize, u64),
     Answer(Caller, Box<Message>),
     Restart(usize),
     Wake(usize),
@@ -94,6 +99,16 @@ pub(crate) struct Place {
     turn_open: bool,
     turn_began: u64,
     jobs: BTreeMap<u64, Job>,
+    /// The directory of the snapshots, what is made of it while the process runs, and what it is to do.
+    pub(crate) snapshot_disk: FakeDisk,
+    files: Option<SnapshotFiles<FakeDisk>>,
+    snapshot_jobs: VecDeque<SnapshotJob>,
+    /// Work on snapshots is not done.
+    pub(crate) snapshots_held: bool,
+    /// The end of the newest snapshot that is in place.
+    pub(crate) covered: u64,
+    /// Snapshots that were taken, that came from a leader, and that failed, in all boots.
+    pub(crate) snapshots: [u64; 3],
     /// Of machine 15 at the end of the last turn.
     pub(crate) edges: BTreeMap<&'static str, u64>,
     /// Of machine 01 in boots that are over.
@@ -114,6 +129,12 @@ impl Place {
             turn_open: false,
             turn_began: 0,
             jobs: BTreeMap::new(),
+            snapshot_disk: FakeDisk::new(1 << 30),
+            files: None,
+            snapshot_jobs: VecDeque::new(),
+            snapshots_held: false,
+            covered: 0,
+            snapshots: [0; 3],
             edges: BTreeMap::new(),
             paths: BTreeMap::new(),
         }
@@ -144,6 +165,9 @@ pub(crate) struct World {
     /// Of all effects; only if it is asked for.
     pub(crate) effects_hash: Option<u64>,
     pub(crate) heartbeats: u64,
+    /// When snapshots are taken, and how much of the log is kept behind them.
+    snapshot_policy: SnapshotPolicy,
+    retain_bytes: usize,
     formed: Configuration,
 }
 
@@ -162,6 +186,26 @@ impl World {
 
     /// Nodes whose builds understand these feature levels; 0 introduces itself to nobody.
     pub(crate) fn of_levels(seed: u64, levels: &[u16], rough: Rough) -> Self {
+        Self::of(seed, levels, rough, (SnapshotPolicy::default(), holdfast_raft::config::RETAIN_BYTES))
+    }
+
+    /// Nodes that take a snapshot every so many entries, and keep an eighth of so many bytes of the log behind it.
+    pub(crate) fn with_snapshots(
+        seed: u64,
+        nodes: usize,
+        rough: Rough,
+        (entries, retain): (u64, usize),
+    ) -> Self {
+        let policy = SnapshotPolicy { entries, ..SnapshotPolicy::default() };
+        Self::of(seed, &vec![FeatureLevel::LATEST.0; nodes], rough, (policy, retain))
+    }
+
+    fn of(
+        seed: u64,
+        levels: &[u16],
+        rough: Rough,
+        (snapshot_policy, retain_bytes): (SnapshotPolicy, usize),
+    ) -> Self {
         let member =
             |at: usize| Member { uuid: NodeUuid([at as u8 + 1; 16]), promote: false, context: Bytes::new() };
         let formed = Configuration::initial((0..levels.len()).map(|at| (id(at), member(at))));
@@ -184,6 +228,8 @@ impl World {
             digests: BTreeMap::new(),
             effects_hash: None,
             heartbeats: 0,
+            snapshot_policy,
+            retain_bytes,
             formed,
         };
         for at in 0..levels.len() {
@@ -228,7 +274,8 @@ impl World {
             | Happening::DiskDone(at, _)
             | Happening::Tell(at, ..)
             | Happening::Turn(at, _)
-            | Happening::Work(at, ..) => Some(*at),
+            | Happening::Work(at, ..)
+            | Happening::Snapshots(at, _) => Some(*at),
             Happening::Answer(..) | Happening::Restart(_) | Happening::Wake(_) | Happening::Chaos => None,
         };
         if let Some(until) = paused.map(|at| self.places[at].paused_until).filter(|until| *until > now) {
@@ -253,6 +300,7 @@ impl World {
             }
             Happening::Turn(at, boot) => self.turn(at, boot),
             Happening::Work(at, boot, job) => self.work(at, boot, job),
+            Happening::Snapshots(at, boot) => self.work_on_snapshots(at, boot),
             Happening::Restart(at) => self.start(at),
             Happening::Answer(..) | Happening::Wake(_) | Happening::Chaos => return Some(happening),
         }
@@ -307,12 +355,21 @@ impl World {
         }
         self.places[at].boot += 1;
         let boot = self.places[at].boot;
-        let config =
+        let mut config =
             Config::new(ClusterId([7; 16]), id(at), NodeUuid([at as u8 + 1; 16]), Boot(boot), self.seed);
-        let core = Core::new(config, self.places[at].disk.recovered()).expect("a sound log");
-        let node = Node::new(core, Store::new(), address(at), self.time(at));
+        config.retain_bytes = self.retain_bytes;
         let place = &mut self.places[at];
-        place.node = Some(node);
+        let opened = SnapshotFiles::open(place.snapshot_disk.clone(), config.cluster, config.epoch);
+        let Opened { files, loaded, damaged } = opened.expect("a directory");
+        assert!(damaged.is_empty(), "seed {}: {damaged:?}", self.seed);
+        place.covered = loaded.as_ref().map_or(0, |loaded| loaded.meta.last.index.0);
+        let (recovered, store) =
+            start_from(place.disk.recovered(), loaded, &damaged).expect("log and snapshot meet");
+        let core = Core::new(config, recovered).expect("a sound log");
+        let mut node = Node::new(core, store, address(at), self.time(at));
+        node.set_snapshot_policy(self.snapshot_policy);
+        let place = &mut self.places[at];
+        (place.node, place.files) = (Some(node), Some(files));
         (place.turn_open, place.disk_busy) = (false, 0);
         let first = self.rng.between(0, 10 * MS);
         self.after(first, Happening::Tick(at, boot));
@@ -343,6 +400,17 @@ impl World {
         }
         place.disk.crash(kept);
         place.jobs.clear();
+        place.snapshot_jobs.clear();
+        place.files = None;
+        // By the end of the process, or by a power cut that keeps all of what was not synced, or nothing.
+        let cells = place.snapshot_disk.unsynced();
+        let choices: Vec<usize> =
+            cells.iter().map(|cell| if self.rng.chance(500) { 0 } else { cell.versions - 1 }).collect();
+        place.snapshot_disk = if self.rng.chance(500) {
+            place.snapshot_disk.after_kill()
+        } else {
+            place.snapshot_disk.after_power_cut(&choices)
+        };
         place.paused_until = 0;
     }
 
@@ -437,6 +505,48 @@ impl World {
         }
     }
 
+    /// Work on snapshots is done, or it is not.
+    pub(crate) fn hold_snapshots(&mut self, at: usize, held: bool) {
+        let place = &mut self.places[at];
+        place.snapshots_held = held;
+        let boot = place.boot;
+        self.after(0, Happening::Snapshots(at, boot));
+    }
+
+    /// The thread of the snapshots does one thing.
+    fn work_on_snapshots(&mut self, at: usize, boot: u64) {
+        let place = &mut self.places[at];
+        if place.boot != boot || place.snapshots_held {
+            return;
+        }
+        let Some(files) = &mut place.files else { return };
+        let done = match place.snapshot_jobs.pop_front() {
+            Some(job) => files.run(job),
+            None => files.step(),
+        };
+        if files.is_taking() || !place.snapshot_jobs.is_empty() {
+            let wait = self.rng.between(0, self.rough.job);
+            self.after(wait, Happening::Snapshots(at, boot));
+        }
+        let Some(done) = done else { return };
+        let place = &mut self.places[at];
+        match &done {
+            SnapshotDone::Taken { last, bytes: Ok(_) } => {
+                place.snapshots[0] += 1;
+                place.covered = place.covered.max(last.index.0);
+            }
+            SnapshotDone::Installed { last, store: Ok(_) } => {
+                place.snapshots[1] += 1;
+                place.covered = place.covered.max(last.index.0);
+            }
+            SnapshotDone::Taken { bytes: Err(_), .. }
+            | SnapshotDone::NotStored(_)
+            | SnapshotDone::Installed { store: Err(_), .. } => place.snapshots[2] += 1,
+            SnapshotDone::Read { .. } | SnapshotDone::Stored(_) => {}
+        }
+        self.tell(at, boot, Input::Snapshot(done));
+    }
+
     /// Both halves of a turn.
     fn turn(&mut self, at: usize, boot: u64) {
         let now = self.time(at);
@@ -457,7 +567,7 @@ impl World {
         node.apply(now, &mut effects);
         holdfast_raft::invariants::check(node.core());
         self.note_effects(&effects);
-        let Effects { send, persist, replies, jobs, events, more } = effects;
+        let Effects { send, persist, replies, jobs, snapshots, events, more } = effects;
         for persist in persist {
             let stalls = self.rng.chance(self.rough.disk_stall);
             let takes = self.rng.between(0, if stalls { 40 * self.rough.disk } else { self.rough.disk });
@@ -481,7 +591,21 @@ impl World {
                     removed = true;
                 }
                 NodeEvent::Halted(why) => panic!("seed {}: node {} halted: {why}", self.seed, at + 1),
-                NodeEvent::Raft(_) | NodeEvent::Drift(_) => {}
+                NodeEvent::Raft(_)
+                | NodeEvent::Drift(_)
+                | NodeEvent::SnapshotTaken { .. }
+                | NodeEvent::SnapshotFailed(_)
+                | NodeEvent::Reinstalled { .. } => {}
+            }
+        }
+        if !snapshots.is_empty() {
+            let place = &mut self.places[at];
+            let idle =
+                place.snapshot_jobs.is_empty() && !place.files.as_ref().is_some_and(SnapshotFiles::is_taking);
+            place.snapshot_jobs.extend(snapshots);
+            if idle {
+                let wait = self.rng.between(0, self.rough.job);
+                self.after(wait, Happening::Snapshots(at, boot));
             }
         }
         for (caller, message) in replies {
@@ -569,7 +693,10 @@ impl World {
     fn judge_durable(&self, at: usize, position: Position) {
         let (_, configuration) = self.node(at).core().configuration();
         let voters = configuration.voters();
-        let holds = |id: &&NodeId| self.places[id.0 as usize - 1].disk.holds(position.index, position.term);
+        let holds = |id: &&NodeId| {
+            let place = &self.places[id.0 as usize - 1];
+            place.covered >= position.index || place.disk.holds(position.index, position.term)
+        };
         let count = voters.iter().filter(holds).count();
         assert!(
             count > voters.len() / 2,
@@ -621,7 +748,7 @@ impl World {
 
     fn note_effects(&mut self, effects: &Effects) {
         if let Some(hash) = &mut self.effects_hash {
-            let Effects { send, persist, replies, jobs, events, more } = effects;
+            let Effects { send, persist, replies, jobs, snapshots, events, more } = effects;
             let jobs: Vec<String> = jobs
                 .iter()
                 .map(|job| match job {
@@ -632,7 +759,8 @@ impl World {
                     Job::Splice { piece, .. } => format!("{piece:?}"),
                 })
                 .collect();
-            let text = format!("{send:?} {persist:?} {replies:?} {jobs:?} {events:?} {more}");
+            let snapshots = snapshots.len();
+            let text = format!("{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {events:?} {more}");
             let mut hasher = DefaultHasher::new();
             (*hash, self.now, text).hash(&mut hasher);
             *hash = hasher.finish();

@@ -30,6 +30,8 @@ struct Node {
 pub(crate) struct Cluster {
     root: TempDir,
     nodes: Vec<Node>,
+    /// Further arguments of all nodes.
+    further: Vec<String>,
 }
 
 /// Loopback addresses that nobody listens on now.
@@ -64,11 +66,17 @@ fn to_its_end(mut process: Child) -> (Option<i32>, String) {
 impl Cluster {
     /// Starts `count` nodes that form a cluster.
     pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    /// Starts `count` nodes with these further arguments.
+    pub(crate) fn start_with(count: usize, further: &[&str]) -> Self {
+        let further = further.iter().map(|argument| (*argument).to_owned()).collect();
         let mut addresses = free_addresses(2 * count).into_iter();
         let mut next = || addresses.next().expect("as many as asked for");
         let nodes =
             (0..count).map(|_| Node { client: next(), peer: next(), process: None, joins: None }).collect();
-        let mut cluster = Self { root: tempfile::tempdir().expect("a directory"), nodes };
+        let mut cluster = Self { root: tempfile::tempdir().expect("a directory"), nodes, further };
         for at in 0..count {
             cluster.run(at);
         }
@@ -84,7 +92,7 @@ impl Cluster {
         let first = (1..).zip(&self.nodes).filter(|(_, node)| node.joins.is_none());
         let list: Vec<String> = first.map(|(id, node)| format!("{id}={}", node.peer)).collect();
         let Node { client, peer, joins, .. } = &self.nodes[at];
-        let directory = self.root.path().join(format!("n{}", at + 1));
+        let directory = self.directory(at);
         let text = |text: &str| text.to_owned();
         let begins = match joins {
             None => vec![format!("--initial-cluster={}", list.join(","))],
@@ -111,7 +119,13 @@ impl Cluster {
             format!("--segment-bytes={}", 24 << 20),
         ];
         arguments.extend(begins);
+        arguments.extend(self.further.iter().cloned());
         arguments
+    }
+
+    /// The directory of a node.
+    pub(crate) fn directory(&self, at: usize) -> std::path::PathBuf {
+        self.root.path().join(format!("n{}", at + 1))
     }
 
     /// Starts one more node, which joins: with a vote as soon as it has caught up, or as a learner.

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod coordination;
+mod snapshots;
 mod watch;
 
 use std::cell::RefCell;
@@ -111,12 +112,28 @@ async fn contents(endpoint: &str, behind: holdfast_client::Position) -> Vec<KeyV
 
 #[test]
 fn no_acknowledged_write_is_lost_and_none_is_applied_twice_while_nodes_are_killed() {
+    killed_under_load(&[], number("ROUNDS", 4));
+}
+
+/// With snapshots so often that a kill hits every step of them sooner or later, and a log that reaches back nowhere.
+#[test]
+fn the_same_while_snapshots_are_taken_all_the_time() {
+    let cluster = killed_under_load(&TINY, number("ROUNDS", 6));
+    for at in 0..3 {
+        assert!(!snapshots::ends(&cluster, at).is_empty(), "node {} has taken none", at + 1);
+    }
+}
+
+/// A snapshot every 25 entries; of the log, half a kilobyte is kept behind it.
+const TINY: [&str; 2] = ["--snapshot-entries=25", "--retain-bytes=4096"];
+
+fn killed_under_load(arguments: &[&str], rounds: u64) -> Cluster {
     let seed = number("HOLDFAST_SEED", u64::from(std::process::id()));
-    let rounds = number("ROUNDS", 4);
     println!("HOLDFAST_SEED={seed} ROUNDS={rounds}");
-    block_on(async move {
+    let mut cluster = Cluster::start_with(3, arguments);
+    block_on(async {
+        let cluster = &mut cluster;
         let mut rng = Rng(seed);
-        let mut cluster = Cluster::start(3);
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let writers: Vec<_> = (0..CLIENTS)
             .map(|number| tokio::task::spawn_local(write(cluster.endpoints(), number, Rc::clone(&ledger))))
@@ -176,6 +193,7 @@ fn no_acknowledged_write_is_lost_and_none_is_applied_twice_while_nodes_are_kille
         );
         assert!(ledger.acknowledged > rounds * PROGRESS, "too little happened to show anything");
     });
+    cluster
 }
 
 #[test]

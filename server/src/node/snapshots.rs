@@ -1,0 +1,247 @@
+//! Snapshots: when one is taken, and what the core asks for about them.
+//!
+//! A snapshot is taken of a clone, which costs a few counters; everything else (encoding, files, decoding) is done by another
+//! thread, piece by piece, while this one goes on applying and answering. One is due when so many entries, or so many bytes of
+//! them, were applied since the last. It stands for the log, so it waits until the log is durable here up to its end: a leader
+//! may have applied what only the others hold so far.
+//!
+//! One that comes from a leader replaces the state as a whole. What was handed out for application before is void then, and
+//! so is an entry that is being applied on another thread.
+
+use bytes::Bytes;
+use holdfast_raft::{EntryId, Envelope, Index, Input as CoreInput, NodeId, SnapshotMeta, SnapshotWork, Term};
+use holdfast_store::Store;
+
+use super::io::NodeEvent;
+use super::{Node, limits};
+
+/// How much may be applied before the next snapshot is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// Entries, at least 1.
+    pub entries: u64,
+    /// Bytes of them, at least 1.
+    pub bytes: u64,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        Self { entries: limits::SNAPSHOT_ENTRIES, bytes: limits::SNAPSHOT_BYTES }
+    }
+}
+
+/// Work on snapshots, for another thread. Pieces are stored and installed in the order in which they were given.
+#[derive(Debug)]
+pub enum SnapshotJob {
+    /// Write a snapshot of this state, make it durable, and put it in place.
+    Take {
+        /// The state.
+        store: Box<Store>,
+        /// What it covers, and the configuration there. Its size is not known yet.
+        meta: SnapshotMeta,
+    },
+    /// Read a piece of a snapshot that is in place.
+    Read {
+        /// For which peer.
+        to: NodeId,
+        /// The last entry of the snapshot.
+        last: EntryId,
+        /// Where the piece begins, in bytes.
+        offset: u64,
+        /// How long it may be.
+        bytes_max: usize,
+    },
+    /// Write a piece of a snapshot that is being received. One at offset 0 begins anew.
+    Store {
+        /// Which snapshot.
+        meta: SnapshotMeta,
+        /// Where the piece begins, in bytes.
+        offset: u64,
+        /// The piece.
+        data: Bytes,
+        /// To be sent when it is stored.
+        ack: Box<Envelope>,
+    },
+    /// All pieces are there: check every byte, make the snapshot durable, put it in place, and make a store of it.
+    Install {
+        /// Which snapshot.
+        meta: SnapshotMeta,
+    },
+    /// Drop a state that nobody needs any more, which takes long.
+    Forget(Box<Store>),
+}
+
+/// What became of a [`SnapshotJob`].
+#[derive(Debug)]
+pub enum SnapshotDone {
+    /// The snapshot up to here is durable and in place, and has so many bytes; or why not.
+    Taken {
+        /// The last entry.
+        last: EntryId,
+        /// Its size.
+        bytes: Result<u64, String>,
+    },
+    /// A piece; or why not.
+    Read {
+        /// For which peer.
+        to: NodeId,
+        /// The last entry of the snapshot.
+        last: EntryId,
+        /// Where the piece begins, in bytes.
+        offset: u64,
+        /// The piece.
+        data: Result<Bytes, String>,
+    },
+    /// A piece is stored: this is to be sent.
+    Stored(Box<Envelope>),
+    /// A piece cannot be stored. The installation will fail.
+    NotStored(String),
+    /// The snapshot is durable and in place, and this is its state; or why not, and everything is as before.
+    Installed {
+        /// The last entry.
+        last: EntryId,
+        /// The state.
+        store: Result<Box<Store>, String>,
+    },
+}
+
+/// What a node keeps about its own snapshots.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    pub(super) policy: SnapshotPolicy,
+    /// Applied since the last one was begun.
+    entries: u64,
+    bytes: u64,
+    /// Waits for the log to be durable up to its end.
+    waiting: Option<Box<Store>>,
+    /// Another thread is at it.
+    taking: bool,
+    /// Not before this tick, because the last one failed.
+    not_before: u64,
+    pub(super) jobs: Vec<SnapshotJob>,
+}
+
+impl Snapshots {
+    /// An entry of so many bytes is about to be applied.
+    pub(super) fn note(&mut self, bytes: usize) {
+        self.entries += 1;
+        self.bytes += bytes as u64;
+    }
+
+    fn is_due(&self, ticks: u64) -> bool {
+        let enough = self.entries >= self.policy.entries || self.bytes >= self.policy.bytes;
+        enough && self.waiting.is_none() && !self.taking && ticks >= self.not_before
+    }
+}
+
+impl Node {
+    /// Sets when snapshots are taken.
+    pub fn set_snapshot_policy(&mut self, policy: SnapshotPolicy) {
+        self.snapshots.policy = policy;
+    }
+
+    /// Begins a snapshot if one is due.
+    pub(super) fn snapshot_if_due(&mut self) {
+        if self.halted.is_none() && !self.away && self.snapshots.is_due(self.ticks) {
+            self.snapshots.waiting = Some(Box::new(self.store.clone()));
+            (self.snapshots.entries, self.snapshots.bytes) = (0, 0);
+        }
+        let durable = self.core.durable().0;
+        let ready = self.snapshots.waiting.take_if(|store| store.applied().index <= durable);
+        let Some(store) = ready else { return };
+        let applied = store.applied();
+        let index = Index(applied.index);
+        let newest = self.core.snapshot().map_or(Index(0), |meta| meta.last.index);
+        if index <= newest {
+            return self.forget(store);
+        }
+        let last = EntryId { term: Term(applied.term), index };
+        let configuration = self.core.configuration_at(index).clone();
+        let meta = SnapshotMeta { last, configuration, bytes: 0 };
+        self.snapshots.taking = true;
+        self.snapshots.jobs.push(SnapshotJob::Take { store, meta });
+    }
+
+    /// What the core wants done.
+    pub(super) fn snapshot_work(&mut self, work: SnapshotWork) {
+        let job = match work {
+            SnapshotWork::Read { to, last, offset, bytes_max } => {
+                SnapshotJob::Read { to, last, offset, bytes_max }
+            }
+            SnapshotWork::Store { meta, offset, data, ack } => {
+                SnapshotJob::Store { meta, offset, data, ack: Box::new(ack) }
+            }
+            SnapshotWork::Install { meta } => SnapshotJob::Install { meta },
+        };
+        self.snapshots.jobs.push(job);
+    }
+
+    /// What another thread has done.
+    pub(super) fn snapshot_done(&mut self, done: SnapshotDone) {
+        match done {
+            SnapshotDone::Taken { last, bytes } => self.snapshot_taken(last, bytes),
+            SnapshotDone::Read { to, last, offset, data } => {
+                let data = data.map_err(|why| self.events.push(NodeEvent::SnapshotFailed(why))).ok();
+                self.tell(CoreInput::SnapshotRead { to, last, offset, data });
+            }
+            SnapshotDone::Stored(ack) => self.sends.push(*ack),
+            SnapshotDone::NotStored(why) => self.events.push(NodeEvent::SnapshotFailed(why)),
+            SnapshotDone::Installed { last, store: Ok(store) } => self.installed(last, store),
+            SnapshotDone::Installed { last, store: Err(why) } => {
+                self.events.push(NodeEvent::SnapshotFailed(why));
+                self.tell(CoreInput::SnapshotInstalled { last, done: false });
+            }
+        }
+    }
+
+    fn snapshot_taken(&mut self, last: EntryId, bytes: Result<u64, String>) {
+        self.snapshots.taking = false;
+        match bytes {
+            Ok(bytes) => {
+                // Refused if one that a leader sent is newer, and then there is nothing to be done.
+                let told = self.core.step(CoreInput::SnapshotReady { index: last.index, bytes });
+                if told.is_ok() {
+                    self.events.push(NodeEvent::SnapshotTaken { last, bytes });
+                }
+            }
+            Err(why) => {
+                // A disk that is full now will not be empty in the next turn.
+                self.snapshots.not_before = self.ticks + limits::SNAPSHOT_RETRY_TICKS;
+                self.snapshots.entries = self.snapshots.entries.max(self.snapshots.policy.entries);
+                self.events.push(NodeEvent::SnapshotFailed(why));
+            }
+        }
+    }
+
+    /// The state of a leader takes the place of the own one.
+    fn installed(&mut self, last: EntryId, store: Box<Store>) {
+        let old = std::mem::replace(&mut self.store, *store);
+        self.forget(Box::new(old));
+        if let Some(waiting) = self.snapshots.waiting.take() {
+            self.forget(waiting);
+        }
+        (self.snapshots.entries, self.snapshots.bytes) = (0, 0);
+        // They stand for a state that is gone; what another thread is applying comes back too late, and is dropped.
+        self.committed.clear();
+        self.away = false;
+        self.tell(CoreInput::SnapshotInstalled { last, done: true });
+        self.reinstalled();
+    }
+
+    /// Everything that hangs on the state, when it was replaced.
+    fn reinstalled(&mut self) {
+        let applied = self.store.applied();
+        self.batches_executed();
+        self.reads.applied(applied.index);
+        self.touched.clear();
+        self.tell_all();
+        self.watches.reinstalled(&self.store);
+        self.serve_reads();
+        self.events.push(NodeEvent::Reinstalled { index: applied.index, revision: self.store.revision() });
+    }
+
+    /// Lets a state go on another thread.
+    pub(super) fn forget(&mut self, store: Box<Store>) {
+        self.snapshots.jobs.push(SnapshotJob::Forget(store));
+    }
+}

@@ -1,0 +1,118 @@
+//! Snapshots between real processes: the way back of a node that was away longer than the log reaches.
+
+use std::time::Duration;
+
+use holdfast_client::Client;
+
+use crate::cluster::{Cluster, PATIENCE};
+use crate::{TINY, block_on, contents};
+
+/// The last indices of the snapshots in the directory of a node, ascending.
+pub(crate) fn ends(cluster: &Cluster, at: usize) -> Vec<u64> {
+    let Ok(entries) = std::fs::read_dir(cluster.directory(at).join("snapshots")) else { return Vec::new() };
+    let names = entries.map(|entry| entry.expect("a file").file_name().into_string().expect("text"));
+    let ends = names.filter(|name| name.ends_with(".snap"));
+    let mut ends: Vec<u64> =
+        ends.map(|name| u64::from_str_radix(&name[..16], 16).expect("an index")).collect();
+    ends.sort_unstable();
+    ends
+}
+
+#[test]
+fn a_node_that_was_away_longer_than_the_log_reaches_comes_back_by_snapshot_and_holds_the_same() {
+    block_on(async {
+        let mut cluster = Cluster::start_with(3, &TINY);
+        for at in 0..3 {
+            cluster.wait(at, "ready", |status| status.ready).await;
+        }
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        client.put("w/first", "first").await.expect("the cluster serves");
+        let away = cluster.wait(2, "up to date", |status| status.keys == 1).await.applied;
+        cluster.kill(2);
+        for number in 0..200 {
+            let key = format!("w/{number}");
+            client.put(key.clone(), key).await.expect("two of three serve");
+        }
+        cluster.run(2);
+        let (_, last) = client.put("w/last", "last").await.expect("the cluster serves");
+        let copies =
+            [contents(&cluster.endpoints()[0], last).await, contents(&cluster.endpoints()[2], last).await];
+        assert_eq!(copies[0].len(), 202);
+        assert!(copies[0] == copies[1], "the node that was away holds something else");
+        let own = ends(&cluster, 2);
+        assert!(own.last().is_some_and(|end| *end > away + 100), "it holds {own:?}, and was at {away}");
+
+        // All start again, from snapshot and log.
+        client.close().await;
+        for at in 0..3 {
+            cluster.kill(at);
+        }
+        for at in 0..3 {
+            cluster.run(at);
+        }
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
+        let client = client.build().expect("a client");
+        let (_, last) = client.put("w/again", "again").await.expect("the cluster serves");
+        client.close().await;
+        for at in 0..3 {
+            let copy = contents(&cluster.endpoints()[at], last).await;
+            assert_eq!(copy.len(), 203, "node {}", at + 1);
+        }
+    });
+}
+
+#[test]
+fn a_node_that_joins_when_the_log_does_not_reach_back_begins_with_a_snapshot() {
+    block_on(async {
+        let mut cluster = Cluster::start_with(3, &TINY);
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
+        let client = client.build().expect("a client");
+        for number in 0..120 {
+            client.put(format!("w/{number}"), "x").await.expect("it serves");
+        }
+        let fourth = cluster.join(false);
+        cluster.wait(fourth, "ready", |status| status.ready).await;
+        let (_, last) = client.put("w/last", "last").await.expect("it serves");
+        client.close().await;
+        assert_eq!(contents(&cluster.endpoints()[fourth], last).await.len(), 121);
+        let own = ends(&cluster, fourth);
+        assert!(own.first().is_some_and(|end| *end > 50), "{own:?}");
+        // It starts from its own directory afterwards.
+        cluster.kill(fourth);
+        cluster.run(fourth);
+        assert_eq!(contents(&cluster.endpoints()[fourth], last).await.len(), 121);
+    });
+}
+
+#[test]
+fn a_damaged_snapshot_that_the_log_cannot_stand_for_is_refused_with_what_to_do() {
+    block_on(async {
+        let mut cluster = Cluster::start_with(1, &TINY);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        for number in 0..120 {
+            client.put(format!("w/{number}"), "x").await.expect("it serves");
+        }
+        client.close().await;
+        // The last one may still be on its way to its name.
+        while ends(&cluster, 0).last().is_none_or(|end| *end < 100) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.kill(0);
+        let directory = cluster.directory(0).join("snapshots");
+        for entry in std::fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("a file").path();
+            let mut bytes = std::fs::read(&path).expect("a file");
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).expect("a file");
+        }
+        let (code, said) = cluster.run_to_its_end(&cluster.arguments(0));
+        assert_eq!(code, Some(9), "{said}");
+        assert!(said.contains(".snap: byte") && said.contains("member replace"), "{said}");
+        std::fs::remove_dir_all(&directory).expect("a directory");
+        let (code, said) = cluster.run_to_its_end(&cluster.arguments(0));
+        assert_eq!(code, Some(9), "{said}");
+        assert!(said.contains("no snapshot up to there"), "{said}");
+    });
+}

@@ -1,0 +1,333 @@
+//! The files of snapshots: whole under their name or nothing, the newest that is whole is used, and a damaged one is never
+//! passed over when it stands for what is nowhere else.
+
+mod storage_common;
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_command::keys::Put;
+use holdfast_command::{Command, Entry as Logged, Envelope, Request};
+use holdfast_raft::{
+    Boot, ClusterEpoch, ClusterId, Configuration, Entry, EntryId, Envelope as PeerEnvelope, Index, Member,
+    Message, NodeId, NodeUuid, Payload, Recovered, SnapshotMeta, Term,
+};
+use holdfast_server::node::{SnapshotDone, SnapshotJob};
+use holdfast_server::storage::{Opened, SnapshotFiles, StorageError, start_from};
+use holdfast_store::{LogPosition, Store};
+use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
+use storage_common::crashes;
+
+const CLUSTER: ClusterId = ClusterId([7; 16]);
+const EPOCH: ClusterEpoch = ClusterEpoch(1);
+
+type Files = SnapshotFiles<FakeDisk>;
+fn open(disk: &FakeDisk) -> Opened<FakeDisk> {
+    SnapshotFiles::open(disk.clone(), CLUSTER, EPOCH).expect("a directory")
+}
+
+/// A state behind so many entries of term 3, with so many bytes in each.
+fn state(entries: u64, length: usize) -> Store {
+    let mut store = Store::new();
+    for index in 1..=entries {
+        let key = Bytes::from(format!("k{:04}", index % 50));
+        let put = Put { key, value: vec![index as u8; length].into(), ..Put::default() };
+        let entry = Logged { envelope: Envelope::default(), request: Request::from(Command::Put(put)) };
+        let applied = store.apply(LogPosition { index, term: 3 }, &entry.encode()).expect("no halt");
+        applied.outcome.0.expect("it is executed");
+    }
+    store
+}
+
+fn last(index: u64) -> EntryId {
+    EntryId::new(3, index)
+}
+
+fn meta(index: u64) -> SnapshotMeta {
+    let member = Member { uuid: NodeUuid([1; 16]), promote: false, context: Bytes::new() };
+    let configuration = Configuration::initial([(NodeId(1), member)]);
+    SnapshotMeta { last: last(index), configuration: (Index(1), Arc::new(configuration)), bytes: 0 }
+}
+
+/// Takes a snapshot to its end.
+fn take(files: &mut Files, entries: u64) -> Result<u64, String> {
+    let store = Box::new(state(entries, 100));
+    let mut done = files.run(SnapshotJob::Take { store, meta: meta(entries) });
+    while done.is_none() {
+        assert!(files.is_taking());
+        done = files.step();
+    }
+    match done {
+        Some(SnapshotDone::Taken { last: end, bytes }) if end == last(entries) => bytes,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The last entry of the state that a start finds.
+fn found(disk: &FakeDisk) -> u64 {
+    let Opened { loaded, damaged, .. } = open(disk);
+    assert!(damaged.is_empty(), "{damaged:?}");
+    loaded.map_or(0, |loaded| {
+        assert_eq!(loaded.store.applied().index, loaded.meta.last.index.0);
+        loaded.meta.last.index.0
+    })
+}
+
+fn read(files: &mut Files, index: u64, offset: u64, bytes_max: usize) -> Result<Bytes, String> {
+    let job = SnapshotJob::Read { to: NodeId(2), last: last(index), offset, bytes_max };
+    match files.run(job) {
+        Some(SnapshotDone::Read { data, .. }) => data,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ack() -> Box<PeerEnvelope> {
+    Box::new(PeerEnvelope {
+        cluster: CLUSTER,
+        epoch: EPOCH,
+        from: NodeId(1),
+        from_boot: Boot(1),
+        to: NodeId(2),
+        to_boot: Some(Boot(1)),
+        term: Term(3),
+        message: Message::SnapshotAck { last: last(1), offset: 0 },
+    })
+}
+
+/// Gives a snapshot to another node, piece by piece.
+fn transfer(from: &mut Files, to: &mut Files, index: u64, piece: usize) -> SnapshotMeta {
+    let mut whole = Vec::new();
+    loop {
+        match read(from, index, whole.len() as u64, piece) {
+            Ok(data) if !data.is_empty() => whole.extend_from_slice(&data),
+            Ok(_) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let meta = SnapshotMeta { bytes: whole.len() as u64, ..meta(index) };
+    for (number, data) in whole.chunks(piece).enumerate() {
+        let (offset, data) = ((number * piece) as u64, Bytes::copy_from_slice(data));
+        let stored = to.run(SnapshotJob::Store { meta: meta.clone(), offset, data, ack: ack() });
+        assert!(matches!(stored, Some(SnapshotDone::Stored(_) | SnapshotDone::NotStored(_))), "{stored:?}");
+    }
+    meta
+}
+
+fn install(files: &mut Files, meta: SnapshotMeta) -> Result<Box<Store>, String> {
+    match files.run(SnapshotJob::Install { meta }) {
+        Some(SnapshotDone::Installed { store, .. }) => store,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_crash_while_a_snapshot_is_taken_leaves_the_one_before_or_this_one() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 10).expect("there is room");
+    let mut seen = BTreeSet::new();
+    for (crash, disk) in crashes(&disk, 64, || _ = take(&mut files, 60).expect("there is room")) {
+        let index = found(&disk);
+        assert!(index == 10 || index == 60, "{crash}: {index}");
+        assert!(!crash.ends_with("the end") || index == 60, "{crash}: it was said to be in place");
+        seen.insert((crash.starts_with("killed"), index));
+        // And again, over what was left.
+        let mut files = open(&disk).files;
+        take(&mut files, 70).unwrap_or_else(|error| panic!("{crash}: {error}"));
+        assert_eq!(found(&disk), 70, "{crash}");
+    }
+    assert_eq!(seen.len(), 4, "both were left by both kinds of crash");
+}
+
+#[test]
+fn a_crash_while_a_snapshot_is_received_and_installed_leaves_the_one_before_or_this_one() {
+    let mut sender = open(&FakeDisk::new(1 << 24)).files;
+    take(&mut sender, 60).expect("there is room");
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 10).expect("there is room");
+    let mut seen = BTreeSet::new();
+    let images = crashes(&disk, 64, || {
+        let meta = transfer(&mut sender, &mut files, 60, 3_000);
+        assert_eq!(install(&mut files, meta).expect("all of it").applied().index, 60);
+    });
+    for (crash, disk) in images {
+        let index = found(&disk);
+        assert!(index == 10 || index == 60, "{crash}: {index}");
+        assert!(!crash.ends_with("the end") || index == 60, "{crash}: it was said to be in place");
+        seen.insert((crash.starts_with("killed"), index));
+    }
+    assert_eq!(seen.len(), 4, "both were left by both kinds of crash");
+}
+
+#[test]
+fn the_newest_two_are_kept_and_what_has_no_name_is_removed() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    for entries in [10, 20, 30, 40] {
+        take(&mut files, entries).expect("there is room");
+    }
+    let kept = ["000000000000001e-0000000000000003.snap", "0000000000000028-0000000000000003.snap"];
+    assert_eq!(disk.names(), kept);
+    let begun = files.run(SnapshotJob::Take { store: Box::new(state(50, 10)), meta: meta(50) });
+    assert!(begun.is_none() && files.step().is_none());
+    let data = Bytes::from_static(b"a piece");
+    files.run(SnapshotJob::Store { meta: meta(60), offset: 0, data, ack: ack() });
+    assert_eq!(disk.names(), [kept[0], kept[1], "receiving.new", "taking.new"]);
+    drop(files);
+    assert_eq!(found(&disk), 40);
+    assert_eq!(disk.names(), kept);
+}
+
+#[test]
+fn a_snapshot_is_read_to_its_end_when_it_was_removed_meanwhile() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    let bytes = take(&mut files, 10).expect("there is room");
+    let first = read(&mut files, 10, 0, 100).expect("it is there");
+    assert_eq!(first.len(), 100);
+    for entries in [20, 30, 40] {
+        take(&mut files, entries).expect("there is room");
+    }
+    assert!(!disk.names().iter().any(|name| name.starts_with("000000000000000a")));
+    let rest = read(&mut files, 10, 100, 1 << 20).expect("it is open");
+    assert_eq!(rest.len() as u64, bytes - 100);
+    assert!(read(&mut files, 20, 0, 100).expect_err("nobody had it open").contains("for a peer"));
+}
+
+#[test]
+fn a_failure_of_any_step_costs_that_snapshot_only() {
+    let calls = [Call::Create, Call::Allocate, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory];
+    for call in calls {
+        for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+            let disk = FakeDisk::new(1 << 24);
+            let mut files = open(&disk).files;
+            take(&mut files, 10).expect("there is room");
+            disk.inject(Injection { call, skip: 0, fault: Fault::Fail(kind) });
+            let error = take(&mut files, 60).expect_err("it failed");
+            assert!(error.contains("a snapshot"), "{call:?}: {error}");
+            assert!(!files.is_taking());
+            assert!(!disk.names().iter().any(|name| name == "taking.new"), "{call:?}: it takes no room");
+            take(&mut files, 70).expect("nothing is left in the way");
+            assert_eq!(found(&disk), 70, "{call:?}");
+
+            let mut sender = open(&FakeDisk::new(1 << 24)).files;
+            take(&mut sender, 90).expect("there is room");
+            disk.inject(Injection { call, skip: 0, fault: Fault::Fail(kind) });
+            let meta = transfer(&mut sender, &mut files, 90, 3_000);
+            install(&mut files, meta).expect_err("not all of it, or not in place");
+            assert!(!disk.names().iter().any(|name| name == "receiving.new"), "{call:?}: it takes no room");
+            let meta = transfer(&mut sender, &mut files, 90, 3_000);
+            install(&mut files, meta).unwrap_or_else(|error| panic!("{call:?}: {error}"));
+            assert_eq!(found(&disk), 90, "{call:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_whole_or_not_what_the_leader_said_is_not_installed() {
+    let mut sender = open(&FakeDisk::new(1 << 24)).files;
+    take(&mut sender, 60).expect("there is room");
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 10).expect("there is room");
+    let mut refused = |change: &dyn Fn(&mut Files, SnapshotMeta) -> SnapshotMeta, text: &str| {
+        let meta = transfer(&mut sender, &mut files, 60, 3_000);
+        let meta = change(&mut files, meta);
+        let error = install(&mut files, meta).expect_err(text);
+        assert!(error.contains(text), "{error}");
+        assert_eq!(found(&disk), 10, "{text}");
+    };
+    refused(&|_, meta| SnapshotMeta { bytes: meta.bytes + 1, ..meta }, "not all of it");
+    refused(&|_, meta| SnapshotMeta { last: last(61), ..meta }, "not all of it");
+    refused(
+        &|_, meta| SnapshotMeta { configuration: (Index(2), meta.configuration.1.clone()), ..meta },
+        "another than the leader said",
+    );
+    refused(
+        &|_, meta| {
+            disk.flip_bit("receiving.new", 8 * 500);
+            meta
+        },
+        "check does not fit",
+    );
+    refused(
+        &|files, meta| {
+            // A piece that belongs further on.
+            let data = Bytes::from_static(b"x");
+            let stored = files.run(SnapshotJob::Store { meta: meta.clone(), offset: 7, data, ack: ack() });
+            assert!(matches!(stored, Some(SnapshotDone::NotStored(_))));
+            meta
+        },
+        "not all of it",
+    );
+    // Of another cluster, and of another life of this one.
+    for (cluster, epoch) in [(ClusterId([8; 16]), EPOCH), (CLUSTER, ClusterEpoch(2))] {
+        let mut other =
+            SnapshotFiles::open(FakeDisk::new(1 << 24), cluster, epoch).expect("a directory").files;
+        take(&mut other, 60).expect("there is room");
+        let meta = transfer(&mut other, &mut files, 60, 3_000);
+        let error = install(&mut files, meta).expect_err("another cluster's");
+        assert!(error.contains("of another cluster, or of another life"), "{error}");
+    }
+}
+
+/// A log behind `prev`, up to `end`.
+fn log(prev: u64, end: u64) -> Recovered {
+    let entry = Entry { term: Term(3), payload: Payload::Empty };
+    let entries = vec![entry; (end - prev) as usize];
+    Recovered { prev: last(prev), entries, ..Recovered::default() }
+}
+
+#[test]
+fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 40).expect("there is room");
+    take(&mut files, 60).expect("there is room");
+    drop(files);
+    let begin = |prev, end| {
+        let Opened { loaded, damaged, .. } = open(&disk);
+        start_from(log(prev, end), loaded, &damaged).map(|(recovered, store)| {
+            let covered = recovered.snapshot.map_or(0, |meta| meta.last.index.0);
+            assert_eq!(store.applied().index, covered);
+            covered
+        })
+    };
+    assert_eq!(begin(60, 60).expect("whole"), 60);
+    disk.flip_bit("000000000000003c-0000000000000003.snap", 8 * 300);
+    assert_eq!(begin(40, 60).expect("the older one, and the log"), 40);
+    assert_eq!(begin(20, 80).expect("the older one, and the log"), 40);
+    for (prev, end) in [(41, 80), (60, 80), (40, 59), (0, 59)] {
+        let error = begin(prev, end).expect_err("something would be lost");
+        assert!(matches!(error, StorageError::SnapshotDamaged { .. }), "{prev} to {end}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("3c-0000000000000003.snap") && text.contains("member replace"), "{text}");
+    }
+    disk.flip_bit("0000000000000028-0000000000000003.snap", 8 * 300);
+    assert_eq!(begin(0, 60).expect("the whole log"), 0);
+    assert!(matches!(begin(1, 60), Err(StorageError::SnapshotDamaged { .. })));
+    // A newer one makes them good.
+    let mut files = open(&disk).files;
+    take(&mut files, 70).expect("there is room");
+    assert_eq!(disk.names(), ["0000000000000046-0000000000000003.snap"]);
+    disk.remove_file("0000000000000046-0000000000000003.snap");
+    let error = begin(70, 80).expect_err("nothing stands before the log");
+    assert!(matches!(error, StorageError::SnapshotMissing { index: 70 }), "{error}");
+}
+
+#[test]
+fn a_file_under_another_name_is_refused() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 40).expect("there is room");
+    disk.rename_file("0000000000000028-0000000000000003.snap", "0000000000000029-0000000000000003.snap");
+    let Opened { loaded, damaged, .. } = open(&disk);
+    assert!(loaded.is_none());
+    assert!(damaged[0].1.to_string().contains("not the one that it is called"), "{}", damaged[0].1);
+    // What has no such name is none.
+    disk.rename_file("0000000000000029-0000000000000003.snap", "29-3.snap");
+    assert!(open(&disk).damaged.is_empty());
+}
