@@ -119,7 +119,10 @@ fn a_cluster_begins_another_life_from_a_snapshot_and_what_belongs_to_the_former_
         let (code, said) = snapshot(&["verify", &file]);
         assert!(code == Some(0) && said.starts_with("whole: "), "{code:?} {said}");
         let (code, said) = snapshot(&["inspect", &file]);
-        assert!(code == Some(0) && said.contains("N6 Changes") && said.contains("1 voter"), "{code:?} {said}");
+        assert!(
+            code == Some(0) && said.contains("N6 Changes") && said.contains("1 voter"),
+            "{code:?} {said}"
+        );
 
         let mut later = Cluster::restored(&TINY);
         let (peer, data_dir) = (later.peer(0), later.directory(0).display().to_string());
