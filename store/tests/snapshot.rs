@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use common::{Fed, put};
 use holdfast_command::elections::Campaign;
-use holdfast_command::keys::{Compact, Delete, Put, Span};
+use holdfast_command::keys::{Compact, Delete, Put, Range, Span};
 use holdfast_command::leases::GrantLease;
-use holdfast_command::locks::Acquire;
+use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{Rules, SetNamespace};
-use holdfast_command::{Actor, Command, FeatureLevel, Request, RequestKey, SessionId, Setting};
+use holdfast_command::{Actor, Command, FeatureLevel, Refusal, Request, RequestKey, SessionId, Setting};
 use holdfast_machine::Numbered;
 use holdfast_store::snapshot::{
     CHUNK_BYTES, CHUNK_HEADER_BYTES, Decoded, Decoder, Encoder, FORMAT_VERSION, MAY_SKIP, PREAMBLE_BYTES,
@@ -175,7 +175,7 @@ fn what_was_written_is_read_and_written_again_as_the_same_bytes() {
     let told: BTreeMap<u16, u64> =
         summary.sections.iter().map(|tally| (tally.number, tally.records)).collect();
     assert_eq!(told, written);
-    assert_eq!(written.len(), 16, "each section that this build writes: {written:?}");
+    assert_eq!(written.len(), 17, "each section that this build writes: {written:?}");
     let mut survey = Survey::new();
     survey.push(&bytes).expect("a snapshot");
     assert_eq!(survey.finish(), Ok((summary, membership)));
@@ -550,6 +550,40 @@ fn a_store_that_halted_is_not_taken() {
     assert!(Encoder::new(store, source()).is_err());
 }
 
+#[test]
+fn another_life_begins_above_all_that_the_former_gave_out_and_keeps_what_is_there() {
+    let mut fed = everything();
+    let (revision, token) = (fed.store.revision(), fed.store.token());
+    let mut store = decoded(&taken(&fed.store)).expect("a snapshot").store;
+    let refused = store.begin_another_life(1 << 63, 0);
+    assert_eq!((refused, store.revision()), (Err(Refusal::RevisionsExhausted), revision));
+    store.begin_another_life(1_000, token + (1 << 40)).expect("there are enough");
+    assert_eq!((store.revision(), store.oldest()), (revision + 1_000, revision + 1_000));
+    for asked in [revision, revision + 1, revision + 999] {
+        let past = Range { revision: asked, ..Range::of(Span::all()) };
+        assert!(matches!(store.range(&past), Err(Refusal::Compacted { .. })), "{asked}");
+        assert!(matches!(store.changes(asked).map(drop), Err(Refusal::Compacted { .. })), "{asked}");
+    }
+    assert!(!store.sweep(usize::MAX));
+    assert_eq!(store.history_bytes(), 0, "nothing of the former history is kept");
+    for key in ["app/a", "app/leased", "z"] {
+        let value = |store: &Store| store.get(key.as_bytes()).map(|version| version.value().to_vec());
+        assert_eq!(value(&store), value(&fed.store), "{key}");
+    }
+    let again = decoded(&taken(&store)).expect("a snapshot").store;
+    assert_eq!(taken(&again), taken(&store));
+    // A request that was answered in the former life is answered as then.
+    let key = RequestKey::Session { session: SessionId(14_336), sequence: 3, low: 1 };
+    let request = Request { key, reason: "because".into(), ..Request::from(put("app/s", "x")) };
+    let former = fed.request(request.clone());
+    let mut fed = Fed { store: again, ..fed };
+    assert!(former.repeated && fed.request(request).outcome == former.outcome);
+    assert_eq!(fed.put("new", "x"), revision + 1_001);
+    let release = Release { name: "lock".into(), lease: 5 };
+    fed.command(Command::Release(release)).expect("it holds");
+    assert!(fed.store.token() > token + (1 << 40), "{}", fed.store.token());
+}
+
 const GOLDEN: &str = "tests/golden";
 
 /// Snapshots that earlier builds wrote, oldest first, by file name.
@@ -589,8 +623,9 @@ fn every_snapshot_that_a_build_ever_wrote_is_read() {
         let wanted =
             ["5", "again", "x", "3", "x", "x", "once more"].map(|value| Some(value.as_bytes().to_vec()));
         assert_eq!(values, wanted, "{name}");
-        let versions =
-            |key: &str| store.history(key.as_bytes(), 9).iter().map(|one| one.mod_revision()).collect();
+        let versions = |key: &str| {
+            store.history(key.as_bytes(), 9).iter().map(holdfast_store::Version::mod_revision).collect()
+        };
         let history: Vec<u64> = versions("z");
         assert_eq!(history, [11, 10, 5], "{name}");
         let sessions: Vec<(u64, Vec<u64>)> =

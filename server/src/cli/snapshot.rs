@@ -1,19 +1,20 @@
-//! `holdfast snapshot`: looks at the file of a snapshot, without a cluster.
+//! `holdfast snapshot`: looks at the file of a snapshot, and begins a cluster anew from one. Without a cluster.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use holdfast_machine::Numbered as _;
-use holdfast_raft::ClusterId;
+use holdfast_raft::{ClusterId, NodeId, NodeUuid};
 use holdfast_store::NoPlant;
-use holdfast_store::snapshot::{Decoder, FORMAT_VERSION, Section, SnapshotError, Summary, Survey};
+use holdfast_store::snapshot::{Decoded, Decoder, FORMAT_VERSION, Section, SnapshotError, Summary, Survey};
 
 use super::ask::say;
 use super::serve::INTEGRITY;
-use crate::storage::decode_membership;
+use crate::storage::{self, DataDir, Restoration, Restored, StorageError, decode_membership};
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -36,6 +37,29 @@ enum Asked {
         /// The file
         file: PathBuf,
     },
+    /// Begin another life of a cluster from a snapshot, as one node in a blank directory; the others join it
+    Restore(Restore),
+}
+
+#[derive(Debug, Args)]
+struct Restore {
+    /// The file
+    file: PathBuf,
+    /// Where the node will keep its identity and its log; blank
+    #[arg(long, env = "HOLDFAST_DATA_DIR")]
+    data_dir: PathBuf,
+    /// The number of the node
+    #[arg(long, env = "HOLDFAST_NODE_ID", value_parser = clap::value_parser!(u64).range(1..1 << 62))]
+    node_id: u64,
+    /// Where the other nodes will reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    peer: String,
+    /// What the cluster is called
+    #[arg(long, env = "HOLDFAST_CLUSTER", default_value = "holdfast")]
+    cluster: String,
+    /// Revisions to pass over, if that is more than a billion and a million for each second since the snapshot
+    #[arg(long, default_value_t = 0)]
+    bump_revision: u64,
 }
 
 /// Why a snapshot cannot be looked at, or is none.
@@ -53,6 +77,10 @@ enum Failed {
         #[source]
         error: SnapshotError,
     },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("the system gives no randomness: {0}")]
+    Random(getrandom::Error),
     #[error("writing the output")]
     Output,
 }
@@ -61,13 +89,15 @@ pub(super) fn run(snapshot: &Snapshot) -> ExitCode {
     let done = match &snapshot.command {
         Asked::Inspect { file } => inspect(file),
         Asked::Verify { file } => verify(file),
+        Asked::Restore(restore) => begin(restore),
     };
     match done {
         // A reader that went away wants no more.
         Ok(()) | Err(Failed::Output) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("holdfast: {error}");
-            ExitCode::from(if matches!(error, Failed::Io { .. }) { 2 } else { INTEGRITY })
+            let usage = matches!(error, Failed::Io { .. } | Failed::Storage(StorageError::NotBlank { .. }));
+            ExitCode::from(if usage { 2 } else { INTEGRITY })
         }
     }
 }
@@ -130,10 +160,45 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn verify(path: &Path) -> Result<(), Failed> {
+/// Reads a whole snapshot.
+fn decode(path: &Path) -> Result<Decoded, Failed> {
     let mut decoder = Decoder::<NoPlant>::new();
     read(path, |piece| decoder.push(piece))?;
-    let decoded = decoder.finish().map_err(|error| Failed::Damaged { path: path.to_owned(), error })?;
+    decoder.finish().map_err(|error| Failed::Damaged { path: path.to_owned(), error })
+}
+
+fn begin(restore: &Restore) -> Result<(), Failed> {
+    let Restore { file, data_dir, node_id, peer, cluster, bump_revision } = restore;
+    let decoded = decode(file)?;
+    let mut uuid = [0; 16];
+    getrandom::fill(&mut uuid).map_err(Failed::Random)?;
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let directory = DataDir::open(data_dir)?;
+    let restoration = Restoration {
+        node: NodeId(*node_id),
+        uuid: NodeUuid(uuid),
+        cluster_name: cluster.clone(),
+        peer: peer.as_str().into(),
+        seconds,
+        revisions: *bump_revision,
+    };
+    let Restored { cluster: id, epoch, last, revision } = storage::restore(&directory, decoded, restoration)?;
+    let done = || {
+        say(format_args!(
+            "restored: cluster {id}, epoch {epoch}, up to index {}, revision {revision}",
+            last.index
+        ))?;
+        say(format_args!(
+            "start it:  holdfast server --node-id {node_id} --data-dir {} --cluster {cluster} --listen-peer {peer} …",
+            data_dir.display()
+        ))?;
+        say("the others join it, in blank directories, with --join")
+    };
+    done().map_err(|_| Failed::Output)
+}
+
+fn verify(path: &Path) -> Result<(), Failed> {
+    let decoded = decode(path)?;
     let (last, store) = (decoded.header.last, decoded.store);
     say(format_args!(
         "whole: up to index {} of term {}, {} keys at revision {}, {} bytes, sha-256 {}",

@@ -170,9 +170,10 @@ impl Hub {
     }
 
     /// From now on this node greets as a member.
-    pub(super) fn become_member(&self, formed: &Formed) {
+    pub(super) fn become_member(&self, formed: &Formed, epoch: u64) {
         let Who { node, .. } = self.who.get();
-        let cluster = ClusterIdentity { id: ClusterId(formed.cluster.0), epoch: ClusterEpoch::FIRST };
+        let epoch = ClusterEpoch::new(epoch).unwrap_or(ClusterEpoch::FIRST);
+        let cluster = ClusterIdentity { id: ClusterId(formed.cluster.0), epoch };
         let node = NodeIdentity { uuid: NodeUuid(formed.uuid.0), ..node };
         self.who.set(Who { cluster: Some(cluster), node });
     }

@@ -38,7 +38,7 @@ pub(super) async fn join(
         Some(joining) => joining,
         None => {
             let joining = Joining { uuid: NodeUuid(seed), cluster: None };
-            note(data_dir, identity, joining)?;
+            note(data_dir, identity, joining, identity.epoch)?;
             joining
         }
     };
@@ -54,8 +54,9 @@ pub(super) async fn join(
         asked = ask(options, joining.uuid) => asked?,
         () = stop.wanted() => return Ok(None),
     };
-    note(data_dir, identity, Joining { cluster: Some(asked), ..joining })?;
-    Ok(Some(formed(asked)))
+    let (cluster, epoch) = asked;
+    note(data_dir, identity, Joining { cluster: Some(cluster), ..joining }, epoch)?;
+    Ok(Some(formed(cluster)))
 }
 
 /// Who the members are and where peers reach them, for a node that has not received any configuration yet: it could not
@@ -89,15 +90,15 @@ pub(super) async fn contacts(options: &Options, stop: &Stop) -> Result<Vec<(u64,
     Ok(contacts)
 }
 
-fn note(data_dir: &DataDir, identity: &mut Identity, joining: Joining) -> Result<(), RunError> {
-    let next = Identity { joining: Some(joining), ..identity.clone() };
+fn note(data_dir: &DataDir, identity: &mut Identity, joining: Joining, epoch: u64) -> Result<(), RunError> {
+    let next = Identity { joining: Some(joining), epoch, ..identity.clone() };
     data_dir.store(&next)?;
     *identity = next;
     Ok(())
 }
 
 /// Asks to be added, until somebody does or says that it cannot be.
-async fn ask(options: &Options, uuid: NodeUuid) -> Result<ClusterId, RunError> {
+async fn ask(options: &Options, uuid: NodeUuid) -> Result<(ClusterId, u64), RunError> {
     let failed = |error: &holdfast_client::Error| {
         let code = error.code.map(|code| format!("{}: ", code.tag())).unwrap_or_default();
         RunError::Join(format!("{code}{}", error.why()))
@@ -141,19 +142,19 @@ async fn ask(options: &Options, uuid: NodeUuid) -> Result<ClusterId, RunError> {
     Ok(cluster)
 }
 
-/// Adds the node, and says to which cluster; `None` if no member says its name.
+/// Adds the node, and says to which cluster, and in which of its lives; `None` if no member says its name.
 async fn added(
     client: &Client,
     members: &[String],
     change: &ChangeMembers,
-) -> Result<Option<ClusterId>, holdfast_client::Error> {
+) -> Result<Option<(ClusterId, u64)>, holdfast_client::Error> {
     let options = CallOptions { timeout: Some(ATTEMPT), exactly_once: None };
     client.change_members(change.clone(), options).await?;
     for member in members {
         if let Ok(status) = client.status(member).await
             && let Some(cluster) = status.cluster
         {
-            return Ok(Some(ClusterId(cluster.id.0)));
+            return Ok(Some((ClusterId(cluster.id.0), cluster.epoch.get())));
         }
     }
     Ok(None)

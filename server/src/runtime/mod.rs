@@ -466,7 +466,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         "log read"
     );
     let Opened { files, loaded, damaged } =
-        SnapshotFiles::open(data_dir.snapshot_disk()?, formed.cluster, ClusterEpoch(1))
+        SnapshotFiles::open(data_dir.snapshot_disk()?, formed.cluster, ClusterEpoch(identity.epoch))
             .map_err(StorageError::from)?;
     for (_, error) in &damaged {
         tracing::error!(node = options.node, %error, "a snapshot is damaged");
@@ -482,6 +482,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         holdfast_raft::Boot(identity.boot),
         salt.rotate_left(17),
     );
+    config.epoch = ClusterEpoch(identity.epoch);
     config.heartbeat_ticks = options.heartbeat_ticks;
     config.election_ticks = options.election_ticks;
     config.retain_bytes = options.retain_bytes;
@@ -501,7 +502,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;
     let disk = disk::Disk::new(handle, waiter, running);
 
-    hub.become_member(&formed);
+    hub.become_member(&formed, identity.epoch);
     let mut node = Node::new(core, state, hub.client_address.clone(), hub.clock.now());
     node.set_snapshot_policy(options.snapshots);
     let clients = bind(&options.listen_client).await?;

@@ -8,12 +8,14 @@
 //!  18       the body
 //!
 //!      u64  node                                 u64  boot
-//!      u8   flags: 1 log made, 2 hard state lost, 4 damaged, 8 and the claimed end can be trusted, 16 joins, 32 has joined
+//!      u8   flags: 1 log made, 2 hard state lost, 4 damaged, 8 and the claimed end can be trusted, 16 joins, 32 has joined,
+//!           64 in a later life of the cluster than the first
 //!      u64  term, u64 index of the claimed end; 0 unless damaged
 //!      u16  length of the cluster's name, then the name
 //!      u8   0 blank, 1 minted, 2 prepared, 3 formed; unless blank:
 //!           16 cluster, u8 members; for each: u64 id, 16 uuid, u16 length of its address, then the address
 //!      only with flag 16: 16 uuid of the directory, and with flag 32: 16 cluster
+//!      only with flag 64: u64 epoch
 //! ```
 //! Little-endian. Version, length and check stay where they are in every version, so that damage is told from a later
 //! build. There is one encoding of each identity, and every other is refused.
@@ -39,6 +41,7 @@ const DAMAGED: u8 = 4;
 const TRUSTWORTHY: u8 = 8;
 const JOINS: u8 = 16;
 const JOINED: u8 = 32;
+const LATER_LIFE: u8 = 64;
 
 /// Why bytes are no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,7 @@ pub(super) fn known_version() -> u16 {
 }
 
 pub(super) fn encode(identity: &Identity) -> Vec<u8> {
-    let Identity { node, cluster_name, boot, formation, joining, log_made, hard_state_lost, damage } =
+    let Identity { node, cluster_name, boot, formation, epoch, joining, log_made, hard_state_lost, damage } =
         identity;
     let joined = joining.and_then(|joining| joining.cluster);
     let mut body = Vec::new();
@@ -81,6 +84,7 @@ pub(super) fn encode(identity: &Identity) -> Vec<u8> {
         (trustworthy, TRUSTWORTHY),
         (joining.is_some(), JOINS),
         (joined.is_some(), JOINED),
+        (*epoch != 1, LATER_LIFE),
     ];
     body.put_u8(flags.iter().map(|(set, flag)| if *set { *flag } else { 0 }).sum());
     let claimed = damage.map_or(EntryId::ZERO, |mark| mark.claimed_end);
@@ -110,6 +114,9 @@ pub(super) fn encode(identity: &Identity) -> Vec<u8> {
     }
     if let Some(cluster) = joined {
         body.put_slice(&cluster.0);
+    }
+    if *epoch != 1 {
+        body.put_u64_le(*epoch);
     }
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.put_slice(&MAGIC);
@@ -179,11 +186,13 @@ fn decode_body(body: &mut Bytes) -> Result<Identity, BadIdentity> {
     } else {
         None
     };
+    let epoch = if set(LATER_LIFE) { body.try_get_u64_le()? } else { 1 };
     Ok(Identity {
         node,
         cluster_name: name.to_string(),
         boot,
         formation,
+        epoch,
         joining,
         log_made: set(LOG_MADE),
         hard_state_lost: set(HARD_STATE_LOST),
@@ -289,6 +298,23 @@ mod tests {
         "48464944454e540a0100790000002c79293c",
         "48464944454e540a010079000000c97f0c1a",
     ];
+
+    #[test]
+    fn a_later_life_of_the_cluster_is_written_behind_everything_else() {
+        let joining = Some(Joining { uuid: NodeUuid([0x22; 16]), cluster: Some(ClusterId([0xc1; 16])) });
+        let first = Identity { joining, boot: 1, ..Identity::blank(NodeId(3), "prod") };
+        let later = Identity { epoch: 2, ..first.clone() };
+        assert_eq!(decode(&file(&later)), Ok(later.clone()));
+        let (mut expected, written) = (encode(&first), encode(&later));
+        expected[FLAGS_AT] |= LATER_LIFE;
+        assert_eq!(written[HEADER_BYTES..expected.len()], expected[HEADER_BYTES..]);
+        assert_eq!(written[expected.len()..], 2_u64.to_le_bytes());
+        // There is one encoding of the first life: without the field.
+        let mut twice = encode(&later);
+        let at = twice.len() - 8;
+        twice[at..].copy_from_slice(&1_u64.to_le_bytes());
+        assert!(matches!(decode(&sealed(twice)), Err(BadIdentity::Damaged(_))));
+    }
 
     #[test]
     fn what_was_written_is_read() {

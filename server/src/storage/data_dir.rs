@@ -166,6 +166,20 @@ impl<D: Disk> DataDir<D> {
         Ok(identity)
     }
 
+    /// What stands before the name of a file in messages.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.disk.place()
+    }
+
+    /// Whether no node was ever started in it, and none restored.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn is_blank(&self) -> Result<bool, StorageError> {
+        Ok(!(self.has(IDENTITY_FILE)? || self.has(LOG_DIRECTORY)? || self.has(SNAPSHOT_DIRECTORY)?))
+    }
+
     fn has(&self, name: &str) -> Result<bool, StorageError> {
         let names = self.disk.list().map_err(|error| self.io("listing", error))?;
         Ok(names.iter().any(|found| found == name))

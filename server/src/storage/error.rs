@@ -176,6 +176,20 @@ pub enum StorageError {
         /// What stands before the first entry.
         index: u64,
     },
+    /// A cluster is restored into a directory that is in use, or was.
+    #[error(
+        "{place}: this directory is not blank; restore into another, or remove it if nobody needs what is in it"
+    )]
+    NotBlank {
+        /// The directory.
+        place: String,
+    },
+    /// A snapshot could not be made the beginning of another life.
+    #[error("the snapshot was not restored: {why}; remove the directory before you try again")]
+    NotRestored {
+        /// Why.
+        why: String,
+    },
     /// The options of the node are out of range.
     #[error("an option of consensus is out of range: {0}")]
     Config(BadConfig),

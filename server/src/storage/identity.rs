@@ -51,7 +51,9 @@ pub struct Identity {
     pub boot: u64,
     /// How far the node has come on its way into a cluster.
     pub formation: IdentityState,
-    /// Set if it joins a cluster instead of forming one.
+    /// Which life of the cluster it belongs to, 1 to below [`COUNT_MAX`]: one more with each restoration from a snapshot.
+    pub epoch: u64,
+    /// Set if it joins a cluster instead of forming one, or was restored.
     pub joining: Option<Joining>,
     /// The log was made: from here on it must not be missing. Only of a node that was formed or has joined.
     pub log_made: bool,
@@ -70,6 +72,7 @@ impl Identity {
             cluster_name: cluster_name.to_owned(),
             boot: 0,
             formation: IdentityState::Blank,
+            epoch: 1,
             joining: None,
             log_made: false,
             hard_state_lost: false,
@@ -98,6 +101,8 @@ impl Identity {
         let rules = [
             ((1..COUNT_MAX).contains(&self.node.0), "a node id is 1 to below 2^62"),
             ((1..=CLUSTER_NAME_BYTES_MAX).contains(&name), "the name of a cluster has 1 to 255 bytes"),
+            ((1..COUNT_MAX).contains(&self.epoch), "a cluster epoch is 1 to below 2^62"),
+            (self.epoch == 1 || belongs, "only a node that belongs to a cluster is in a later life of it"),
             (self.boot < COUNT_MAX, "a node starts less than 2^62 times"),
             (listed, "the names that a node holds are for a list that has the node"),
             (blank || self.joining.is_none(), "a node forms a cluster or joins one, and does not do both"),

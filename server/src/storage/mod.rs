@@ -37,6 +37,7 @@ mod layout;
 mod ops;
 mod payload;
 mod recover;
+mod restore;
 mod snapshots;
 
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext};
@@ -48,4 +49,5 @@ pub use payload::{PayloadError, decode_membership, decode_payload, encode_member
 pub use recover::{
     GROUP, LogOptions, Report, clear_damage, initial_configuration, open_log, start_core, with_snapshot,
 };
+pub use restore::{REVISIONS_PASSED, REVISIONS_PER_SECOND, Restoration, Restored, TOKENS_PASSED, restore};
 pub use snapshots::{Loaded, Opened, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, start_from};

@@ -83,6 +83,19 @@ impl Cluster {
         cluster
     }
 
+    /// One node that will run in a directory that is restored first.
+    pub(crate) fn restored(further: &[&str]) -> Self {
+        let [client, peer] = <[String; 2]>::try_from(free_addresses(2)).expect("two");
+        let nodes = vec![Node { client, peer, process: None, joins: None }];
+        let further = further.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { root: tempfile::tempdir().expect("a directory"), nodes, further }
+    }
+
+    /// Where the others reach a node.
+    pub(crate) fn peer(&self, at: usize) -> String {
+        self.nodes[at].peer.clone()
+    }
+
     pub(crate) fn endpoints(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.client.clone()).collect()
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use holdfast_client::Client;
+use holdfast_client::{Client, ReadOptions};
+use holdfast_command::Code;
+use holdfast_command::keys::{Range, Span};
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::{TINY, block_on, contents};
@@ -81,6 +83,78 @@ fn a_node_that_joins_when_the_log_does_not_reach_back_begins_with_a_snapshot() {
         cluster.kill(fourth);
         cluster.run(fourth);
         assert_eq!(contents(&cluster.endpoints()[fourth], last).await.len(), 121);
+    });
+}
+
+/// Runs `holdfast snapshot …`: its exit code, and what it said.
+fn snapshot(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    let output = command.arg("snapshot").args(arguments).output().expect("the binary that cargo built");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).expect("text"))
+}
+
+#[test]
+fn a_cluster_begins_another_life_from_a_snapshot_and_what_belongs_to_the_former_is_refused() {
+    block_on(async {
+        let mut former = Cluster::start_with(1, &TINY);
+        former.wait(0, "ready", |status| status.ready).await;
+        let client = Client::builder(former.endpoints()).timeout(PATIENCE).build().expect("a client");
+        let mut position = None;
+        for number in 0..60 {
+            let key = format!("w/{number}");
+            position = Some(client.put(key.clone(), key).await.expect("it serves").1);
+        }
+        let before = former.wait(0, "applied", |status| status.keys == 60).await;
+        client.close().await;
+        while ends(&former, 0).last().is_none_or(|end| *end < 50) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        former.kill(0);
+        let directory = former.directory(0).join("snapshots");
+        let files =
+            std::fs::read_dir(directory).expect("a directory").map(|file| file.expect("a file").path());
+        let file = files.filter(|path| path.extension().is_some_and(|ending| ending == "snap")).max();
+        let file = file.expect("a snapshot").display().to_string();
+        let (code, said) = snapshot(&["verify", &file]);
+        assert!(code == Some(0) && said.starts_with("whole: "), "{code:?} {said}");
+        let (code, said) = snapshot(&["inspect", &file]);
+        assert!(code == Some(0) && said.contains("N6 Changes") && said.contains("1 voter"), "{code:?} {said}");
+
+        let mut later = Cluster::restored(&TINY);
+        let (peer, data_dir) = (later.peer(0), later.directory(0).display().to_string());
+        let arguments =
+            ["restore", &file, "--node-id=1", &format!("--data-dir={data_dir}"), &format!("--peer={peer}")];
+        let (code, said) = snapshot(&arguments);
+        assert!(code == Some(0) && said.contains("epoch 2"), "{code:?} {said}");
+        let (code, said) = snapshot(&arguments);
+        assert!(code == Some(2) && said.contains("is not blank"), "{code:?} {said}");
+        later.run(0);
+        let status = later.wait(0, "ready", |status| status.ready).await;
+        assert_eq!(status.cluster.map(|cluster| cluster.id), before.cluster.map(|cluster| cluster.id));
+        assert_eq!(status.cluster.map(|cluster| cluster.epoch.get()), Some(2));
+        assert!(status.revision >= before.revision - 30 + 1_000_000_000, "{}", status.revision);
+        assert_eq!(status.oldest, status.revision);
+        assert!(status.keys >= 24, "{}", status.keys);
+
+        // A position of the former life says nothing about this one.
+        let client = Client::builder(later.endpoints()).timeout(PATIENCE).build().expect("a client");
+        let position = position.expect("sixty of them");
+        let read = client.read(Range::of(Span::prefix("w/")), ReadOptions::behind(position)).await;
+        assert_eq!(read.expect_err("of another life").code, Some(Code::OtherEpoch));
+        let (_, last) = client.put("w/new", "new").await.expect("it serves");
+        let second = later.join(false);
+        later.wait(second, "ready", |status| status.ready).await;
+        let copies =
+            [contents(&later.endpoints()[0], last).await, contents(&later.endpoints()[second], last).await];
+        assert!(copies[0] == copies[1] && copies[0].len() as u64 == status.keys + 1);
+        client.close().await;
+        // Both start again from their own directories.
+        for at in [0, second] {
+            later.kill(at);
+            later.run(at);
+        }
+        assert!(contents(&later.endpoints()[second], last).await == copies[0]);
     });
 }
 

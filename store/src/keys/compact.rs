@@ -1,20 +1,26 @@
 //! Giving up the past: at once for every reader, and in slices for the memory.
 
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::keys::{Compact, Span};
 use holdfast_command::{Refusal, Reply, Setting};
 
 use super::Keys;
+use super::edit::REVISIONS_END;
 use crate::plant::{Bug, Plant};
 use crate::state::{Execute, State};
+use crate::trail::Effect;
 use crate::version::{Origin, Version};
 
 impl Execute for Compact {
     fn execute<P: Plant>(&self, state: &mut State, _: Origin<'_>) -> Result<Reply, Refusal> {
-        let keys = &mut state.keys;
+        let State { keys, trail, .. } = state;
         if self.revision <= keys.oldest {
             return Err(Refusal::Compacted { asked: self.revision, oldest: keys.oldest });
         }
+        let before = keys.oldest;
         keys.oldest = keys.readable(self.revision)?;
+        trail.note(Effect::Oldest, &[keys.oldest]);
+        trail.touch(TouchedKind::History, &[], before, false);
         if P::plants(Bug::CompactionMovesRevisionBack) {
             let newest = keys.current_of(&Span::all()).map(Version::mod_revision).max();
             keys.revision = newest.unwrap_or_default().max(keys.oldest);
@@ -24,6 +30,15 @@ impl Execute for Compact {
 }
 
 impl Keys {
+    /// Passes over so many revisions, and gives up all before.
+    pub(crate) fn skip(&mut self, revisions: u64) -> Result<(), Refusal> {
+        let revision = self.revision.checked_add(revisions).filter(|revision| *revision < REVISIONS_END);
+        self.revision = revision.ok_or(Refusal::RevisionsExhausted)?;
+        self.oldest = self.revision;
+        self.marks.clear();
+        Ok(())
+    }
+
     /// Frees changes that no read can see any more, at most `budget` of them. True if there are more.
     pub(crate) fn sweep(&mut self, budget: usize) -> bool {
         for _ in 0..budget {
