@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How long there may be no leader while keys are written at first.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a segment of the log: what a server takes if nobody says anything else.
-const SEGMENT_BYTES: u64 = 64 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long a session lives without a call.
 const SESSION_MS: u64 = 30_000;
 /// Keys are written at first with so many outstanding.
@@ -103,7 +103,7 @@ pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<(), Fa
                 }
                 None => Cluster::at(args.place.endpoints.clone())?,
             };
-            runs.push(one(kind, &load, args, &cluster.members)?);
+            runs.push(one(kind, &load, (args.keys, args.exactly_once), &cluster.members)?);
             let is_here = cluster.members.is_here();
             drop(cluster);
             // Its files are not there if it was not started here.
@@ -168,18 +168,28 @@ fn report(
     Ok(())
 }
 
-/// One run against a cluster that serves.
-fn one(kind: Kind, load: &Load, args: &KvArgs, members: &Members) -> Result<Outcome, Failure> {
+/// One run of puts, to so many keys.
+pub(crate) fn puts(load: &Load, keys: u32, members: &Members) -> Result<Outcome, Failure> {
+    one(Kind::Put, load, (keys, false), members)
+}
+
+/// One run against a cluster that serves, with so many keys, each write within a session or not.
+fn one(
+    kind: Kind,
+    load: &Load,
+    (keys, exactly_once): (u32, bool),
+    members: &Members,
+) -> Result<Outcome, Failure> {
     let doing = || "run the load".to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)?;
     let value = Bytes::from(vec![0xA5; load.value_bytes as usize]);
-    let keys: Vec<Bytes> = (0..args.keys).map(|number| format!("bench/{number:08}").into()).collect();
+    let keys: Vec<Bytes> = (0..keys).map(|number| format!("bench/{number:08}").into()).collect();
     let put = |key: &Bytes| Put { key: key.clone(), value: value.clone(), ..Put::default() };
     let puts: Vec<Put> = keys.iter().map(put).collect();
     let written: Vec<Message> =
         puts.iter().map(|put| submit(Command::Put(put.clone()), RequestKey::None)).collect();
     runtime.block_on(fill(members, &written)).doing(|| "write the keys".to_owned())?;
-    let plan = Rc::new(match (kind, args.exactly_once) {
+    let plan = Rc::new(match (kind, exactly_once) {
         (Kind::Put, false) => Plan::Same(written),
         (Kind::Put, true) => Plan::Once(puts),
         (Kind::Get, _) => Plan::Same(keys.into_iter().map(read).collect()),
@@ -215,14 +225,15 @@ fn read(key: Bytes) -> Message {
 
 /// Why an operation was not done.
 #[derive(Debug, PartialEq, Eq)]
-enum Undone {
+pub(crate) enum Undone {
     /// It was refused; others may be done.
     Refused(String),
     /// This node does not do any, or not any more.
     Elsewhere(String),
 }
 
-fn verdict(answer: Message) -> Result<(), Undone> {
+/// Whether an answer says that it was done.
+pub(crate) fn verdict(answer: Message) -> Result<(), Undone> {
     if let Message::Refused(refused) = &answer
         && refused.code != Code::Overloaded.number()
     {

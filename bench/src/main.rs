@@ -21,6 +21,7 @@ mod network;
 mod process;
 mod report;
 mod skeleton;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ use crate::disk::Scratch;
 use crate::failure::Failure;
 use crate::kv::{Kind, KvArgs};
 use crate::load::Load;
+use crate::watch::WatchArgs;
 
 /// Measures what this machine can do, and how much of it holdfast uses.
 #[derive(Debug, Parser)]
@@ -56,6 +58,8 @@ enum Command {
     Put(KvArgs),
     /// Linearizable reads of single keys.
     Get(KvArgs),
+    /// What watches cost writes that do not concern them, and how long a change takes to the last of those it does.
+    Watch(WatchArgs),
     /// A process of the skeleton; started by this program.
     #[command(hide = true)]
     Skeleton {
@@ -140,6 +144,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Limits(args) => limits::run(&args.loads(), &scratch()?),
         Command::Put(args) => kv::run(Kind::Put, args, &scratch()?),
         Command::Get(args) => kv::run(Kind::Get, args, &scratch()?),
+        Command::Watch(args) => watch::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),
     }

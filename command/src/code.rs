@@ -113,6 +113,10 @@ numbered! {
         Starting = 1211,
         /// The member is stopping. Ask another one.
         Stopping = 1212,
+        /// The members have applied the same entries to different states, and no majority has the same: something is broken,
+        /// memory or a build. The member serves nobody until a majority agrees; it goes on replicating. Keep the directories of
+        /// all members, and report it.
+        Diverged = 1213,
 
         /// The request keeps the value or lease of a key that does not exist.
         KeyNotFound = 1301,
@@ -306,7 +310,8 @@ impl Code {
             | Self::TooStale
             | Self::DiskFull
             | Self::Starting
-            | Self::Stopping => Effect::NotApplied,
+            | Self::Stopping
+            | Self::Diverged => Effect::NotApplied,
         }
     }
 
@@ -339,6 +344,7 @@ impl Code {
                 | Self::DiskFull
                 | Self::Starting
                 | Self::Stopping
+                | Self::Diverged
         )
     }
 
@@ -371,6 +377,7 @@ impl Code {
                 | Self::DiskFull
                 | Self::Starting
                 | Self::Stopping
+                | Self::Diverged
         )
     }
 }

@@ -40,7 +40,7 @@ pub enum Actor {
 }
 
 impl Actor {
-    fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         match self {
             Self::Anonymous => 0,
             Self::Named(_) => 1,

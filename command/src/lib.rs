@@ -18,6 +18,7 @@
 //!   Command        the typed bodies, one file per family                [keys] [namespaces] [settings] [sessions]
 //!                                                                       [leases] [locks] [elections]
 //!   validate       everything that can be refused without a state       [mod@validate]
+//!   AuditRecord    what an applied command leaves behind                [audit]
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
 //!   Query, Answer  what is asked and changes nothing                     [query]
 //!   WatchEvent     a change as a watch is told it                       [watch]
@@ -42,6 +43,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod audit;
 pub mod code;
 pub mod elections;
 pub mod envelope;
@@ -61,6 +63,7 @@ pub mod settings;
 pub mod validate;
 pub mod watch;
 
+pub use audit::AuditRecord;
 pub use code::{Code, Effect};
 pub use envelope::{Actor, Entry, Envelope};
 pub use extension::{Extension, Extensions};

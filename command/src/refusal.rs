@@ -226,6 +226,9 @@ refusals! {
     /// See [`Code::Starting`].
     #[error("the member is starting")]
     Starting,
+    /// See [`Code::Diverged`].
+    #[error("the members differ in what they have applied up to entry {index}, and no majority agrees")]
+    Diverged { index: u64 },
     /// See [`Code::Stopping`].
     #[error("the member is stopping")]
     Stopping,

@@ -65,6 +65,9 @@ numbered! {
         LeaseKeys = 24,
         /// The most holders and waiters of all locks and elections together.
         Places = 25,
+        /// How many entries a range has at whose end the members compare their digests. Shorter ranges find a divergence
+        /// sooner, and let snapshots be taken at more places.
+        DigestRange = 26,
     }
 }
 
@@ -134,6 +137,7 @@ impl Setting {
             Self::LeaseTtlMax => (Unit::Milliseconds, 24 * HOUR, 10, 8_760 * HOUR),
             Self::LeaseKeys => (Unit::Count, 10_000, 1, 1_000_000),
             Self::Places => (Unit::Count, 100_000, 1, 10_000_000),
+            Self::DigestRange => (Unit::Count, 256, 1, 65_536),
         };
         Scope { default, min, max, unit }
     }

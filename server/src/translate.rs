@@ -231,6 +231,7 @@ pub fn from_wire(message: wire::Message) -> Result<Option<raft::Envelope>, Trans
         | wire::Message::WatchCancel(_)
         | wire::Message::WatchEnded(_)
         | wire::Message::Introduce(_)
+        | wire::Message::Digests(_)
         | wire::Message::FormationAsk(_)
         | wire::Message::FormationAnswer(_)
         | wire::Message::FormationPrepare(_) => return Ok(None),
@@ -407,7 +408,8 @@ pub fn formation_from_wire(
         | wire::Message::SnapshotAck(_)
         | wire::Message::SnapshotReject(_)
         | wire::Message::Notice(_)
-        | wire::Message::Introduce(_) => return Ok(None),
+        | wire::Message::Introduce(_)
+        | wire::Message::Digests(_) => return Ok(None),
     };
     let (from, to) = (raft::NodeId(from.get()), raft::NodeId(to.get()));
     Ok(Some((name, FormationMessage { from, life: life_from_wire(life), to, list, body })))

@@ -40,8 +40,9 @@ impl IdempotencyKeys {
         self.reply_bytes
     }
 
-    /// Forgets keys whose time is over.
-    pub(crate) fn expire(&mut self, clock: u64) {
+    /// Forgets keys whose time is over, and says how many.
+    pub(crate) fn expire(&mut self, clock: u64) -> u64 {
+        let before = self.all.len();
         while let Some(&(due, key)) = self.due.get_min()
             && due <= clock
         {
@@ -50,6 +51,7 @@ impl IdempotencyKeys {
                 self.reply_bytes -= gone.answer.bytes();
             }
         }
+        (before - self.all.len()) as u64
     }
 
     /// Whether a key is not remembered.

@@ -15,6 +15,7 @@
 //!          Sessions    machine 09, and idempotency keys                  [sessions] [idempotency]
 //!          Leases      machine 10, and the keys that hang on them        [leases]
 //!          Queues      machines 11 and 12: locks and elections           [queues]
+//!          Trail       audit record and digest of each entry             [trail]
 //! ```
 //! All of it lives in persistent structures: a clone costs a few counters, whatever the size. A snapshot, or a range
 //! over a million keys, works on a clone while entries are applied.
@@ -49,6 +50,7 @@ mod settings;
 pub mod snapshot;
 mod state;
 mod store;
+pub mod trail;
 mod tree;
 mod version;
 
@@ -59,4 +61,5 @@ pub use plant::{Bug, NoPlant, Plant};
 pub use queues::{Place, Queue, QueueKind, Standing, Touch, Touched};
 pub use sessions::Session;
 pub use store::{Applied, Halt, LogPosition, Store};
+pub use trail::Digest;
 pub use version::Version;

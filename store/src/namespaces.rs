@@ -8,6 +8,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::layout::Reader;
 use holdfast_command::namespaces::{DeleteNamespace, NAME_BYTES_MAX, Rules, SetNamespace, is_name};
 use holdfast_command::{Refusal, Reply, Setting, Settings};
@@ -17,6 +18,7 @@ use crate::keys::Keys;
 use crate::plant::Plant;
 use crate::snapshot::{Records, Refused, Section};
 use crate::state::{Execute, State};
+use crate::trail::Effect;
 use crate::version::{Origin, Version};
 
 /// What is held.
@@ -179,11 +181,14 @@ impl Namespaces {
 
 impl Execute for SetNamespace {
     fn execute<P: Plant>(&self, state: &mut State, _: Origin<'_>) -> Result<Reply, Refusal> {
-        let State { keys, namespaces, settings, .. } = state;
+        let State { keys, namespaces, settings, trail, .. } = state;
         let name = owned(&self.name);
+        let limits = [self.rules.quota_keys, self.rules.quota_bytes, self.rules.value_bytes];
         let rules = owned_rules(&self.rules);
         if let Some(namespace) = namespaces.all.get_mut(&name) {
             namespace.rules = rules;
+            trail.note_named(Effect::Namespace, &name, &limits);
+            trail.touch(TouchedKind::Namespace, &name, 0, false);
             return Ok(Reply::NamespaceSet);
         }
         let limit = settings.get(Setting::Namespaces);
@@ -191,16 +196,20 @@ impl Execute for SetNamespace {
             return Err(Refusal::TooManyNamespaces { limit });
         }
         namespaces.create(&name, rules, keys);
+        trail.note_named(Effect::Namespace, &name, &limits);
+        trail.touch(TouchedKind::Namespace, &name, 0, false);
         Ok(Reply::NamespaceSet)
     }
 }
 
 impl Execute for DeleteNamespace {
     fn execute<P: Plant>(&self, state: &mut State, _: Origin<'_>) -> Result<Reply, Refusal> {
-        let namespaces = &mut state.namespaces;
+        let State { namespaces, trail, .. } = state;
         let gone = namespaces.all.remove(self.name.as_bytes().as_ref()).ok_or(Refusal::UnknownNamespace)?;
         let around = namespaces.around(self.name.as_bytes());
         namespaces.usage_mut(around.as_ref()).add(gone.usage);
+        trail.note_named(Effect::Namespace, self.name.as_bytes(), &[]);
+        trail.touch(TouchedKind::Namespace, self.name.as_bytes(), 0, true);
         Ok(Reply::NamespaceDeleted)
     }
 }

@@ -47,6 +47,8 @@ numbered! {
         PlaceOfFormerLease = 17,
         /// A snapshot has no sessions in it.
         SessionsMissingFromSnapshot = 18,
+        /// The digest sees that a key was written, and not what.
+        ValueNotInDigest = 19,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The replicated settings and the feature level.
 
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{FeatureLevel, Refusal, Reply, Setting};
 use holdfast_machine::Numbered;
 
 use crate::plant::Plant;
 use crate::state::{Execute, State};
+use crate::trail::Effect;
 use crate::version::Origin;
 
 impl Execute for ChangeSettings {
@@ -28,6 +30,11 @@ impl Execute for ChangeSettings {
                 return Err(Refusal::SettingOutOfRange { number, value });
             }
         }
+        for &(number, value) in &self.changes {
+            let before = Setting::from_number(number).map_or(0, |setting| state.settings.get(setting));
+            state.trail.note(Effect::Setting, &[number.into(), value]);
+            state.trail.touch_number(TouchedKind::Setting, number.into(), before, false);
+        }
         state.settings = settings;
         Ok(Reply::SettingsChanged)
     }
@@ -40,6 +47,8 @@ impl Execute for RaiseFeatureLevel {
             return Err(Refusal::LevelNotNext { level, asked: self.level });
         }
         state.level = self.level;
+        state.trail.note(Effect::Level, &[self.level.0.into()]);
+        state.trail.touch(TouchedKind::Level, &[], level.0.into(), false);
         Ok(Reply::LevelRaised { level: FeatureLevel(self.level.0) })
     }
 }

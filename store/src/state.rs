@@ -1,5 +1,6 @@
 //! All that is replicated, in one place.
 
+use bytes::Bytes;
 use holdfast_command::{FeatureLevel, Refusal, Reply, Settings};
 use holdfast_hlc::Stamp;
 
@@ -10,6 +11,7 @@ use crate::namespaces::Namespaces;
 use crate::plant::Plant;
 use crate::queues::{Queues, Touched};
 use crate::sessions::Sessions;
+use crate::trail::Trail;
 use crate::version::Origin;
 
 /// The replicated state. A clone costs a few counters.
@@ -23,6 +25,7 @@ pub(crate) struct State {
     pub(crate) idempotency: IdempotencyKeys,
     pub(crate) leases: Leases,
     pub(crate) queues: Queues,
+    pub(crate) trail: Trail,
     /// The cluster clock, in milliseconds.
     pub(crate) clock: u64,
     /// The highest stamp so far.
@@ -31,6 +34,8 @@ pub(crate) struct State {
     pub(crate) scratch: Vec<u8>,
     /// What the entry under way has done to queues. Empty between entries.
     pub(crate) touched: Vec<Touched>,
+    /// Its audit record. Empty between entries.
+    pub(crate) audit: Bytes,
 }
 
 impl Default for State {
@@ -44,10 +49,12 @@ impl Default for State {
             idempotency: IdempotencyKeys::default(),
             leases: Leases::default(),
             queues: Queues::default(),
+            trail: Trail::default(),
             clock: 0,
             stamp: Stamp::MIN,
             scratch: Vec::new(),
             touched: Vec::new(),
+            audit: Bytes::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 
 use bytes::Bytes;
+use holdfast_command::audit::Head;
 use holdfast_command::envelope::CLOCK_STEP_MAX_MS;
 use holdfast_command::extension::Asked;
 use holdfast_command::keys::Range;
@@ -21,6 +22,7 @@ use crate::plant::{Bug, NoPlant, Plant};
 use crate::queues::{Place, Queue, QueueKind, Standing, Touched, election, lock};
 use crate::sessions::{Edge, Given, Recognised, Session};
 use crate::state::{Execute, State};
+use crate::trail::{Digest, Effect};
 use crate::version::{Origin, Version};
 
 /// What is kept of the buffer that answers are encoded in.
@@ -46,6 +48,8 @@ pub struct Applied {
     pub repeated: bool,
     /// What was done to queues of locks and elections, in order; mostly nothing, which costs nothing.
     pub touched: Vec<Touched>,
+    /// The bytes of an [`AuditRecord`](holdfast_command::AuditRecord); empty if nothing was changed.
+    pub audit: Bytes,
 }
 
 /// Why a node cannot go on applying: it would differ from the others, or already does.
@@ -104,15 +108,23 @@ impl<P: Plant> Store<P> {
     /// look.
     pub fn apply(&mut self, at: LogPosition, entry: &Bytes) -> Result<Applied, Halt> {
         self.advance(at)?;
-        let Ok((envelope, request)) = Envelope::split(entry) else {
-            let outcome = Outcome(Err(Refusal::Malformed { offset: 0 }));
-            return Ok(Applied { outcome, at, repeated: false, touched: Vec::new() });
+        self.state.trail.begin(at, self.state.level);
+        let (outcome, first) = match Envelope::split(entry) {
+            Err(_) => (Outcome(Err(Refusal::Malformed { offset: 0 })), None),
+            Ok((envelope, request)) => {
+                self.pass_time(&envelope);
+                let answer = self.answer(at, &request, &envelope);
+                self.state.mark_age();
+                answer
+            }
         };
-        self.pass_time(&envelope);
-        let (outcome, first) = self.answer(at, &request, &envelope);
-        self.state.mark_age();
-        let touched = std::mem::take(&mut self.state.touched);
-        let applied = Applied { outcome, at: first.unwrap_or(at), repeated: first.is_some(), touched };
+        let State { trail, touched, audit, scratch, settings, .. } = &mut self.state;
+        let (touched, audit) = (std::mem::take(touched), std::mem::take(audit));
+        trail.queues(&touched);
+        trail.outcome(&outcome, first.is_some(), scratch);
+        trail.end(at.index, settings.get(Setting::DigestRange));
+        shrink(scratch);
+        let applied = Applied { outcome, at: first.unwrap_or(at), repeated: first.is_some(), touched, audit };
         if self.state.level > FeatureLevel::LATEST {
             self.halted = true;
             return Err(Halt::LevelUnknown { level: self.state.level });
@@ -125,7 +137,31 @@ impl<P: Plant> Store<P> {
     /// # Errors
     /// [`Halt::NotNext`], [`Halt::Halted`].
     pub fn skip(&mut self, at: LogPosition) -> Result<(), Halt> {
-        self.advance(at)
+        self.advance(at)?;
+        let State { trail, settings, level, .. } = &mut self.state;
+        trail.begin(at, *level);
+        trail.note(Effect::Skipped, &[]);
+        trail.end(at.index, settings.get(Setting::DigestRange));
+        Ok(())
+    }
+
+    /// The digest behind the last entry; see [`trail`](crate::trail).
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.state.trail.digest()
+    }
+
+    /// The ranges of entries that this node has finished, ascending: the last index of each, and the digest there. A range ends
+    /// where the index and one is a multiple of the setting `DigestRange`. The last 4,096 of them, without those that a
+    /// snapshot came behind.
+    pub fn digest_ranges(&self) -> impl Iterator<Item = (u64, Digest)> {
+        self.state.trail.finished()
+    }
+
+    /// The last of them.
+    #[must_use]
+    pub fn last_range(&self) -> Option<(u64, Digest)> {
+        self.state.trail.last_finished()
     }
 
     /// The state that a snapshot holds, up to this entry.
@@ -172,8 +208,14 @@ impl<P: Plant> Store<P> {
         let most = state.clock.saturating_add(CLOCK_STEP_MAX_MS);
         state.clock = envelope.clock.clamp(state.clock, most);
         state.stamp = state.stamp.max(Stamp::from_bits(envelope.stamp));
-        state.sessions.expire(state.clock);
-        state.idempotency.expire(state.clock);
+        state.trail.note(Effect::Time, &[state.clock, state.stamp.to_bits()]);
+        for ended in state.sessions.expire(state.clock) {
+            state.trail.note(Effect::Session, &[ended.0, 0]);
+        }
+        let forgotten = state.idempotency.expire(state.clock);
+        if forgotten > 0 {
+            state.trail.note(Effect::Forgotten, &[forgotten]);
+        }
         state.leases.pass(state.clock);
     }
 
@@ -197,6 +239,7 @@ impl<P: Plant> Store<P> {
         // What a command sets holds from the next entry on.
         let settings = self.state.settings;
         let outcome = Outcome(self.execute((&request, &asked), bytes.len(), envelope, at.index));
+        self.leave_record(at, &request, envelope, &outcome);
         if !P::plants(Bug::RefusalForgotten) || outcome.0.is_ok() {
             self.remember(&request.key, at, &outcome, &settings);
         }
@@ -218,11 +261,11 @@ impl<P: Plant> Store<P> {
 
     /// Step 5: whether it was here before.
     fn recognise(&mut self, request: &Request, actor: &Actor) -> Recognised {
-        let State { sessions, idempotency, settings, clock, .. } = &mut self.state;
+        let State { sessions, idempotency, settings, clock, trail, .. } = &mut self.state;
         match &request.key {
             RequestKey::None => Recognised::New,
             RequestKey::Session { session, sequence, low } => {
-                sessions.recognise::<P>((*session, *sequence, *low), actor, *clock, settings)
+                sessions.recognise::<P>((*session, *sequence, *low), actor, (*clock, settings), trail)
             }
             RequestKey::Idempotency { key, request } => idempotency.recognise(key, request, settings),
         }
@@ -246,6 +289,25 @@ impl<P: Plant> Store<P> {
         execute::<P>(&request.command, state, origin)
     }
 
+    /// The audit record of what was executed, if that changed anything.
+    fn leave_record(&mut self, at: LogPosition, request: &Request, envelope: &Envelope, outcome: &Outcome) {
+        let State { trail, audit, keys, clock, stamp, .. } = &mut self.state;
+        let Ok(reply) = &outcome.0 else { return trail.forget_touches() };
+        let head = Head {
+            index: at.index,
+            term: at.term,
+            stamp: stamp.to_bits(),
+            clock: *clock,
+            revision: keys.revision(),
+            envelope,
+            key: &request.key,
+            reason: &request.reason,
+            command: request.command.number(),
+            reply: reply.number(),
+        };
+        *audit = trail.record(|touches, out| head.write(touches, out));
+    }
+
     /// Step 9: what a repetition is to be answered.
     fn remember(&mut self, key: &RequestKey, at: LogPosition, outcome: &Outcome, settings: &Settings) {
         if *key == RequestKey::None {
@@ -264,9 +326,7 @@ impl<P: Plant> Store<P> {
                 idempotency.remember((key, request), &given, *clock, settings);
             }
         }
-        // A buffer that was needed once for a long answer is not kept for all the short ones.
-        scratch.clear();
-        scratch.shrink_to(SCRATCH_BYTES);
+        shrink(scratch);
     }
 
     /// Whether a request may enter the log: what steps 4 and 6 would refuse does not, unless step 5 comes before with
@@ -543,6 +603,12 @@ impl<P: Plant> Store<P> {
         let lives = [state.sessions.len(), state.leases.len(), state.idempotency.len()];
         history || lives.iter().any(|count| *count > 0)
     }
+}
+
+/// A buffer that was needed once for a long answer is not kept for all the short ones.
+fn shrink(scratch: &mut Vec<u8>) {
+    scratch.clear();
+    scratch.shrink_to(SCRATCH_BYTES);
 }
 
 fn execute<P: Plant>(command: &Command, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {

@@ -175,7 +175,7 @@ fn what_was_written_is_read_and_written_again_as_the_same_bytes() {
     let told: BTreeMap<u16, u64> =
         summary.sections.iter().map(|tally| (tally.number, tally.records)).collect();
     assert_eq!(told, written);
-    assert_eq!(written.len(), 16, "each section that this build writes: {written:?}");
+    assert_eq!(written.len(), 17, "each section that this build writes: {written:?}");
     let mut survey = Survey::new();
     survey.push(&bytes).expect("a snapshot");
     assert_eq!(survey.finish(), Ok((summary, membership)));
@@ -623,8 +623,9 @@ fn every_snapshot_that_a_build_ever_wrote_is_read() {
         let wanted =
             ["5", "again", "x", "3", "x", "x", "once more"].map(|value| Some(value.as_bytes().to_vec()));
         assert_eq!(values, wanted, "{name}");
-        let versions =
-            |key: &str| store.history(key.as_bytes(), 9).iter().map(|one| one.mod_revision()).collect();
+        let versions = |key: &str| {
+            store.history(key.as_bytes(), 9).iter().map(holdfast_store::Version::mod_revision).collect()
+        };
         let history: Vec<u64> = versions("z");
         assert_eq!(history, [11, 10, 5], "{name}");
         let sessions: Vec<(u64, Vec<u64>)> =

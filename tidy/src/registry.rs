@@ -2,6 +2,7 @@
 //! one is declared and not listed here.
 
 use holdfast_client::core::breaker::{BreakerEdge, BreakerEvent, BreakerMachine, BreakerState};
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::keys::{Content, OperationNumber, Relation, SortBy, Subject};
 use holdfast_command::query::{QueryNumber, QueueKind};
 use holdfast_command::{Code, CommandNumber, Extension, ReplyNumber, Setting};
@@ -132,6 +133,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<Code>("command::Code"),
         NumbersEntry::of::<QueryNumber>("command::QueryNumber"),
         NumbersEntry::of::<QueueKind>("command::QueueKind"),
+        NumbersEntry::of::<TouchedKind>("command::TouchedKind"),
         NumbersEntry::of::<format::Kind>("wal::Kind"),
         NumbersEntry::of::<SegmentState>("wal::segment::State"),
         NumbersEntry::of::<SegmentEvent>("wal::segment::Event"),
@@ -167,6 +169,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<election::Event>("store::election::Event"),
         NumbersEntry::of::<election::Edge>("store::election::Edge"),
         NumbersEntry::of::<holdfast_store::snapshot::Section>("store::snapshot::Section"),
+        NumbersEntry::of::<holdfast_store::trail::Effect>("store::Effect"),
         NumbersEntry::of::<holdfast_store::Bug>("store::Bug"),
         NumbersEntry::of::<formation::State>("raft::formation::State"),
         NumbersEntry::of::<formation::Event>("raft::formation::Event"),

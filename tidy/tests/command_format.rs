@@ -8,8 +8,8 @@ use holdfast_command::number::Origin;
 use holdfast_command::settings::Unit;
 use holdfast_command::{
     Actor, Code, Command, CommandNumber, Effect, Entry, Envelope, Extension, Extensions, ReplyNumber,
-    Request, RequestKey, SessionId, Setting, envelope, extension, keys, leases, locks, namespaces, request,
-    sessions, settings,
+    Request, RequestKey, SessionId, Setting, audit, envelope, extension, keys, leases, locks, namespaces,
+    request, sessions, settings,
 };
 use holdfast_machine::{Numbered, render};
 use holdfast_tidy::fields::{self, shape, take_apart};
@@ -120,7 +120,7 @@ fn every_family_of_codes_has_its_heading_and_its_range() {
 }
 
 #[test]
-fn the_table_of_settings_is_current() {
+fn the_tables_of_settings_and_effects_are_current() {
     let mut table = String::from(
         "| number | setting | since level | unit | default | from | to | meaning |\n|---|---|---|---|---|---|---|\n",
     );
@@ -139,7 +139,8 @@ fn the_table_of_settings_is_current() {
             "| {tag} | `{name}` | {since} | {unit} | {default} | {min} | {max} | {meaning} |"
         );
     }
-    blocks::check(&[("docs/store.md".into(), vec![("settings", table)])]);
+    let effects = render::list::<holdfast_store::trail::Effect>("effect");
+    blocks::check(&[("docs/store.md".into(), vec![("settings", table), ("effects", effects)])]);
 }
 
 /// Every sample of the golden bytes is accounted for to the last byte by the tables of the page.
@@ -227,7 +228,7 @@ fn grouped(number: u64) -> String {
 
 /// Every limit that no setting moves, with the reason that stands beside it in the code.
 fn limits() -> String {
-    let values: [(&str, &str, u64); 15] = [
+    let values: [(&str, &str, u64); 16] = [
         ("keys", "DEPTH_MAX", keys::DEPTH_MAX.into()),
         ("keys", "OPERATIONS_MAX", keys::OPERATIONS_MAX as u64),
         ("request", "REASON_BYTES_MAX", request::REASON_BYTES_MAX as u64),
@@ -240,6 +241,7 @@ fn limits() -> String {
         ("namespaces", "OWNER_BYTES_MAX", namespaces::OWNER_BYTES_MAX as u64),
         ("sessions", "KEPT_MAX", sessions::KEPT_MAX as u64),
         ("settings", "CHANGES_MAX", settings::CHANGES_MAX as u64),
+        ("audit", "LISTED_MAX", audit::LISTED_MAX.into()),
         ("leases", "RENEWED_MAX", leases::RENEWED_MAX as u64),
         ("locks", "NAME_BYTES_MAX", locks::NAME_BYTES_MAX as u64),
         ("locks", "VALUE_BYTES_MAX", locks::VALUE_BYTES_MAX as u64),

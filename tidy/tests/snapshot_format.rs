@@ -34,7 +34,7 @@ use Kind::{Actor, Bytes, Number, Rest, Run, Runs, Settings};
 type Field = (&'static str, Kind, &'static str);
 
 /// The fields of the records of each section that this build writes, in the order of the sections.
-const RECORDS: [(Section, &[Field]); 16] = [
+const RECORDS: [(Section, &[Field]); 17] = [
     (
         Section::Header,
         &[
@@ -186,6 +186,13 @@ const RECORDS: [(Section, &[Field]); 16] = [
             ("lease", Number(8), "that it lives by"),
             ("lease_granted_at", Number(8), "the index of the grant of that lease"),
             ("value", Rest, "who and why, or what is proclaimed"),
+        ],
+    ),
+    (
+        Section::Digest,
+        &[
+            ("version", Number(2), "of the list of effects that it was made by: 1"),
+            ("digest", Bytes(32), "behind the last entry; the next link goes on from it"),
         ],
     ),
 ];

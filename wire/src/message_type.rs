@@ -110,6 +110,8 @@ numbered! {
         Notice = 216,
         /// Where the clients of the sender reach it, and what its build understands.
         Introduce = 217,
+        /// Digests of what the sender has applied, for the last ranges of entries.
+        Digests = 218,
 
         /// What does your identity file say? Before there is a cluster.
         FormationAsk = 301,
@@ -275,7 +277,8 @@ impl MessageType {
             | Self::SnapshotAck
             | Self::SnapshotReject
             | Self::Notice
-            | Self::Introduce => row(DialerToPeer, CONTROL_CAP, 1),
+            | Self::Introduce
+            | Self::Digests => row(DialerToPeer, CONTROL_CAP, 1),
             Self::FormationAsk | Self::FormationAnswer | Self::FormationPrepare => {
                 row(DialerToPeer, GREETING_CAP, 1)
             }

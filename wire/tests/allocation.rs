@@ -183,7 +183,7 @@ fn an_outbox_gives_the_memory_of_a_burst_back() {
 fn lists(message: &Message) -> (u64, u64) {
     match message {
         Message::StatusReply(status) => (1, 2 + 6 * status.members.len() as u64),
-        Message::StatsReply(_) | Message::WatchEvents(_) => (1, 1),
+        Message::StatsReply(_) | Message::WatchEvents(_) | Message::Digests(_) => (1, 1),
         Message::Append(_) => (2, 2),
         Message::FormationAsk(_) => (2, 2),
         Message::FormationAnswer(_) | Message::FormationPrepare(_) => (3, 3),

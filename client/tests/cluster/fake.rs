@@ -19,6 +19,8 @@ use holdfast_wire::{
     NodeUuid,
 };
 
+use crate::watches::Watched;
+
 pub(crate) const CLUSTER: ClusterIdentity =
     ClusterIdentity { id: ClusterId([7; 16]), epoch: ClusterEpoch::FIRST };
 
@@ -100,6 +102,8 @@ pub(crate) struct Cluster {
     pub(crate) ttl_max: u64,
     /// No session can be opened.
     pub(crate) sessions_full: bool,
+    /// What watches are told, and by whom.
+    pub(crate) watched: Watched,
 }
 
 pub(crate) fn address(node: usize) -> String {
@@ -126,10 +130,11 @@ impl Cluster {
             window: 1_024,
             ttl_max: u64::MAX,
             sessions_full: false,
+            watched: Watched::default(),
         }
     }
 
-    fn chance(&mut self, in_10_000: u64) -> bool {
+    pub(crate) fn chance(&mut self, in_10_000: u64) -> bool {
         self.rng.below(10_000) < in_10_000
     }
 
@@ -168,6 +173,7 @@ impl Cluster {
     pub(crate) fn step<W>(&mut self, core: &mut Core<W>, now: u64) -> Vec<Done<W>> {
         self.misfortunes(core, now);
         self.execute_due(now);
+        self.tell_watches();
         for link in std::mem::take(&mut self.gone) {
             core.lost(link, "reset", now);
         }
@@ -325,6 +331,8 @@ impl Cluster {
                 self.entries.push(Entry { due, request: submit.request, term, from: Some((link, call)) });
             }
             Message::Submit(_) => self.not_leader(link, call),
+            Message::Watch(watch) => self.open_watch(link, call, &watch),
+            Message::WatchCancel(_) => self.cancel_watch(link, call),
             Message::KeepSession(keep) if leads => {
                 let known = self.sessions.contains_key(&keep.session);
                 self.answer(link, call, &SessionKept { position: self.position(), known }.into());
@@ -346,12 +354,16 @@ impl Cluster {
         }
     }
 
+    pub(crate) fn node_of(&self, link: LinkId) -> Option<usize> {
+        self.wires.get(&link).map(|wire| wire.node)
+    }
+
     fn not_leader(&mut self, link: LinkId, call: CallId) {
         let code = if self.leader.is_some() { Code::NotLeader } else { Code::NoLeader };
         self.refuse(link, call, code, Refused::NOT_APPLIED, 0);
     }
 
-    fn refuse(&mut self, link: LinkId, call: CallId, code: Code, effect: u8, retry_after_ms: u32) {
+    pub(crate) fn refuse(&mut self, link: LinkId, call: CallId, code: Code, effect: u8, retry_after_ms: u32) {
         let leader = self.hint();
         let refused = Refused {
             code: code.number(),
@@ -365,7 +377,7 @@ impl Cluster {
         self.answer(link, call, &refused.into());
     }
 
-    fn answer(&mut self, link: LinkId, call: CallId, message: &Message) {
+    pub(crate) fn answer(&mut self, link: LinkId, call: CallId, message: &Message) {
         if let Some(wire) = self.wires.get_mut(&link) {
             let mut header = message.header();
             header.call = call;

@@ -3,6 +3,7 @@
 //! Each test prints its seeds. Time is a number; nothing here waits.
 
 mod fake;
+mod watches;
 
 use std::collections::BTreeMap;
 

@@ -505,6 +505,7 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::DiskFull => Refusal::DiskFull { free: 1, needed: 2 },
         Code::Starting => Refusal::Starting,
         Code::Stopping => Refusal::Stopping,
+        Code::Diverged => Refusal::Diverged { index: 512 },
         Code::KeyNotFound => Refusal::KeyNotFound,
         Code::Compacted => Refusal::Compacted { asked: 1, oldest: 2 },
         Code::FutureRevision => Refusal::FutureRevision { asked: 2, current: 1 },

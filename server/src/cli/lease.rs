@@ -60,10 +60,7 @@ impl Lease {
                 let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
                 let (reply, _) =
                     client.submit(Command::GrantLease(GrantLease { lease: *id, ttl_ms })).await?;
-                match reply {
-                    Reply::LeaseGranted { lease, .. } => say(lease),
-                    _ => Ok(()),
-                }
+                if let Reply::LeaseGranted { lease, .. } = reply { say(lease) } else { Ok(()) }
             }
             What::Keep { id, forever: false } => {
                 match client.keep_lease(*id, CallOptions::default()).await? {
@@ -81,10 +78,10 @@ impl Lease {
             }
             What::Revoke { id } => {
                 let (reply, _) = client.submit(Command::RevokeLease(RevokeLease { lease: *id })).await?;
-                match reply {
-                    Reply::LeaseRevoked { keys, .. } => say(format_args!("revoked, {keys} keys deleted")),
-                    _ => Ok(()),
+                if let Reply::LeaseRevoked { keys, .. } = reply {
+                    say(format_args!("revoked, {keys} keys deleted"))?;
                 }
+                Ok(())
             }
             What::Show { id } => {
                 let (answer, _) = client.query(Query::Lease { lease: *id }, ReadOptions::default()).await?;

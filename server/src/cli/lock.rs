@@ -84,17 +84,18 @@ impl Held {
     }
 
     async fn give_up(self) -> Result<(), Failed> {
-        Ok(match self {
+        match self {
             Self::Lock(guard) => guard.release().await?,
             Self::Office(office) => office.resign().await?,
-        })
+        }
+        Ok(())
     }
 }
 
 impl Lock {
     pub(super) fn run(self) -> ExitCode {
         let Self { common, name, value, command } = self;
-        common.run(QueueKind::Lock, name, value, &command)
+        common.run(QueueKind::Lock, name.as_deref(), &value, &command)
     }
 }
 
@@ -111,27 +112,32 @@ impl Elect {
                     };
                     match next {
                         Some(office) => {
-                            say(format_args!("{}\t{}\t{}", office.token, office.lease, shown(&office.value)))?
+                            say(format_args!(
+                                "{}\t{}\t{}",
+                                office.token,
+                                office.lease,
+                                shown(&office.value)
+                            ))?;
                         }
                         None => say("nobody")?,
                     }
                 }
             }),
-            name => common.run(QueueKind::Election, name, value, &command),
+            name => common.run(QueueKind::Election, name.as_deref(), &value, &command),
         }
     }
 }
 
 impl Common {
-    fn run(self, kind: QueueKind, name: Option<String>, value: String, command: &[String]) -> ExitCode {
+    fn run(&self, kind: QueueKind, name: Option<&str>, value: &str, command: &[String]) -> ExitCode {
         let mut status = None;
-        let code = self.target.run(async |client| match &name {
+        let code = self.target.run(async |client| match name {
             Some(name) if !self.show => {
-                let held = self.acquire(client, kind, name, &value).await?;
+                let held = self.acquire(client, kind, name, value).await?;
                 status = hold(held.0, &held.1, kind, command).await?;
                 Ok(())
             }
-            name => show(client, kind, name.as_deref()).await,
+            name => show(client, kind, name).await,
         });
         match status {
             Some(status) if code == ExitCode::SUCCESS => status

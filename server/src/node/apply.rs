@@ -31,6 +31,7 @@ impl Node {
                 Payload::Empty | Payload::Configuration(_) => {
                     let skipped = self.store.skip(at);
                     self.note_halt(skipped);
+                    self.snapshot_point();
                 }
                 Payload::Data(entry) => {
                     if self.takes_long(&entry) {
@@ -71,6 +72,7 @@ impl Node {
             Ok(applied) => {
                 self.watches.publish(&self.store);
                 self.counts.applied += 1;
+                self.snapshot_point();
                 self.answer(at, &applied, arena);
                 self.touched.extend(applied.touched);
             }

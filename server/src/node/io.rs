@@ -139,6 +139,13 @@ pub enum Input {
     Spliced(Spliced),
     /// A [`SnapshotJob`] is done.
     Snapshot(SnapshotDone),
+    /// A peer tells what it has made of entries: last index and digest of some ranges.
+    Digests {
+        /// Which peer.
+        from: NodeId,
+        /// The ranges, ascending.
+        ranges: Vec<(u64, [u8; 32])>,
+    },
     /// How the disk is: bytes that are free and bytes that are needed when it is too full for new writes, else `None`.
     Disk(Option<(u64, u64)>),
     /// The owner wants to stop: hand leadership over, admit nothing.
@@ -238,6 +245,8 @@ pub struct Effects {
     pub jobs: Vec<Job>,
     /// Work on snapshots, in this order.
     pub snapshots: Vec<SnapshotJob>,
+    /// What all peers are to be told with [`Input::Digests`]; empty for nothing.
+    pub digests: Vec<(u64, [u8; 32])>,
     /// What happened, for logs.
     pub events: Vec<NodeEvent>,
     /// More is to be done without any further input: give another turn soon.
@@ -247,12 +256,13 @@ pub struct Effects {
 impl Effects {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        let Self { send, persist, replies, jobs, snapshots, events, more } = self;
+        let Self { send, persist, replies, jobs, snapshots, digests, events, more } = self;
         send.clear();
         persist.clear();
         replies.clear();
         jobs.clear();
         snapshots.clear();
+        digests.clear();
         events.clear();
         *more = false;
     }

@@ -47,6 +47,16 @@ pub const INLINE_BYTES: usize = 256 * 1024;
 /// Leases whose end is proposed in one tick. A hundred thousand that end at once take a second.
 pub const EXPIRIES: usize = 1_024;
 
+/// Ticks between two reports of digests when nothing was added to them: 200 ms, for those who have missed the last.
+pub const DIGEST_TICKS: u64 = 20;
+
+/// Digests in one report, the newest ones: what a member misses of them while it is cut off for as many ranges is covered by
+/// the next, since each digest is over all before.
+pub const DIGESTS_TOLD: usize = 16;
+
+/// Digests kept of what one peer has told: those that this node has not come to yet, and the last ones.
+pub const DIGESTS_HEARD: usize = 64;
+
 /// Superseded versions freed in one turn.
 pub const SWEEP_VERSIONS: usize = 1_024;
 

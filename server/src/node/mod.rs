@@ -27,6 +27,7 @@
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
 //! | `snapshots` | when a snapshot is taken, and what the core wants done with those of others |
+//! | `digests` | whether all members have made the same of the same entries |
 //! | `members` | changes of members, handing leadership over |
 //! | `watches` | those who watch: opening, publishing, ending; `crate::watch` is what does it |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
@@ -45,6 +46,7 @@ pub mod path;
 
 mod apply;
 mod chores;
+mod digests;
 mod members;
 mod queries;
 mod reads;
@@ -66,6 +68,7 @@ use holdfast_store::{LogPosition, Store, Touched};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
 use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
 
+use digests::Digests;
 pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Submission};
 use leadership::{Edge, Event, LeadershipMachine, State};
 use members::Members;
@@ -123,6 +126,7 @@ pub struct Node {
     writes: Writes,
     reads: Reads,
     members: Members,
+    digests: Digests,
     snapshots: Snapshots,
     /// Queues that entries have touched since somebody looked.
     touched: Vec<Touched>,
@@ -165,6 +169,7 @@ impl Node {
             writes: Writes::new(now),
             reads: Reads::default(),
             members: Members::default(),
+            digests: Digests::default(),
             snapshots: Snapshots::default(),
             touched: Vec::new(),
             watches,
@@ -222,6 +227,7 @@ impl Node {
             Input::Executed(executed) => self.executed(executed),
             Input::Spliced(spliced) => self.watches.spliced(spliced),
             Input::Snapshot(done) => self.snapshot_done(done),
+            Input::Digests { from, ranges } => self.hear_digests(from, ranges),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
         }
@@ -247,6 +253,7 @@ impl Node {
             effects.persist.push(persist);
         }
         effects.send.append(&mut output.send_now);
+        effects.digests.append(&mut self.digests.told);
         effects.send.append(&mut self.sends);
         self.held.extend(output.send_after_persist.drain(..));
         for (id, why) in output.reads_refused.drain(..) {
@@ -341,6 +348,7 @@ impl Node {
             self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
         self.expire_leases();
+        self.tell_digests();
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
             self.chores();
         }
@@ -435,6 +443,9 @@ impl Node {
 
     /// Why this node takes no writes, if it takes none.
     fn not_leading(&self) -> Option<Refusal> {
+        if let Some(doubt) = self.digests.doubts() {
+            return Some(doubt);
+        }
         match self.leadership {
             State::Established | State::Establishing if self.stopping => Some(Refusal::Stopping),
             State::Established | State::Establishing => None,

@@ -180,6 +180,9 @@ impl Node {
     fn place(&mut self, caller: Caller, read: &Read, what: What) -> Result<(), Refusal> {
         let consistency =
             Consistency::from_number(read.consistency).ok_or(Refusal::Malformed { offset: 0 })?;
+        if let Some(doubt) = self.digests.doubts() {
+            return Err(doubt);
+        }
         if self.reads.waiting() >= limits::READS_MAX {
             return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
         }

@@ -2,8 +2,9 @@
 //!
 //! A snapshot is taken of a clone, which costs a few counters; everything else (encoding, files, decoding) is done by another
 //! thread, piece by piece, while this one goes on applying and answering. One is due when so many entries, or so many bytes of
-//! them, were applied since the last. It stands for the log, so it waits until the log is durable here up to its end: a leader
-//! may have applied what only the others hold so far.
+//! them, were applied since the last, at the end of a range of digests. It stands for the log, so it waits until the log is
+//! durable here up to its end (a leader may have applied what only the others hold so far), and until a quorum has said that
+//! it has the same state there.
 //!
 //! One that comes from a leader replaces the state as a whole. What was handed out for application before is void then, and
 //! so is an entry that is being applied on another thread.
@@ -140,14 +141,22 @@ impl Node {
         self.snapshots.policy = policy;
     }
 
-    /// Begins a snapshot if one is due.
-    pub(super) fn snapshot_if_due(&mut self) {
-        if self.halted.is_none() && !self.away && self.snapshots.is_due(self.ticks) {
+    /// Keeps the state that a snapshot is to be taken of, if one is due and a range of digests ends here: then the others can
+    /// say whether theirs is the same.
+    pub(super) fn snapshot_point(&mut self) {
+        if self.snapshots.is_due(self.ticks)
+            && self.store.last_range().is_some_and(|(last, _)| last == self.store.applied().index)
+        {
             self.snapshots.waiting = Some(Box::new(self.store.clone()));
             (self.snapshots.entries, self.snapshots.bytes) = (0, 0);
         }
-        let durable = self.core.durable().0;
-        let ready = self.snapshots.waiting.take_if(|store| store.applied().index <= durable);
+    }
+
+    /// Begins a snapshot if there is a state to take it of, which the log holds here, and which a quorum agrees on: a
+    /// snapshot must not spread what one node alone has made of the log.
+    pub(super) fn snapshot_if_due(&mut self) {
+        let safe = self.core.durable().0.min(self.digests.agreed());
+        let ready = self.snapshots.waiting.take_if(|store| store.applied().index <= safe);
         let Some(store) = ready else { return };
         let applied = store.applied();
         let index = Index(applied.index);

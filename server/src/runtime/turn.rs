@@ -31,7 +31,7 @@ use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
 use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
 use holdfast_wire::connection::SendError;
-use holdfast_wire::message::{CloseReason, Lane, MemberStatus, Refused, StatsReply, StatusReply};
+use holdfast_wire::message::{CloseReason, Digests, Lane, MemberStatus, Refused, StatsReply, StatusReply};
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
 
@@ -369,6 +369,18 @@ impl Turns {
                 }
                 Err(error) => {
                     tracing::error!(%error, "a message that the wire does not know; please report this");
+                }
+            }
+        }
+        if !self.effects.digests.is_empty() {
+            let who = self.parts.hub.who.get();
+            let (from, from_boot) = (who.node.id, who.node.boot);
+            let ranges = std::mem::take(&mut self.effects.digests);
+            let message = Message::from(Digests { from, from_boot, ranges });
+            for link in lanes.values().filter_map(|to| to.get(Lane::Control)) {
+                // What a full lane does not take is said again soon.
+                if link.send(message.header(), &message).is_ok() {
+                    self.dirty.push(Rc::clone(link));
                 }
             }
         }

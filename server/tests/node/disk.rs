@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use holdfast_raft::{Entry, EntryId, HardState, Index, LogOp, Persist, PersistId, Recovered, Term};
+use holdfast_raft::{Entry, EntryId, HardState, Index, LogOp, Payload, Persist, PersistId, Recovered, Term};
 
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -18,6 +18,11 @@ impl Disk {
     pub(crate) fn new(formed: Recovered) -> Self {
         let Recovered { hard_state, prev, entries, .. } = formed;
         Self { hard_state, prev, entries, pending: VecDeque::new() }
+    }
+
+    /// Changes the first entry for which this can be done; says whether there was one.
+    pub(crate) fn change(&mut self, mut how: impl FnMut(&mut Payload) -> bool) -> bool {
+        self.entries.iter_mut().any(|entry| how(&mut entry.payload))
     }
 
     /// Writes the oldest persist that waits.

@@ -7,6 +7,7 @@ mod away;
 mod calls;
 mod clients;
 mod coordination;
+mod digests;
 mod disk;
 mod histories;
 mod leadership;

@@ -15,12 +15,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use holdfast_command::keys::{Range, Span};
 use holdfast_command::query::{Answer, Query};
-use holdfast_command::{Actor, Code, FeatureLevel, Request, SessionId};
+use holdfast_command::settings::ChangeSettings;
+use holdfast_command::{Actor, Code, Command, FeatureLevel, Request, SessionId, Setting};
 use holdfast_hlc::UnixMillis;
 use holdfast_machine::Numbered;
 use holdfast_raft::{
-    Boot, ClusterId, Config, Configuration, Core, Envelope, Member, Message as Raft, NodeId, NodeUuid,
-    Recovered,
+    Boot, ClusterId, Config, Configuration, Core, Entry, Envelope, Member, Message as Raft, NodeId, NodeUuid,
+    Payload, Recovered, Term,
 };
 use holdfast_server::node::leadership::{Edge, State};
 use holdfast_server::node::{
@@ -165,6 +166,10 @@ pub(crate) struct World {
     /// Of all effects; only if it is asked for.
     pub(crate) effects_hash: Option<u64>,
     pub(crate) heartbeats: u64,
+    /// Nodes that are meant to halt.
+    pub(crate) halts: BTreeSet<usize>,
+    /// No digests get through.
+    pub(crate) mute_digests: bool,
     /// When snapshots are taken, and how much of the log is kept behind them.
     snapshot_policy: SnapshotPolicy,
     retain_bytes: usize,
@@ -209,7 +214,11 @@ impl World {
         let member =
             |at: usize| Member { uuid: NodeUuid([at as u8 + 1; 16]), promote: false, context: Bytes::new() };
         let formed = Configuration::initial((0..levels.len()).map(|at| (id(at), member(at))));
-        let place = |level: &u16| Place::new(*level, Recovered::formed(formed.clone()));
+        let mut first = Recovered::formed(formed.clone());
+        if snapshot_policy != SnapshotPolicy::default() {
+            first.entries.push(short_ranges());
+        }
+        let place = |level: &u16| Place::new(*level, first.clone());
         let mut world = Self {
             seed,
             rng: Rng::new(seed),
@@ -228,6 +237,8 @@ impl World {
             digests: BTreeMap::new(),
             effects_hash: None,
             heartbeats: 0,
+            halts: BTreeSet::new(),
+            mute_digests: false,
             snapshot_policy,
             retain_bytes,
             formed,
@@ -567,7 +578,10 @@ impl World {
         node.apply(now, &mut effects);
         holdfast_raft::invariants::check(node.core());
         self.note_effects(&effects);
-        let Effects { send, persist, replies, jobs, snapshots, events, more } = effects;
+        let Effects { send, persist, replies, jobs, snapshots, digests, events, more } = effects;
+        if !digests.is_empty() {
+            self.tell_digests(at, &digests);
+        }
         for persist in persist {
             let stalls = self.rng.chance(self.rough.disk_stall);
             let takes = self.rng.between(0, if stalls { 40 * self.rough.disk } else { self.rough.disk });
@@ -587,7 +601,10 @@ impl World {
                 NodeEvent::Leadership(edge, _) => {
                     *self.places[at].edges.entry(edge.name()).or_default() += 1;
                 }
-                NodeEvent::Halted(why) if why.starts_with("it was removed") => {
+                NodeEvent::Halted(why)
+                    if why.starts_with("it was removed")
+                        || self.halts.contains(&at) && why.contains("differs from what a majority has") =>
+                {
                     removed = true;
                 }
                 NodeEvent::Halted(why) => panic!("seed {}: node {} halted: {why}", self.seed, at + 1),
@@ -657,6 +674,10 @@ impl World {
         (store.revision(), store.clock(), store.stamp(), store.keys(), store.level().0).hash(&mut hasher);
         (store.sessions().count(), store.session_reply_bytes(), store.applied().term).hash(&mut hasher);
         let (index, digest) = (store.applied().index, hasher.finish());
+        if self.halts.contains(&at) {
+            // It differs, and that is what the test is about.
+            return;
+        }
         let known = *self.digests.entry(index).or_insert(digest);
         assert_eq!(known, digest, "seed {}: node {} has another state at {index}", self.seed, at + 1);
     }
@@ -725,6 +746,22 @@ impl World {
         );
     }
 
+    /// Tells all others, as far as links and luck allow.
+    fn tell_digests(&mut self, from: usize, ranges: &[(u64, [u8; 32])]) {
+        if self.mute_digests {
+            return;
+        }
+        for to in (0..self.places.len()).filter(|to| *to != from) {
+            let lost = self.cut.contains(&(from, to)) || self.rng.chance(self.rough.loss);
+            let wait = self.rng.between(50, self.rough.delay.max(50));
+            if !lost {
+                let input = Input::Digests { from: id(from), ranges: ranges.to_vec() };
+                let boot = self.places[to].boot;
+                self.after(wait, Happening::Tell(to, boot, Box::new(input)));
+            }
+        }
+    }
+
     fn send(&mut self, envelope: &Envelope) {
         self.heartbeats += u64::from(matches!(envelope.message, Raft::Heartbeat { .. }));
         let copies = if self.rng.chance(self.rough.duplicate) { 2 } else { 1 };
@@ -748,7 +785,7 @@ impl World {
 
     fn note_effects(&mut self, effects: &Effects) {
         if let Some(hash) = &mut self.effects_hash {
-            let Effects { send, persist, replies, jobs, snapshots, events, more } = effects;
+            let Effects { send, persist, replies, jobs, snapshots, digests, events, more } = effects;
             let jobs: Vec<String> = jobs
                 .iter()
                 .map(|job| match job {
@@ -760,7 +797,9 @@ impl World {
                 })
                 .collect();
             let snapshots = snapshots.len();
-            let text = format!("{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {events:?} {more}");
+            let text = format!(
+                "{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {digests:?} {events:?} {more}"
+            );
             let mut hasher = DefaultHasher::new();
             (*hash, self.now, text).hash(&mut hasher);
             *hash = hasher.finish();
@@ -945,6 +984,15 @@ impl World {
     pub(crate) fn members(&self) -> usize {
         self.formed.members().len()
     }
+}
+
+/// The entry that makes ranges of digests short, in a cluster that takes snapshots all the time: they are taken where one
+/// ends.
+fn short_ranges() -> Entry {
+    let change = ChangeSettings { changes: vec![(Setting::DigestRange.number(), 4)] };
+    let request = Request::from(Command::ChangeSettings(change));
+    let entry = holdfast_command::Entry { envelope: holdfast_command::Envelope::default(), request };
+    Entry { term: Term(1), payload: Payload::Data(entry.encode()) }
 }
 
 pub(crate) fn address(at: usize) -> ByteString {

@@ -1,5 +1,6 @@
 //! Giving up the past: at once for every reader, and in slices for the memory.
 
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::keys::{Compact, Span};
 use holdfast_command::{Refusal, Reply, Setting};
 
@@ -7,15 +8,19 @@ use super::Keys;
 use super::edit::REVISIONS_END;
 use crate::plant::{Bug, Plant};
 use crate::state::{Execute, State};
+use crate::trail::Effect;
 use crate::version::{Origin, Version};
 
 impl Execute for Compact {
     fn execute<P: Plant>(&self, state: &mut State, _: Origin<'_>) -> Result<Reply, Refusal> {
-        let keys = &mut state.keys;
+        let State { keys, trail, .. } = state;
         if self.revision <= keys.oldest {
             return Err(Refusal::Compacted { asked: self.revision, oldest: keys.oldest });
         }
+        let before = keys.oldest;
         keys.oldest = keys.readable(self.revision)?;
+        trail.note(Effect::Oldest, &[keys.oldest]);
+        trail.touch(TouchedKind::History, &[], before, false);
         if P::plants(Bug::CompactionMovesRevisionBack) {
             let newest = keys.current_of(&Span::all()).map(Version::mod_revision).max();
             keys.revision = newest.unwrap_or_default().max(keys.oldest);

@@ -58,10 +58,10 @@ impl<'a> Edit<'a> {
     ///
     /// # Errors
     /// A quota, or too many keys on a lease; the changes are taken back.
-    pub(super) fn finish(self) -> Result<(), Refusal> {
+    pub(super) fn finish<P: Plant>(self) -> Result<(), Refusal> {
         match self.check_quotas().and_then(|()| self.check_leases()) {
             Ok(()) => {
-                self.keep();
+                self.keep::<P>();
                 Ok(())
             }
             Err(refusal) => {
@@ -71,14 +71,15 @@ impl<'a> Edit<'a> {
         }
     }
 
-    fn keep(mut self) {
-        let State { keys, namespaces, leases, .. } = self.state;
+    fn keep<P: Plant>(mut self) {
+        let State { keys, namespaces, leases, trail, .. } = self.state;
         if !self.staged.is_empty() {
             keys.revision += 1;
         }
         for Staged { version, previous } in self.staged.drain(..) {
             namespaces.account(&version, previous.as_ref());
             leases.moved(&version, previous.as_ref());
+            trail.key(&version, previous.as_ref(), !P::plants(Bug::ValueNotInDigest));
             let superseded = previous.or_else(|| {
                 // A key that comes back takes up its past from where it was buried.
                 if keys.graves.is_empty() { None } else { keys.graves.remove(version.key()) }

@@ -15,14 +15,14 @@ use crate::state::{Execute, State};
 use crate::version::{Origin, Version};
 
 /// Does one thing under a new revision, or nothing.
-fn edit<'a, T>(
+fn edit<'a, P: Plant, T>(
     state: &'a mut State,
     origin: Origin<'a>,
     act: impl FnOnce(&mut Edit<'a>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
     let mut edit = Edit::new(state, origin);
     match act(&mut edit) {
-        Ok(reply) => edit.finish().map(|()| reply),
+        Ok(reply) => edit.finish::<P>().map(|()| reply),
         Err(refusal) => {
             edit.take_back();
             Err(refusal)
@@ -34,19 +34,23 @@ fn edit<'a, T>(
 ///
 /// # Errors
 /// [`Refusal::RevisionsExhausted`]; nothing has changed then.
-pub(crate) fn delete_all(state: &mut State, origin: Origin<'_>, keys: &[Bytes]) -> Result<(), Refusal> {
-    edit(state, origin, |edit| edit.delete_all(keys))
+pub(crate) fn delete_all<P: Plant>(
+    state: &mut State,
+    origin: Origin<'_>,
+    keys: &[Bytes],
+) -> Result<(), Refusal> {
+    edit::<P, _>(state, origin, |edit| edit.delete_all(keys))
 }
 
 impl Execute for Put {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        edit(state, origin, |edit| edit.put::<P>(self))
+        edit::<P, _>(state, origin, |edit| edit.put::<P>(self))
     }
 }
 
 impl Execute for Delete {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        let reply = edit(state, origin, |edit| edit.delete(self))?;
+        let reply = edit::<P, _>(state, origin, |edit| edit.delete(self))?;
         if P::plants(Bug::EmptyDeletionCounts) && matches!(reply, Reply::Deleted { count: 0, .. }) {
             state.keys.revision += 1;
         }
@@ -56,13 +60,13 @@ impl Execute for Delete {
 
 impl Execute for Restore {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        edit(state, origin, |edit| edit.restore::<P>(self))
+        edit::<P, _>(state, origin, |edit| edit.restore::<P>(self))
     }
 }
 
 impl Execute for Transaction {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        edit(state, origin, |edit| {
+        edit::<P, _>(state, origin, |edit| {
             let mut choices = Vec::new();
             choose(self, edit, &mut choices);
             edit.visits.check()?;

@@ -25,6 +25,7 @@ mod portable;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, RevokeLease};
 use holdfast_command::{Actor, Refusal, Reply, Setting, Settings};
 use holdfast_machine::Numbered;
@@ -35,6 +36,7 @@ use triomphe::Arc;
 use crate::keys::delete_all;
 use crate::plant::{Bug, Plant};
 use crate::state::{Execute, State};
+use crate::trail::{Effect, Trail};
 use crate::version::{Origin, Version};
 
 /// Each millisecond has so many bits of lease numbers to itself.
@@ -240,12 +242,20 @@ impl Leases {
     }
 
     /// It was renewed. False if there is no such lease of this actor.
-    fn renew<P: Plant>(&mut self, id: i64, actor: &Actor, clock: u64, origin: &Origin<'_>) -> bool {
+    fn renew<P: Plant>(
+        &mut self,
+        id: i64,
+        actor: &Actor,
+        clock: u64,
+        origin: &Origin<'_>,
+        trail: &mut Trail,
+    ) -> bool {
         let Some(lease) = self.all.get_mut(&id).filter(|lease| lease.actor == *actor) else { return false };
         let edge = edge(LeaseEvent::RenewalApplied);
         let lease = Arc::make_mut(lease);
         lease.deadline = deadline::<P>(clock, lease.ttl_ms, origin);
         lease.counter = origin.index;
+        trail.note(Effect::Lease, &[id.cast_unsigned(), lease.deadline, lease.counter]);
         if lease.due.is_none() {
             lease.due = Some(lease.deadline);
             self.due.insert((lease.deadline, id));
@@ -280,18 +290,23 @@ fn end<P: Plant>(state: &mut State, id: i64, origin: Origin<'_>) -> Result<u64, 
     let count = keys.len() as u64;
     if P::plants(Bug::LeaseRevokedByHalves) {
         let half = keys.split_off(keys.len() / 2);
-        delete_all(state, origin, &half)?;
+        delete_all::<P>(state, origin, &half)?;
     }
-    delete_all(state, origin, &keys)?;
+    delete_all::<P>(state, origin, &keys)?;
     state.leases.forget(id);
-    let State { leases, queues, touched, .. } = state;
+    let State { leases, queues, touched, trail, .. } = state;
+    trail.note(Effect::Lease, &[id.cast_unsigned(), 0, 0]);
+    trail.touch_number(TouchedKind::Lease, id.cast_unsigned(), 0, true);
+    for (kind, name) in queues.places_of(id) {
+        trail.touch_queue(kind, name, queues.token_of(kind, name), true);
+    }
     queues.lease_ended::<P>(id, leases, origin, touched);
     Ok(count)
 }
 
 impl Execute for GrantLease {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        let State { leases, settings, clock, .. } = state;
+        let State { leases, settings, clock, trail, .. } = state;
         let ttl_ms = self.ttl_ms;
         let (least, most) = (settings.get(Setting::LeaseTtlMin), settings.get(Setting::LeaseTtlMax));
         for (bound_ms, misses) in [(least, ttl_ms < least), (most, ttl_ms > most)] {
@@ -319,15 +334,17 @@ impl Execute for GrantLease {
         let lease = Lease { actor, ttl_ms, deadline, counter, granted_at, keys: 0, due };
         leases.all.insert(id, Arc::new(lease));
         leases.due.insert((deadline, id));
+        trail.note(Effect::Lease, &[id.cast_unsigned(), deadline, index]);
+        trail.touch_number(TouchedKind::Lease, id.cast_unsigned(), 0, false);
         Ok(Reply::LeaseGranted { lease: id, ttl_ms })
     }
 }
 
 impl Execute for RenewLeases {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        let State { leases, clock, .. } = state;
+        let State { leases, clock, trail, .. } = state;
         let unknown = self.kept.iter().filter(|kept| {
-            let renewed = leases.renew::<P>(kept.lease, &kept.actor, *clock, &origin);
+            let renewed = leases.renew::<P>(kept.lease, &kept.actor, *clock, &origin, trail);
             !renewed
         });
         Ok(Reply::LeasesRenewed { unknown: unknown.map(|kept| kept.lease).collect() })

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use holdfast_command::elections::{Campaign, Proclaim, Resign};
 use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::{Refusal, Reply};
-use holdfast_machine::decide;
+use holdfast_machine::{Numbered, decide};
 use triomphe::Arc;
 
 use super::election::{self, ElectionMachine};
 use super::{Asker, Event, Place, Queue, QueueKind, Standing, Touch, Touched};
 use crate::plant::Plant;
 use crate::state::{Execute, State};
+use crate::trail::Effect;
 use crate::version::Origin;
 
 /// The lease of a request, if it is alive and of whoever asks.
@@ -27,8 +28,16 @@ fn enter<P: Plant>(
     origin: Origin<'_>,
 ) -> Result<Standing, Refusal> {
     let asker = asker(state, lease, origin)?;
-    let State { queues, leases, settings, touched, .. } = state;
-    queues.enter::<P>((kind, name, value), asker, wait, (leases, settings, origin), touched)
+    let State { queues, leases, settings, touched, trail, .. } = state;
+    let (places, token) = (queues.places(), queues.token_of(kind, name));
+    let standing =
+        queues.enter::<P>((kind, name, value), asker, wait, (leases, settings, origin), touched)?;
+    if queues.places() > places {
+        let place = [kind.number().into(), lease.cast_unsigned(), asker.granted_at];
+        trail.note_named(Effect::Place, name, &place);
+        trail.touch_queue(kind, name, token, false);
+    }
+    Ok(standing)
 }
 
 /// Whether what was left was held.
@@ -40,10 +49,11 @@ fn leave<P: Plant>(
     origin: Origin<'_>,
 ) -> Result<bool, Refusal> {
     let asker = asker(state, lease, origin)?;
-    let State { queues, leases, touched, .. } = state;
+    let State { queues, leases, touched, trail, .. } = state;
     let entered = queues.own::<P>(kind, name, asker).ok_or(Refusal::NotInQueue { lease })?;
     // Kept by those who are told of it; a slice of the entry would pin all of it.
     let name = Bytes::copy_from_slice(name);
+    trail.touch_queue(kind, &name, queues.token_of(kind, &name), true);
     Ok(queues.leave::<P>((kind, &name), (lease, entered), Event::GivenUp, (leases, origin), touched))
 }
 
@@ -77,7 +87,7 @@ impl Execute for Campaign {
 impl Execute for Proclaim {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
         let asker = asker(state, self.lease, origin)?;
-        let State { queues, touched, .. } = state;
+        let State { queues, touched, trail, .. } = state;
         let kind = QueueKind::Election;
         let current = queues.token_of(kind, &self.name);
         let refused = Refusal::NotElected { asked: self.token, current };
@@ -87,6 +97,7 @@ impl Execute for Proclaim {
             return Err(refused);
         }
         proclaim(queue, entered, &self.value, origin);
+        trail.touch_queue(kind, &self.name, current, false);
         let name = Bytes::copy_from_slice(&self.name);
         touched.push(Touched { kind, name, what: Touch::Changed });
         let edge = decide::<ElectionMachine>(election::State::Elected, election::Event::ProclaimAsked);

@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::sessions::{CloseSession, KeepSessions, OpenSession};
 use holdfast_command::{Actor, Outcome, Refusal, Reply, SessionId, Setting, Settings};
 use holdfast_machine::{Machine, Numbered};
@@ -36,6 +37,7 @@ use triomphe::Arc;
 use crate::plant::{Bug, Plant};
 use crate::state::{Execute, State};
 use crate::store::LogPosition;
+use crate::trail::{Effect, Trail};
 use crate::version::Origin;
 
 /// Each millisecond has so many bits of session numbers to itself.
@@ -231,15 +233,18 @@ impl Sessions {
     }
 
     /// Its client was heard. False if there is no such session of this actor.
-    fn hear(&mut self, id: SessionId, actor: &Actor, clock: u64) -> bool {
+    fn hear(&mut self, id: SessionId, actor: &Actor, clock: u64, trail: &mut Trail) -> bool {
         let Some(session) = self.own(id, actor) else { return false };
         let edge = session.renew(clock);
+        trail.note(Effect::Session, &[id.0, session.deadline]);
         self.count(edge);
         true
     }
 
-    /// Ends sessions whose deadline the clock has reached.
-    pub(crate) fn expire(&mut self, clock: u64) {
+    /// Ends sessions whose deadline the clock has reached, and gives them back by number: in which order they come up
+    /// depends on when each was last looked at.
+    pub(crate) fn expire(&mut self, clock: u64) -> Vec<SessionId> {
+        let mut ended = Vec::new();
         while let Some(&(due, id)) = self.due.get_min()
             && due <= clock
         {
@@ -255,7 +260,10 @@ impl Sessions {
             self.count(edge);
             self.reply_bytes -= kept;
             self.all.remove(&id);
+            ended.push(id);
         }
+        ended.sort_unstable();
+        ended
     }
 
     /// Whether a request of this actor would be new, and not answered or refused by its session. (Its window is not
@@ -270,8 +278,8 @@ impl Sessions {
         &mut self,
         (id, sequence, low): (SessionId, u64, u64),
         actor: &Actor,
-        clock: u64,
-        settings: &Settings,
+        (clock, settings): (u64, &Settings),
+        trail: &mut Trail,
     ) -> Recognised {
         let window = match settings.get(Setting::SessionWindow) {
             _ if P::plants(Bug::CapFromNode) => WINDOW_OF_NODE,
@@ -280,6 +288,7 @@ impl Sessions {
         let unknown = Recognised::Refused(Refusal::UnknownSession { session: id });
         let Some(session) = self.own(id, actor) else { return unknown };
         let edge = session.renew(clock);
+        trail.note(Effect::Session, &[id.0, session.deadline]);
         let forgotten = session.forget_below(low);
         let answer = session.answer(sequence);
         let highest = session.low.saturating_add(window - 1);
@@ -329,7 +338,7 @@ impl Sessions {
 
 impl Execute for OpenSession {
     fn execute<P: Plant>(&self, state: &mut State, origin: Origin<'_>) -> Result<Reply, Refusal> {
-        let State { sessions, settings, clock, .. } = state;
+        let State { sessions, settings, clock, trail, .. } = state;
         let ttl_ms = self.ttl_ms;
         for (bound_ms, misses) in [
             (settings.get(Setting::SessionTtlMin), ttl_ms < settings.get(Setting::SessionTtlMin)),
@@ -360,14 +369,17 @@ impl Execute for OpenSession {
         let new = Session { actor, ttl_ms, deadline, due: deadline, low: 1, state, answers, reply_bytes: 0 };
         sessions.all.insert(session, Arc::new(new));
         sessions.due.insert((deadline, session));
+        trail.note(Effect::Session, &[session.0, deadline]);
+        trail.touch_number(TouchedKind::Session, session.0, 0, false);
         Ok(Reply::SessionOpened { session })
     }
 }
 
 impl Execute for KeepSessions {
     fn execute<P: Plant>(&self, state: &mut State, _: Origin<'_>) -> Result<Reply, Refusal> {
+        let State { sessions, clock, trail, .. } = state;
         let unknown = self.kept.iter().filter(|kept| {
-            let heard = state.sessions.hear(kept.session, &kept.actor, state.clock);
+            let heard = sessions.hear(kept.session, &kept.actor, *clock, trail);
             !heard
         });
         Ok(Reply::SessionsKept { unknown: unknown.map(|kept| kept.session).collect() })
@@ -383,6 +395,8 @@ impl Execute for CloseSession {
         state.sessions.reply_bytes -= kept;
         state.sessions.due.remove(&(due, self.session));
         state.sessions.all.remove(&self.session);
+        state.trail.note(Effect::Session, &[self.session.0, 0]);
+        state.trail.touch_number(TouchedKind::Session, self.session.0, 0, true);
         Ok(Reply::SessionClosed)
     }
 }

@@ -141,7 +141,12 @@ impl Restoring {
             Section::Leases => state.leases.read(&mut fields)?,
             Section::Queues => state.queues.read(&mut fields)?,
             Section::Places => state.queues.read_place(&mut fields, &state.leases)?,
-            Section::Auth | Section::Audit | Section::Digest => {
+            Section::Digest => {
+                let version = fields.u16()?;
+                Refused::unless(version == 1, "the digest has version 1")?;
+                state.trail.restore(fields.array()?);
+            }
+            Section::Auth | Section::Audit => {
                 return Err(Refused(SnapshotFault::UnknownSection));
             }
         }

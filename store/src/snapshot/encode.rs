@@ -125,7 +125,13 @@ impl<P: Plant> Encoder<P> {
             },
             Place::Places(behind) => match state.queues.write_places(behind.as_ref(), records) {
                 Some(behind) => Place::Places(Some(behind)),
-                None => Place::Back,
+                None => {
+                    records.put(Section::Digest, |out| {
+                        out.put_u16_le(1);
+                        out.put_slice(&state.trail.digest());
+                    });
+                    Place::Back
+                }
             },
             Place::Back | Place::Done => Place::Back,
         };

@@ -95,7 +95,8 @@ numbered! {
         Auth = 17,
         /// Up to where audit records are durable. Reserved.
         Audit = 18,
-        /// The open range of the digest. Reserved.
+        /// The digest behind the last entry, and by which version it was made. One record; a snapshot from before there was
+        /// one has none.
         Digest = 19,
     }
 }
@@ -110,7 +111,8 @@ impl Section {
             | Self::Settings
             | Self::Revisions
             | Self::SessionNumber
-            | Self::Numbers => Some(true),
+            | Self::Numbers
+            | Self::Digest => Some(true),
             Self::Keys
             | Self::Changes
             | Self::Ages
@@ -121,7 +123,7 @@ impl Section {
             | Self::Leases
             | Self::Queues
             | Self::Places => Some(false),
-            Self::Auth | Self::Audit | Self::Digest => None,
+            Self::Auth | Self::Audit => None,
         }
     }
 }

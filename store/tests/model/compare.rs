@@ -109,6 +109,7 @@ pub(crate) struct Present {
     queues: Vec<SeenQueue>,
     places: usize,
     token: u64,
+    digest: [u8; 32],
 }
 
 fn queue_of(kind: QueueKind, name: &Bytes) -> Queue {
@@ -204,6 +205,10 @@ fn queues_of_model(model: &Naive) -> Vec<SeenQueue> {
 }
 
 impl Present {
+    pub(crate) fn but_digest(self) -> Self {
+        Self { digest: [0; 32], ..self }
+    }
+
     pub(crate) fn of_store<P: Plant>(store: &Store<P>) -> Self {
         let (mut keys, mut all) = (Vec::new(), Range::of(Span::all()));
         loop {
@@ -242,6 +247,7 @@ impl Present {
             queues: queues_of_store(store),
             places: store.places(),
             token: store.token(),
+            digest: store.digest(),
         }
     }
 
@@ -277,6 +283,7 @@ impl Present {
             queues: queues_of_model(model),
             places: model.places_taken.len(),
             token: model.token,
+            digest: model.digest,
         }
     }
 }

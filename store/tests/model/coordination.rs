@@ -2,6 +2,7 @@
 //! they were taken. Which keys hang on a lease, who holds and who comes next is looked for whenever it is asked.
 
 use bytes::Bytes;
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::elections::{Campaign, Proclaim, Resign};
 use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, RevokeLease};
 use holdfast_command::locks::{Acquire, Release};
@@ -88,6 +89,8 @@ impl Naive {
         }
         let (index, deadline) = (self.applied.1, self.clock + ttl_ms);
         let lease = Lease { actor: actor.clone(), ttl: ttl_ms, deadline, counter: index, granted: index };
+        self.effect(11, None, &[id as u64, deadline, index]);
+        self.touch_number(TouchedKind::Lease, id as u64, 0, false);
         self.leases.insert(id, lease);
         Ok(Reply::LeaseGranted { lease: id, ttl_ms })
     }
@@ -103,6 +106,8 @@ impl Naive {
                     }
                     lease.deadline = self.clock + lease.ttl;
                     lease.counter = self.applied.1;
+                    let (deadline, counter) = (lease.deadline, lease.counter);
+                    self.effect(11, None, &[kept.lease as u64, deadline, counter]);
                     self.marks.insert("lease edge Renew");
                 }
             }
@@ -154,13 +159,22 @@ impl Naive {
         if count > 0 {
             let mut keys = self.current().clone();
             keys.retain(|_, item| item.lease != lease);
-            self.revisions.push(Revision { writer, changed: gone, keys });
+            let before = self.current().clone();
+            self.revisions.push(Revision { writer, changed: gone.clone(), keys: keys.clone() });
+            self.effects_on_keys(&gone, &before, &keys);
         }
+        self.effect(11, None, &[lease as u64, 0, 0]);
+        self.touch_number(TouchedKind::Lease, lease as u64, 0, true);
         self.leases.remove(&lease);
         self.ended.insert(lease);
         let mut queues: Vec<Queue> = self.places_taken.iter().map(|place| place.queue.clone()).collect();
         queues.sort();
         queues.dedup();
+        for queue in &queues {
+            if self.place(queue, lease).is_some() {
+                self.touch_queue(queue, self.token_of(queue), true);
+            }
+        }
         for queue in queues {
             if self.place(&queue, lease).is_some() {
                 self.leave(&queue, lease, true);
@@ -223,6 +237,12 @@ impl Naive {
         }
         let before = self.places_taken.iter().filter(|place| place.queue == *queue).count() as u64;
         let (entered, value) = (self.applied.1, value.clone());
+        let (kind, name) = match queue {
+            Queue::Lock(name) => (1, name),
+            Queue::Election(name) => (2, name),
+        };
+        self.effect(12, Some(name), &[kind, lease as u64, granted]);
+        self.touch_queue(queue, self.token_of(queue), false);
         self.places_taken.push(Place { queue: queue.clone(), lease, granted, entered, value, token: None });
         if before > 0 {
             return Ok(Stands::Behind(before));
@@ -275,7 +295,10 @@ impl Naive {
         self.own_lease(lease, actor)?;
         match self.place(queue, lease) {
             None => Err(Refusal::NotInQueue { lease }),
-            Some(_) => Ok(self.leave(queue, lease, false)),
+            Some(_) => {
+                self.touch_queue(queue, self.token_of(queue), true);
+                Ok(self.leave(queue, lease, false))
+            }
         }
     }
 
@@ -308,6 +331,7 @@ impl Naive {
             Some(own) if self.places_taken[own].token == Some(proclaim.token) => {
                 self.places_taken[own].value = proclaim.value.clone();
                 self.changed.insert(queue.clone(), self.applied.1);
+                self.touch_queue(&queue, current, false);
                 self.touched.push((queue, Touch::Changed));
                 self.marks.insert("election edge Proclaim");
                 Ok(Reply::Proclaimed)

@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use holdfast_command::audit::Touched;
 use holdfast_command::namespaces::Rules;
 use holdfast_command::{
-    Actor, Command, Envelope, FeatureLevel, Outcome, Refusal, Reply, Request, RequestKey, Setting, Settings,
+    Actor, AuditRecord, Command, Envelope, FeatureLevel, Outcome, Refusal, Reply, Request, RequestKey,
+    Setting, Settings,
 };
 
 use super::coordination::{self, Lease, Queue, Touch};
@@ -125,6 +127,13 @@ pub(crate) struct Naive {
     pub(crate) changed: BTreeMap<Queue, u64>,
     /// The last fencing token.
     pub(crate) token: u64,
+    /// The digest, the ranges that ended, and what the entry under way adds.
+    pub(crate) digest: [u8; 32],
+    pub(crate) finished: Vec<(u64, [u8; 32])>,
+    pub(crate) effects: Vec<u8>,
+    /// What the command under way touches, and the record that the last one left.
+    pub(crate) things: Vec<Touched>,
+    pub(crate) record: Option<AuditRecord>,
     /// What the last entry did to queues.
     pub(crate) touched: Vec<(Queue, Touch)>,
     /// What the continuations that the store gave have to mean.
@@ -153,6 +162,11 @@ impl Naive {
             places_taken: Vec::new(),
             changed: BTreeMap::new(),
             token: 0,
+            digest: [0; 32],
+            finished: Vec::new(),
+            effects: Vec::new(),
+            things: Vec::new(),
+            record: None,
             touched: Vec::new(),
             places: Vec::new(),
             marks: BTreeSet::new(),
@@ -177,6 +191,13 @@ impl Naive {
 
     /// An entry without a command.
     pub(crate) fn skip(&mut self, at: Position) -> Result<(), Halted> {
+        self.follow(at)?;
+        self.effect(1, None, &[]);
+        self.end_of_entry();
+        Ok(())
+    }
+
+    fn follow(&mut self, at: Position) -> Result<(), Halted> {
         if at.1 != self.applied.1 + 1 {
             return Err(Halted);
         }
@@ -191,8 +212,17 @@ impl Naive {
         entry: &Bytes,
         seen: Option<&Outcome>,
     ) -> Result<Answered, Halted> {
-        self.skip(at)?;
+        self.follow(at)?;
         self.touched.clear();
+        self.record = None;
+        let answered = self.answer(at, entry, seen)?;
+        self.things.clear();
+        self.effects_behind(&answered.outcome, answered.repeated);
+        self.end_of_entry();
+        Ok(answered)
+    }
+
+    fn answer(&mut self, at: Position, entry: &Bytes, seen: Option<&Outcome>) -> Result<Answered, Halted> {
         let fresh = |outcome| Ok(Answered { outcome: Outcome(outcome), at, repeated: false });
         let (envelope, bytes) = match Envelope::split(entry) {
             Ok(parts) => parts,
@@ -235,6 +265,9 @@ impl Naive {
             (Ok(()), Some(not_after)) => Err(Refusal::TooLate { clock: self.clock, not_after }),
             (Ok(()), None) => self.execute(&request, &envelope, &mut places)?,
         };
+        if let Ok(reply) = &result {
+            self.leave_record(&request, &envelope, reply);
+        }
         let mut outcome = Outcome(result);
         if let (Ok(mine), Some(Outcome(Ok(seen)))) = (&mut outcome.0, seen) {
             reads::adopt(mine, seen, &places, &mut self.places);
@@ -256,9 +289,22 @@ impl Naive {
             self.marks.insert("stamp behind");
         }
         self.stamp = self.stamp.max(envelope.stamp);
+        self.effect(2, None, &[self.clock, self.stamp]);
         let (clock, sessions, keys) = (self.clock, self.sessions.len(), self.remembered.len());
-        self.sessions.retain(|_, session| session.deadline > clock);
+        let over: Vec<u64> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.deadline <= clock)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.sessions.remove(&id);
+            self.effect(9, None, &[id, 0]);
+        }
         self.remembered.retain(|_, remembered| remembered.deadline > clock);
+        if self.remembered.len() < keys {
+            self.effect(10, None, &[(keys - self.remembered.len()) as u64]);
+        }
         if self.sessions.len() < sessions {
             self.marks.insert("edge Expire");
         }
@@ -298,6 +344,9 @@ impl Naive {
                 };
                 self.marks.insert("edge Renew");
                 session.deadline = self.clock + session.ttl;
+                let deadline = session.deadline;
+                self.effect(9, None, &[id.0, deadline]);
+                let session = self.sessions.get_mut(&id.0).expect("it is there");
                 session.low = session.low.max(low);
                 let low = session.low;
                 let answers = session.answers.len();
@@ -444,7 +493,9 @@ impl Naive {
         if reply.is_ok() {
             *places = made;
             if !changed.is_empty() {
-                self.revisions.push(Revision { writer, changed, keys });
+                let before = self.current().clone();
+                self.revisions.push(Revision { writer, changed: changed.clone(), keys: keys.clone() });
+                self.effects_on_keys(&changed, &before, &keys);
             }
         }
         Ok(reply)

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_command::audit::TouchedKind;
 use holdfast_command::keys::Compact;
-use holdfast_command::namespaces::{DeleteNamespace, SetNamespace};
+use holdfast_command::namespaces::{DeleteNamespace, Rules, SetNamespace};
 use holdfast_command::sessions::{CloseSession, KeepSessions, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{Actor, FeatureLevel, Refusal, Reply, SessionId, Setting};
@@ -20,6 +21,8 @@ impl Naive {
         if asked > current {
             return Err(Refusal::FutureRevision { asked, current });
         }
+        self.effect(5, None, &[asked]);
+        self.touch(TouchedKind::History, &[], oldest, false);
         self.oldest = asked;
         Ok(Reply::Compacted { oldest: asked })
     }
@@ -32,13 +35,20 @@ impl Naive {
         if self.namespaces.contains_key(&*set.name) && self.namespaces.len() as u64 >= limit {
             self.marks.insert("namespace replaced at the limit");
         }
+        let Rules { quota_keys, quota_bytes, value_bytes, .. } = set.rules;
+        self.effect(6, Some(set.name.as_bytes()), &[quota_keys, quota_bytes, value_bytes]);
+        self.touch(TouchedKind::Namespace, set.name.as_bytes(), 0, false);
         self.namespaces.insert(set.name.to_string(), set.rules.clone());
         Ok(Reply::NamespaceSet)
     }
 
     pub(crate) fn delete_namespace(&mut self, delete: &DeleteNamespace) -> Result<Reply, Refusal> {
         match self.namespaces.remove(&*delete.name) {
-            Some(_) => Ok(Reply::NamespaceDeleted),
+            Some(_) => {
+                self.effect(6, Some(delete.name.as_bytes()), &[]);
+                self.touch(TouchedKind::Namespace, delete.name.as_bytes(), 0, true);
+                Ok(Reply::NamespaceDeleted)
+            }
             None => Err(Refusal::UnknownNamespace),
         }
     }
@@ -63,6 +73,11 @@ impl Naive {
             self.marks.insert("shortest time to live of a lease above the longest");
             return Err(Refusal::SettingOutOfRange { number: 22, value: shortest });
         }
+        for (number, value) in change.changes.iter().copied() {
+            let before = Setting::from_number(number).map_or(0, |setting| self.setting(setting));
+            self.effect(7, None, &[number.into(), value]);
+            self.touch_number(TouchedKind::Setting, number.into(), before, false);
+        }
         self.settings = changed;
         Ok(Reply::SettingsChanged)
     }
@@ -74,6 +89,8 @@ impl Naive {
         if raise.level > FeatureLevel::LATEST {
             return Err(Halted);
         }
+        self.effect(8, None, &[raise.level.0.into()]);
+        self.touch(TouchedKind::Level, &[], self.level.0.into(), false);
         self.level = raise.level;
         Ok(Ok(Reply::LevelRaised { level: self.level }))
     }
@@ -100,6 +117,8 @@ impl Naive {
             low: 1,
             answers: BTreeMap::new(),
         };
+        self.effect(9, None, &[self.opened, session.deadline]);
+        self.touch_number(TouchedKind::Session, self.opened, 0, false);
         self.sessions.insert(self.opened, session);
         Ok(Reply::SessionOpened { session: SessionId(self.opened) })
     }
@@ -108,7 +127,11 @@ impl Naive {
         let mut unknown = Vec::new();
         for kept in &keep.kept {
             match self.sessions.get_mut(&kept.session.0).filter(|session| session.actor == kept.actor) {
-                Some(session) => session.deadline = self.clock + session.ttl,
+                Some(session) => {
+                    session.deadline = self.clock + session.ttl;
+                    let deadline = session.deadline;
+                    self.effect(9, None, &[kept.session.0, deadline]);
+                }
                 None => unknown.push(kept.session),
             }
         }
@@ -124,6 +147,8 @@ impl Naive {
             None => Err(Refusal::UnknownSession { session: close.session }),
             Some(_) => {
                 self.sessions.remove(&id);
+                self.effect(9, None, &[id, 0]);
+                self.touch_number(TouchedKind::Session, id, 0, true);
                 self.marks.insert("edge Close");
                 Ok(Reply::SessionClosed)
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use holdfast_command::{Code, Entry, Envelope, Outcome, Reply, ReplyNumber, Request};
+use holdfast_command::{AuditRecord, Code, Entry, Envelope, Outcome, Reply, ReplyNumber, Request};
 use holdfast_machine::Numbered;
 use holdfast_store::{LogPosition, Plant, Store};
 
@@ -172,6 +172,7 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
         }
         let applied = store.apply(LogPosition { term, index }, &entry);
         let touched = applied.as_ref().ok().map(compare::touched_of_store);
+        let audit = applied.as_ref().map(|applied| applied.audit.clone()).unwrap_or_default();
         let applied = applied.map(|applied| Answered {
             outcome: applied.outcome,
             at: (applied.at.term, applied.at.index),
@@ -182,6 +183,9 @@ fn drive<P: Plant>(care: Care, witness: &mut Witness<'_>, report: &mut Report) -
         compare::same("answer", &applied.as_ref().ok(), &mine.as_ref().ok())?;
         // A node that halted is asked nothing more.
         let Ok(answered) = mine else { break };
+        let audit =
+            (!audit.is_empty()).then(|| AuditRecord::decode(audit).map_err(|error| error.to_string()));
+        compare::same("audit record", &audit, &model.record.clone().map(Ok))?;
         compare::same("touched", &touched, &Some(model.touched.clone()))?;
         report.count(&answered);
         compare::same("state", &Present::of_store(&store), &Present::of_model(&model))?;

@@ -24,9 +24,9 @@ pub use greeting::{
 };
 
 pub use peer::{
-    Append, AppendAck, AppendReject, EntryId, Heartbeat, HeartbeatAck, Introduce, Notice, PeerHeader,
-    PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject, TimeoutNow,
-    Vote, VoteReply,
+    Append, AppendAck, AppendReject, DIGESTS_MAX, Digests, EntryId, Heartbeat, HeartbeatAck, Introduce,
+    Notice, PeerHeader, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk,
+    SnapshotReject, TimeoutNow, Vote, VoteReply,
 };
 
 pub use watch::{Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted};
@@ -132,6 +132,8 @@ pub enum Message {
     Notice(Notice),
     /// See [`MessageType::Introduce`].
     Introduce(Introduce),
+    /// See [`MessageType::Digests`].
+    Digests(Digests),
     /// See [`MessageType::FormationAsk`].
     FormationAsk(FormationAsk),
     /// See [`MessageType::FormationAnswer`].
@@ -210,6 +212,7 @@ impl Message {
             Self::SnapshotReject(_) => MessageType::SnapshotReject,
             Self::Notice(_) => MessageType::Notice,
             Self::Introduce(_) => MessageType::Introduce,
+            Self::Digests(_) => MessageType::Digests,
             Self::FormationAsk(_) => MessageType::FormationAsk,
             Self::FormationAnswer(_) => MessageType::FormationAnswer,
             Self::FormationPrepare(_) => MessageType::FormationPrepare,
@@ -277,6 +280,7 @@ impl Message {
             Self::SnapshotReject(body) => body.write(header, sink),
             Self::Notice(body) => body.write(header, sink),
             Self::Introduce(body) => body.write(header, sink),
+            Self::Digests(body) => body.write(header, sink),
             Self::FormationAsk(body) => body.write(header, sink),
             Self::FormationAnswer(body) => body.write(header, sink),
             Self::FormationPrepare(body) => body.write(header, sink),
@@ -337,6 +341,7 @@ impl Message {
             MessageType::SnapshotReject => Self::SnapshotReject(read(body, skipped)?),
             MessageType::Notice => Self::Notice(read(body, skipped)?),
             MessageType::Introduce => Self::Introduce(read(body, skipped)?),
+            MessageType::Digests => Self::Digests(read(body, skipped)?),
             MessageType::FormationAsk => Self::FormationAsk(read(body, skipped)?),
             MessageType::FormationAnswer => Self::FormationAnswer(read(body, skipped)?),
             MessageType::FormationPrepare => Self::FormationPrepare(read(body, skipped)?),
@@ -493,6 +498,7 @@ from_body!(
     SnapshotReject,
     Notice,
     Introduce,
+    Digests,
     FormationAsk,
     FormationAnswer,
     FormationPrepare

@@ -273,6 +273,60 @@ pub struct Introduce {
     pub http: ByteString,
 }
 
+/// Digests of what the sender has applied, for the last ranges of entries. Equal logs give equal digests; who differs from a
+/// majority must not go on.
+///
+/// Sections: digests, for each range its last index (u64, little-endian) and 32 bytes, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// Who says it.
+    pub from: NodeId,
+    /// Which boot of the sender.
+    pub from_boot: Boot,
+    /// Last index and digest of each range, at most [`DIGESTS_MAX`].
+    pub ranges: Vec<(u64, [u8; 32])>,
+}
+
+/// Ranges in one message.
+pub const DIGESTS_MAX: usize = 64;
+
+/// Bytes of one of them.
+const DIGEST_BYTES: usize = 40;
+
+#[derive(Serialize, Deserialize)]
+struct DigestsMeta {
+    from: NodeId,
+    from_boot: Boot,
+}
+
+impl Body for Digests {
+    fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
+        let &Self { from, from_boot, ref ranges } = self;
+        few("ranges", ranges.len(), DIGESTS_MAX)?;
+        let mut digests = Vec::with_capacity(ranges.len() * DIGEST_BYTES);
+        for (last, digest) in ranges {
+            digests.extend_from_slice(&last.to_le_bytes());
+            digests.extend_from_slice(digest);
+        }
+        let digests = digests.into();
+        body::write(sink, header, &DigestsMeta { from, from_boot }, &[Section::Share(&digests)], &[])
+    }
+
+    fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
+        let DigestsMeta { from, from_boot } = parts.metadata()?;
+        let digests = sections.bytes()?;
+        let (ranges, rest) = digests.as_chunks::<DIGEST_BYTES>();
+        if !rest.is_empty() || ranges.len() > DIGESTS_MAX {
+            return Err(parts.contradiction(format!("{} bytes are no list of digests", digests.len())));
+        }
+        let range = |bytes: &[u8; DIGEST_BYTES]| {
+            let (last, digest) = bytes.split_first_chunk::<8>()?;
+            Some((u64::from_le_bytes(*last), *digest.first_chunk()?))
+        };
+        Ok(Self { from, from_boot, ranges: ranges.iter().filter_map(range).collect() })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct AppendMeta {
     peer: PeerHeader,

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use holdfast_machine::Numbered;
 use holdfast_wire::message::{
-    Append, AppendAck, AppendReject, ChangeMembers, Consistency, EntryId, FormationAnswer, FormationAsk,
-    FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept,
-    MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query,
-    QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk,
-    SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply,
-    Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    Append, AppendAck, AppendReject, ChangeMembers, Consistency, Digests, EntryId, FormationAnswer,
+    FormationAsk, FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint,
+    LeaseKept, MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote,
+    PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept,
+    SnapshotAck, SnapshotChunk, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted,
+    TimeoutNow, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::{Boot, ClusterId, Life, Message, NodeId, NodeUuid};
 
@@ -265,6 +265,11 @@ fn peers() -> Vec<Sample> {
         data: Bytes::from_static(b"tail"),
     };
     all.push(("SnapshotChunk", chunk.into()));
+    for (name, ranges) in
+        [("Digests", vec![(256, [0x11; 32]), (0x0200, [0x22; 32])]), ("Digests of nothing", Vec::new())]
+    {
+        all.push((name, Digests { from: node(2), from_boot: peer.from_boot, ranges }.into()));
+    }
     for (name, http) in [("Introduce", "10.0.0.2:7402"), ("Introduce without HTTP", "")] {
         let (client, http) = ("10.0.0.2:7400".into(), http.into());
         all.push((

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use holdfast_wire::message::{
-    Append, AppendAck, AppendReject, ChangeMembers, EntryId, FormationAnswer, FormationAsk, FormationPrepare,
-    Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept, MemberStatus,
-    MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone, Read, ReadDone,
-    ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk, SnapshotReject, Stats,
-    StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply, Watch, WatchCancel,
-    WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    Append, AppendAck, AppendReject, ChangeMembers, Digests, EntryId, FormationAnswer, FormationAsk,
+    FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept,
+    MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone,
+    Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk,
+    SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply,
+    Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -228,7 +228,9 @@ fn peer() -> impl Strategy<Value = Message> {
             Introduce { from, from_boot, level, client: client.into(), http: http.into() }.into()
         },
     );
-    prop_oneof![6 => fixed, 2 => append, 1 => chunk, 1 => introduce]
+    let digests = (peer_header(), vec(any::<(u64, [u8; 32])>(), 0..5))
+        .prop_map(|(PeerHeader { from, from_boot, .. }, ranges)| Digests { from, from_boot, ranges }.into());
+    prop_oneof![6 => fixed, 2 => append, 1 => chunk, 1 => introduce, 1 => digests]
 }
 
 fn formation() -> impl Strategy<Value = Message> {

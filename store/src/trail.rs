@@ -1,0 +1,239 @@
+//! What an entry leaves behind: an audit record for people, and a digest for the other nodes.
+//!
+//! # Why
+//! Equal logs make equal states only as long as every node computes the same. A bug, a bit that flipped in memory, two
+//! builds that differ where they must not: any of these makes states drift apart in silence, and whoever notices first is
+//! a customer. So every entry adds what it *did* to a running hash, and nodes compare: not what they were told, which
+//! Raft has compared already, but what came of it.
+//!
+//! # The digest
+//! ```text
+//!   digest of entry n = SHA-256( digest of entry n−1 │ u16 version │ u64 index │ u64 term │ effect │ effect … )
+//!   effect            = u8 what, then its fields, numbers as u64, bytes behind their length
+//! ```
+//! At the end of each range of as many indices as the setting `DigestRange` says, the digest is kept: two nodes that agree on it agree on everything before. An
+//! entry that was refused, repeated or passed over counts as well, by index, term and outcome. What is hashed, and how,
+//! has a version, which the replicated feature level decides: nodes of two builds hash alike.
+//!
+//! # Invariants
+//! - An effect is a function of the log. What nodes may differ in (how far a sweep has come, the order in which deadlines
+//!   are looked at) enters neither the digest nor a record; what happens in no order is sorted first.
+//! - The digest is in the snapshot, so a node that starts from one goes on with the chain.
+
+use bytes::{Bytes, BytesMut};
+use holdfast_command::audit::{TouchedKind, Touches};
+use holdfast_command::{FeatureLevel, Outcome};
+use holdfast_machine::{Numbered, numbered};
+use imbl::Vector;
+use sha2::{Digest as _, Sha256};
+
+use crate::queues::{QueueKind, Touch, Touched};
+use crate::store::LogPosition;
+use crate::version::Version;
+
+/// A hash over all that was done up to an entry.
+pub type Digest = [u8; 32];
+
+/// So many ends of ranges are kept, the last ones: a million entries by the default of the setting `DigestRange`. Who keeps logs for longer keeps its own list.
+const RANGES_KEPT: usize = 4_096;
+
+/// Room that audit records share before more is asked for.
+const RECORDS_BYTES: usize = 64 << 10;
+
+numbered! {
+    /// What a digest is made of, by the kind of effect.
+    pub enum Effect: u8, "F" {
+        /// An entry without a command was passed over.
+        Skipped = 1,
+        /// Time after the entry: cluster clock and stamp.
+        Time = 2,
+        /// What is answered: 1 if it is a repetition, and the bytes of the outcome.
+        Outcome = 3,
+        /// A key has become this: key, create, mod, version, lease, value.
+        Key = 4,
+        /// The oldest revision.
+        Oldest = 5,
+        /// A namespace: name, quota of keys, quota of bytes, bytes of a value; or gone: its name alone.
+        Namespace = 6,
+        /// A setting and its value.
+        Setting = 7,
+        /// The feature level.
+        Level = 8,
+        /// A session and its deadline; 0 if it has ended.
+        Session = 9,
+        /// How many idempotency keys were forgotten.
+        Forgotten = 10,
+        /// A lease, its deadline and its counter; 0 and 0 if it has ended.
+        Lease = 11,
+        /// A place was taken in a queue: kind, name, lease, index of the lease's grant.
+        Place = 12,
+        /// A queue was touched: kind, name, what (1 granted, 2 left, 3 changed), lease, token.
+        Queue = 13,
+        /// The audit record of the command, if it has one.
+        Record = 14,
+    }
+}
+
+/// The digest and what the entry under way adds to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Trail {
+    digest: Digest,
+    hasher: Sha256,
+    /// The last ranges that are finished: last index and digest.
+    finished: Vector<(u64, Digest)>,
+    /// What the command under way has touched.
+    touches: Touches,
+    records: BytesMut,
+}
+
+impl Default for Trail {
+    fn default() -> Self {
+        Self {
+            digest: Digest::default(),
+            hasher: Sha256::new(),
+            finished: Vector::new(),
+            touches: Touches::default(),
+            records: BytesMut::new(),
+        }
+    }
+}
+
+/// By which version a cluster of this level hashes.
+fn version(_: FeatureLevel) -> u16 {
+    1
+}
+
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+impl Trail {
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(crate) fn restore(&mut self, digest: Digest) {
+        self.digest = digest;
+    }
+
+    pub(crate) fn finished(&self) -> impl Iterator<Item = (u64, Digest)> {
+        self.finished.iter().copied()
+    }
+
+    pub(crate) fn last_finished(&self) -> Option<(u64, Digest)> {
+        self.finished.back().copied()
+    }
+
+    /// An entry begins.
+    pub(crate) fn begin(&mut self, at: LogPosition, level: FeatureLevel) {
+        self.hasher.update(self.digest);
+        self.hasher.update(version(level).to_le_bytes());
+        self.hasher.update(at.index.to_le_bytes());
+        self.hasher.update(at.term.to_le_bytes());
+    }
+
+    /// An effect that is numbers.
+    pub(crate) fn note(&mut self, effect: Effect, fields: &[u64]) {
+        self.hasher.update([effect.number()]);
+        for field in fields {
+            self.hasher.update(field.to_le_bytes());
+        }
+    }
+
+    /// An effect that is bytes, and numbers behind them.
+    pub(crate) fn note_named(&mut self, effect: Effect, name: &[u8], fields: &[u64]) {
+        self.hasher.update([effect.number()]);
+        self.bytes(name);
+        for field in fields {
+            self.hasher.update(field.to_le_bytes());
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.hasher.update(length(bytes));
+        self.hasher.update(bytes);
+    }
+
+    /// What a command touched, for its record.
+    pub(crate) fn touch(&mut self, kind: TouchedKind, name: &[u8], before: u64, gone: bool) {
+        self.touches.note(kind, name, before, gone);
+    }
+
+    /// The same, of something with a number.
+    pub(crate) fn touch_number(&mut self, kind: TouchedKind, number: u64, before: u64, gone: bool) {
+        self.touches.note(kind, &number.to_le_bytes(), before, gone);
+    }
+
+    /// A key has become this. `sees_value` is false for a planted bug only.
+    pub(crate) fn key(&mut self, version: &Version, previous: Option<&Version>, sees_value: bool) {
+        let numbers = [
+            version.create_revision(),
+            version.mod_revision(),
+            version.version(),
+            version.lease().cast_unsigned(),
+        ];
+        self.note_named(Effect::Key, version.key(), &numbers);
+        self.bytes(if sees_value { version.value() } else { &[] });
+        let before = previous.map_or(0, Version::mod_revision);
+        self.touch(TouchedKind::Key, version.key(), before, version.is_tombstone());
+    }
+
+    /// What was done to queues.
+    pub(crate) fn queues(&mut self, touched: &[Touched]) {
+        for Touched { kind, name, what } in touched {
+            let (what, lease, token) = match what {
+                Touch::Granted { lease, token } => (1, lease.cast_unsigned(), *token),
+                Touch::Left { lease } => (2, lease.cast_unsigned(), 0),
+                Touch::Changed => (3, 0, 0),
+            };
+            self.note_named(Effect::Queue, name, &[kind.number().into(), what, lease, token]);
+        }
+    }
+
+    /// The queue of a record.
+    pub(crate) fn touch_queue(&mut self, kind: QueueKind, name: &[u8], before: u64, gone: bool) {
+        let kind = match kind {
+            QueueKind::Lock => TouchedKind::Lock,
+            QueueKind::Election => TouchedKind::Election,
+        };
+        self.touch(kind, name, before, gone);
+    }
+
+    /// What is answered; `scratch` is a buffer to write it in.
+    pub(crate) fn outcome(&mut self, outcome: &Outcome, repeated: bool, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        outcome.write(scratch);
+        self.note_named(Effect::Outcome, scratch, &[repeated.into()]);
+    }
+
+    /// The record of a command, if it touched something: what `write` makes of it.
+    pub(crate) fn record(&mut self, write: impl FnOnce(&Touches, &mut BytesMut)) -> Bytes {
+        if self.touches.is_empty() {
+            return Bytes::new();
+        }
+        if self.records.capacity() == 0 {
+            self.records.reserve(RECORDS_BYTES);
+        }
+        write(&self.touches, &mut self.records);
+        self.touches.clear();
+        let record = self.records.split().freeze();
+        self.note_named(Effect::Record, &record, &[]);
+        record
+    }
+
+    /// A command was refused: it has touched nothing.
+    pub(crate) fn forget_touches(&mut self) {
+        self.touches.clear();
+    }
+
+    /// The entry ends, and with it a range of `length` entries if its index is the last of one.
+    pub(crate) fn end(&mut self, index: u64, length: u64) {
+        self.digest = self.hasher.finalize_reset().into();
+        if (index + 1).is_multiple_of(length) {
+            if self.finished.len() == RANGES_KEPT {
+                self.finished.pop_front();
+            }
+            self.finished.push_back((index, self.digest));
+        }
+    }
+}
