@@ -296,6 +296,13 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
         }
         return Flow::On;
     }
+    if let Message::Digests(digests) = message {
+        let sender = NodeId(digests.from.get());
+        if Some(sender) == *from {
+            hub.report(Event::Node(Input::Digests { from: sender, ranges: digests.ranges }));
+        }
+        return Flow::On;
+    }
     if matches!(
         message,
         Message::FormationAsk(_) | Message::FormationAnswer(_) | Message::FormationPrepare(_)

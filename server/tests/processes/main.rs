@@ -133,6 +133,7 @@ fn killed_under_load(arguments: &[&str], rounds: u64) -> Cluster {
     let mut cluster = Cluster::start_with(3, arguments);
     block_on(async {
         let cluster = &mut cluster;
+        snapshots::short_ranges(cluster).await;
         let mut rng = Rng(seed);
         let ledger = Rc::new(RefCell::new(Ledger::default()));
         let writers: Vec<_> = (0..CLIENTS)

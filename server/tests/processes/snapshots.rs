@@ -3,11 +3,22 @@
 use std::time::Duration;
 
 use holdfast_client::{Client, ReadOptions};
-use holdfast_command::Code;
 use holdfast_command::keys::{Range, Span};
+use holdfast_command::settings::ChangeSettings;
+use holdfast_command::{Code, Command, Setting};
+use holdfast_machine::Numbered;
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::{TINY, block_on, contents};
+
+/// Lets members compare their digests every few entries: a snapshot is taken only where a majority agrees.
+pub(crate) async fn short_ranges(cluster: &Cluster) {
+    let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true).build();
+    let client = client.expect("a client");
+    let changes = vec![(Setting::DigestRange.number(), 10)];
+    client.submit(Command::ChangeSettings(ChangeSettings { changes })).await.expect("it is in bounds");
+    client.close().await;
+}
 
 /// The last indices of the snapshots in the directory of a node, ascending.
 pub(crate) fn ends(cluster: &Cluster, at: usize) -> Vec<u64> {
@@ -24,6 +35,7 @@ pub(crate) fn ends(cluster: &Cluster, at: usize) -> Vec<u64> {
 fn a_node_that_was_away_longer_than_the_log_reaches_comes_back_by_snapshot_and_holds_the_same() {
     block_on(async {
         let mut cluster = Cluster::start_with(3, &TINY);
+        short_ranges(&cluster).await;
         for at in 0..3 {
             cluster.wait(at, "ready", |status| status.ready).await;
         }
@@ -67,6 +79,7 @@ fn a_node_that_was_away_longer_than_the_log_reaches_comes_back_by_snapshot_and_h
 fn a_node_that_joins_when_the_log_does_not_reach_back_begins_with_a_snapshot() {
     block_on(async {
         let mut cluster = Cluster::start_with(3, &TINY);
+        short_ranges(&cluster).await;
         let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
         let client = client.build().expect("a client");
         for number in 0..120 {
@@ -98,6 +111,7 @@ fn snapshot(arguments: &[&str]) -> (Option<i32>, String) {
 fn a_cluster_begins_another_life_from_a_snapshot_and_what_belongs_to_the_former_is_refused() {
     block_on(async {
         let mut former = Cluster::start_with(1, &TINY);
+        short_ranges(&former).await;
         former.wait(0, "ready", |status| status.ready).await;
         let client = Client::builder(former.endpoints()).timeout(PATIENCE).build().expect("a client");
         let mut position = None;
@@ -165,6 +179,7 @@ fn a_cluster_begins_another_life_from_a_snapshot_and_what_belongs_to_the_former_
 fn a_damaged_snapshot_that_the_log_cannot_stand_for_is_refused_with_what_to_do() {
     block_on(async {
         let mut cluster = Cluster::start_with(1, &TINY);
+        short_ranges(&cluster).await;
         cluster.wait(0, "ready", |status| status.ready).await;
         let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
         for number in 0..120 {
