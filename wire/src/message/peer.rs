@@ -276,14 +276,15 @@ pub struct Introduce {
 /// Digests of what the sender has applied, for the last ranges of entries. Equal logs give equal digests; who differs from a
 /// majority must not go on.
 ///
-/// Sections: digests, for each range its last index (u64, little-endian) and 32 bytes, ascending.
+/// Sections: ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digests {
     /// Who says it.
     pub from: NodeId,
     /// Which boot of the sender.
     pub from_boot: Boot,
-    /// Last index and digest of each range, at most [`DIGESTS_MAX`](crate::message_type::DIGESTS_MAX).
+    /// Last index (8 bytes, little-endian) and digest (32 bytes) of each range, ascending; at most
+    /// [`DIGESTS_MAX`](crate::message_type::DIGESTS_MAX).
     pub ranges: Vec<(u64, [u8; 32])>,
 }
 
