@@ -72,7 +72,7 @@ impl Types {
             return Shape::Optional(Box::new(self.shape(inner)));
         }
         match name.as_str() {
-            "u8" | "u16" | "u32" | "u64" => {
+            "u8" | "u16" | "u32" | "u64" | "i64" => {
                 let bits: usize = name[1..].parse().expect("a width");
                 Shape::Plain(bits / 8, name)
             }

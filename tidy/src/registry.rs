@@ -22,7 +22,7 @@ use holdfast_store::queues::{election, lock};
 use holdfast_store::sessions::{self, SessionMachine};
 use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
-use holdfast_wire::message::{CloseReason, Consistency, Lane};
+use holdfast_wire::message::{CloseReason, Consistency, Lane, MemberChange};
 use holdfast_wire::{Flag, MessageType};
 
 /// A machine, with its types erased.
@@ -117,6 +117,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<Lane>("wire::Lane"),
         NumbersEntry::of::<CloseReason>("wire::CloseReason"),
         NumbersEntry::of::<Consistency>("wire::Consistency"),
+        NumbersEntry::of::<MemberChange>("wire::MemberChange"),
         NumbersEntry::of::<connection::State>("wire::connection::State"),
         NumbersEntry::of::<connection::Event>("wire::connection::Event"),
         NumbersEntry::of::<connection::Edge>("wire::connection::Edge"),

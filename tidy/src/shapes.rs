@@ -225,6 +225,105 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        name: "Query",
+        rows: &[
+            said("number", U16, "Which query."),
+            only(said("lease", I64, "Which lease."), "number", &[1]),
+            only(said("after", I64, "Leases behind this one; 0 for the first."), "number", &[2]),
+            only(said("kind", U8, "Of a lock or of an election."), "number", &[3, 4]),
+            only(said("when", Type::Shape("When"), "When it is answered."), "number", &[3]),
+            only(said("name", Type::Section, "Of the queue."), "number", &[3]),
+            only(said("before", U64, "Versions of revisions below this; 0 for all."), "number", &[5]),
+            only(said("limit", U32, "At most so many; 0 for as many as may be."), "number", &[2, 4, 5]),
+            only(
+                said("behind", Type::Section, "Queues behind this name; empty for the first."),
+                "number",
+                &[4],
+            ),
+            only(said("key", Type::Section, "Of which key."), "number", &[5]),
+        ],
+    },
+    Shape {
+        name: "When",
+        rows: &[
+            said(
+                "kind",
+                U8,
+                "1: at once; 2: once the lease does not wait any more; 3: once the last change is another.",
+            ),
+            only(said("lease", I64, "Which lease."), "kind", &[2]),
+            only(
+                said("index", U64, "Of the last change that is known; 0 for a queue that nobody holds."),
+                "kind",
+                &[3],
+            ),
+        ],
+    },
+    Shape {
+        name: "Answer",
+        rows: &[
+            said("number", U16, "Of the query, or 0: refused."),
+            only(said("refusal", Type::Shape("Refusal"), "Why there is no answer."), "number", &[0]),
+            only(said("oldest", U64, "The oldest revision that is kept."), "number", &[5]),
+            only(said("more", U8, "1 if more come behind these."), "number", &[2, 4, 5]),
+            only(said("info", Type::Shape("LeaseInfo"), "The lease."), "number", &[1]),
+            only(said("keys", Type::List("Named"), "Its keys."), "number", &[1]),
+            only(said("leases", Type::List("LeaseInfo"), "In the order of their numbers."), "number", &[2]),
+            only(said("queue", Type::Shape("QueueInfo"), "Who holds and who waits."), "number", &[3]),
+            only(said("queues", Type::List("NamedQueue"), "In the order of their names."), "number", &[4]),
+            only(said("versions", Type::List("VersionInfo"), "Newest first."), "number", &[5]),
+        ],
+    },
+    Shape { name: "Named", rows: &[said("name", Type::Section, "A key.")] },
+    Shape {
+        name: "NamedQueue",
+        rows: &[
+            said("name", Type::Section, "Of the queue."),
+            said("queue", Type::Shape("QueueInfo"), "Who holds it; nobody of those who wait."),
+        ],
+    },
+    Shape {
+        name: "By",
+        rows: &[
+            said("actor kind", U8, "As in the entry."),
+            said("name length", U8, "Of the actor."),
+            said("actor", Type::Sized("name length"), "Name of the actor, UTF-8."),
+        ],
+    },
+    Shape {
+        name: "LeaseInfo",
+        rows: &[
+            row("lease", I64),
+            row("ttl_ms", U64),
+            row("left_ms", U64),
+            row("granted_at", U64),
+            row("keys", U64),
+            row("actor", Type::Shape("By")),
+        ],
+    },
+    Shape {
+        name: "PlaceInfo",
+        rows: &[row("lease", I64), row("token", U64), row("since", U64), row("value", Type::Section)],
+    },
+    Shape {
+        name: "QueueInfo",
+        rows: &[
+            row("changed_at", U64),
+            row("waiting", U64),
+            row("holder", Type::Optional("PlaceInfo")),
+            row("places", Type::List("PlaceInfo")),
+        ],
+    },
+    Shape {
+        name: "VersionInfo",
+        rows: &[
+            said("flags", U8, "Bit 0: `deleted`."),
+            row("entry", Type::Shape("KeyValue")),
+            row("actor", Type::Shape("By")),
+            row("reason", Type::Text),
+        ],
+    },
+    Shape {
         name: "KeyValue",
         rows: &[
             row("create_revision", U64),

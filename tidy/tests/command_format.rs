@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use holdfast_command::keys::{Content, OperationNumber, Put, Relation, SortBy, Subject};
 use holdfast_command::number::Origin;
+use holdfast_command::query::{self, QueryNumber};
 use holdfast_command::settings::Unit;
 use holdfast_command::{
     Actor, Code, Command, CommandNumber, Effect, Entry, Envelope, Extension, Extensions, ReplyNumber,
@@ -92,6 +93,20 @@ fn the_page_of_the_command_format_is_current() {
         ("replies", render::list::<ReplyNumber>("reply")),
         ("reply bodies", tables(replies)),
         ("parts of replies", tables(named(["KeyValue", "Result", "Session", "Lease"]))),
+        ("queries", render::list::<QueryNumber>("query")),
+        ("query bodies", tables(named(["Query", "When", "Answer"]))),
+        (
+            "parts of answers",
+            tables(named([
+                "LeaseInfo",
+                "QueueInfo",
+                "PlaceInfo",
+                "VersionInfo",
+                "By",
+                "Named",
+                "NamedQueue",
+            ])),
+        ),
         ("limits", limits()),
         ("hexdump", hexdump()),
     ];
@@ -228,7 +243,7 @@ fn grouped(number: u64) -> String {
 
 /// Every limit that no setting moves, with the reason that stands beside it in the code.
 fn limits() -> String {
-    let values: [(&str, &str, u64); 16] = [
+    let values: [(&str, &str, u64); 17] = [
         ("keys", "DEPTH_MAX", keys::DEPTH_MAX.into()),
         ("keys", "OPERATIONS_MAX", keys::OPERATIONS_MAX as u64),
         ("request", "REASON_BYTES_MAX", request::REASON_BYTES_MAX as u64),
@@ -242,6 +257,7 @@ fn limits() -> String {
         ("sessions", "KEPT_MAX", sessions::KEPT_MAX as u64),
         ("settings", "CHANGES_MAX", settings::CHANGES_MAX as u64),
         ("audit", "LISTED_MAX", audit::LISTED_MAX.into()),
+        ("query", "ITEMS_MAX", query::ITEMS_MAX.into()),
         ("leases", "RENEWED_MAX", leases::RENEWED_MAX as u64),
         ("locks", "NAME_BYTES_MAX", locks::NAME_BYTES_MAX as u64),
         ("locks", "VALUE_BYTES_MAX", locks::VALUE_BYTES_MAX as u64),

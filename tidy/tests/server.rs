@@ -28,7 +28,7 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 8] = [
+const RUNTIME: [&str; 9] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
@@ -36,6 +36,7 @@ const RUNTIME: [&str; 8] = [
     "server/src/runtime/turn.rs",
     "server/src/runtime/disk.rs",
     "server/src/runtime/forming.rs",
+    "server/src/runtime/joining.rs",
     "server/src/runtime/workers.rs",
 ];
 

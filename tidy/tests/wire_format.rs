@@ -110,6 +110,7 @@ fn limits() -> String {
         ("wire/src/message_type.rs", "CONTROL_CAP", message_type::CONTROL_CAP.into()),
         ("wire/src/message_type.rs", "MEMBERS_MAX", message_type::MEMBERS_MAX as u64),
         ("wire/src/message_type.rs", "STAGES_MAX", message_type::STAGES_MAX as u64),
+        ("wire/src/message_type.rs", "DIGESTS_MAX", message_type::DIGESTS_MAX as u64),
         ("wire/src/message_type.rs", "ENTRIES_MAX", message_type::ENTRIES_MAX as u64),
         ("wire/src/message_type.rs", "EVENTS_MAX", message_type::EVENTS_MAX as u64),
         ("wire/src/message_type.rs", "SKIPPABLE_CAP", message_type::SKIPPABLE_CAP.into()),

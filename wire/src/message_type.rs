@@ -217,6 +217,9 @@ pub const MEMBERS_MAX: usize = 64;
 /// Most histograms in a StatsReply: nine today, and room for those of later builds.
 pub const STAGES_MAX: usize = 64;
 
+/// Most digests in one message: it stays below [`CONTROL_CAP`].
+pub const DIGESTS_MAX: usize = 64;
+
 /// Most entries in an Append: a section each, and one for the terms. (A sender stops at bytes long before.)
 pub const ENTRIES_MAX: usize = u16::MAX as usize - 1;
 

@@ -101,3 +101,35 @@ fn a_watch_from_before_the_oldest_revision_ends_with_what_the_oldest_is() {
         assert_eq!(end.expect_err("ended").kind, holdfast_client::Kind::Closed);
     });
 }
+
+#[test]
+fn the_command_prints_a_line_for_each_change_and_ends_as_its_page_says() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
+        let client = client.build().expect("a client");
+        client.put("app/a", "one").await.expect("written");
+        client.put("other", "unseen").await.expect("written");
+        client.put("app/a", "two\n").await.expect("written");
+        client.delete("app/a").await.expect("deleted");
+        let endpoints = format!("--endpoints={}", cluster.endpoints().join(","));
+        let watch = |arguments: &[&str]| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"));
+            let output = command.arg("watch").arg(&endpoints).args(arguments).output().expect("it runs");
+            let text = |bytes| String::from_utf8(bytes).expect("text");
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let lines = "2\tput\tapp/a\tone\twas not there\n\
+                     4\tput\tapp/a\t\"two\\n\"\twas one\n\
+                     5\tdelete\tapp/a\twas \"two\\n\"\n";
+        let all = watch(&["app/", "--prefix", "--rev=2", "--prev", "--count=3"]);
+        assert_eq!(all, (Some(0), lines.to_owned(), String::new()));
+        let deleted = watch(&["app/a", "--rev=2", "--no-puts", "--count=1"]);
+        assert_eq!(deleted, (Some(0), "5\tdelete\tapp/a\n".to_owned(), String::new()));
+        client.compact(5).await.expect("compacted");
+        let (code, out, said) = watch(&["app/a", "--rev=2"]);
+        assert_eq!((code, out.as_str()), (Some(6), ""), "{said}");
+        assert!(said.contains("HF1302") && said.contains("the oldest is 5"), "{said}");
+        client.close().await;
+    });
+}

@@ -139,7 +139,9 @@ impl Surveyor {
             settings.set(setting, value);
             last = number;
         }
-        let ordered = settings.get(Setting::SessionTtlMin) <= settings.get(Setting::SessionTtlMax);
+        let ordered =
+            [(Setting::SessionTtlMin, Setting::SessionTtlMax), (Setting::LeaseTtlMin, Setting::LeaseTtlMax)];
+        let ordered = ordered.iter().all(|(least, most)| settings.get(*least) <= settings.get(*most));
         Refused::unless(ordered, "the shortest time to live is not above the longest")?;
         self.level = Some(level);
         Ok((level, settings))

@@ -432,27 +432,41 @@ impl Body for ReadDone {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct QueryMeta {
+    consistency: u8,
+    timeout_ms: u32,
+    max_stale_ms: u64,
+    min_position: Option<Position>,
+}
+
 impl Body for Query {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { consistency, timeout_ms, max_stale_ms, min_position, ref query } = self;
-        let metadata = ReadMeta { consistency, timeout_ms, max_stale_ms, min_position };
+        let metadata = QueryMeta { consistency, timeout_ms, max_stale_ms, min_position };
         body::write(sink, header, &metadata, &[Section::Share(query)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let ReadMeta { consistency, timeout_ms, max_stale_ms, min_position } = parts.metadata()?;
+        let QueryMeta { consistency, timeout_ms, max_stale_ms, min_position } = parts.metadata()?;
         Ok(Self { consistency, timeout_ms, max_stale_ms, min_position, query: sections.bytes()? })
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct QueryDoneMeta {
+    position: Position,
+    staleness_ms: u64,
 }
 
 impl Body for QueryDone {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
         let &Self { position, staleness_ms, ref answer } = self;
-        body::write(sink, header, &ReadDoneMeta { position, staleness_ms }, &[Section::Share(answer)], &[])
+        body::write(sink, header, &QueryDoneMeta { position, staleness_ms }, &[Section::Share(answer)], &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let ReadDoneMeta { position, staleness_ms } = parts.metadata()?;
+        let QueryDoneMeta { position, staleness_ms } = parts.metadata()?;
         Ok(Self { position, staleness_ms, answer: sections.bytes()? })
     }
 }

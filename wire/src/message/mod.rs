@@ -24,9 +24,9 @@ pub use greeting::{
 };
 
 pub use peer::{
-    Append, AppendAck, AppendReject, DIGESTS_MAX, Digests, EntryId, Heartbeat, HeartbeatAck, Introduce,
-    Notice, PeerHeader, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk,
-    SnapshotReject, TimeoutNow, Vote, VoteReply,
+    Append, AppendAck, AppendReject, Digests, EntryId, Heartbeat, HeartbeatAck, Introduce, Notice,
+    PeerHeader, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject,
+    TimeoutNow, Vote, VoteReply,
 };
 
 pub use watch::{Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, few};
 use crate::body::{self, Parts};
-use crate::message_type::{ENTRIES_MAX, TEXT_CAP};
+use crate::message_type::{DIGESTS_MAX, ENTRIES_MAX, TEXT_CAP};
 use crate::sink::{Section, Sink};
 use crate::{Boot, ClusterIdentity, Header, NodeId, WireError};
 
@@ -283,12 +283,9 @@ pub struct Digests {
     pub from: NodeId,
     /// Which boot of the sender.
     pub from_boot: Boot,
-    /// Last index and digest of each range, at most [`DIGESTS_MAX`].
+    /// Last index and digest of each range, at most [`DIGESTS_MAX`](crate::message_type::DIGESTS_MAX).
     pub ranges: Vec<(u64, [u8; 32])>,
 }
-
-/// Ranges in one message.
-pub const DIGESTS_MAX: usize = 64;
 
 /// Bytes of one of them.
 const DIGEST_BYTES: usize = 40;
