@@ -104,10 +104,9 @@ pub fn restore(
     while done.is_none() {
         done = files.step();
     }
-    match done {
-        Some(SnapshotDone::Taken { bytes: Err(why), .. }) => return Err(not(why)),
-        // Nothing else was asked for.
-        Some(_) | None => {}
+    // Nothing else was asked for.
+    if let Some(SnapshotDone::Taken { bytes: Err(why), .. }) = done {
+        return Err(not(why));
     }
     let joining = Some(Joining { uuid, cluster: Some(cluster) });
     data_dir.store(&Identity { epoch, joining, ..Identity::blank(node, &cluster_name) })?;
