@@ -125,7 +125,7 @@ fn a_member_is_replaced_in_one_step() {
             match world.await_answer(caller) {
                 Message::MembersChanged(_) => break,
                 Message::Refused(refused) => {
-                    assert_eq!(refused.code, Code::NotCaughtUp.number(), "{refused:?}")
+                    assert_eq!(refused.code, Code::NotCaughtUp.number(), "{refused:?}");
                 }
                 other => panic!("{other:?}"),
             }

@@ -7,7 +7,7 @@
 //! ends are entries of the log, and the time in between is the cluster clock, which the entries carry.
 //!
 //! # Expiry
-//! A lease does not end by time alone. The leader sees in [`Leases::due`] that a deadline has passed and proposes an
+//! A lease does not end by time alone. The leader sees in `Leases::due` that a deadline has passed and proposes an
 //! `ExpireLease` with the lease's counter: the log index of its grant or last renewal. Behind that proposal in the log
 //! the lease may have been renewed, or have ended and been granted anew under the same number; then the counter is
 //! another, and applying it does nothing. A deposed leader can propose what it likes.

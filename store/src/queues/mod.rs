@@ -4,7 +4,7 @@
 //! Of several clients one is to do the work. A client can believe that it is the one long after it is not: it was
 //! paused, its lease ended, and somebody else went on. No lock can prevent that, since the client asks nobody before it
 //! acts. So each grant comes with a *fencing token*, one number higher than all before, and whatever the client acts
-//! on compares it: a transaction by [`Against::Fence`], a system outside by remembering the highest token that it saw.
+//! on compares it: a transaction by `Against::Fence`, a system outside by remembering the highest token that it saw.
 //!
 //! # Places
 //! Who asks gets a place in a queue, in the order of the log. A place is told by queue, lease and the log index at which
