@@ -284,7 +284,7 @@ pub struct Digests {
     /// Which boot of the sender.
     pub from_boot: Boot,
     /// Last index (8 bytes, little-endian) and digest (32 bytes) of each range, ascending; at most
-    /// [`DIGESTS_MAX`](crate::message_type::DIGESTS_MAX).
+    /// [`DIGESTS_MAX`].
     pub ranges: Vec<(u64, [u8; 32])>,
 }
 
