@@ -154,8 +154,14 @@ impl<P: Plant> Store<P> {
     /// The ranges of entries that this node has finished, ascending: the last index of each, and the digest there. A range ends
     /// where the index and one is a multiple of the setting `DigestRange`. The last 4,096 of them, without those that a
     /// snapshot came behind.
-    pub fn digest_ranges(&self) -> impl Iterator<Item = (u64, Digest)> {
+    pub fn digest_ranges(&self) -> impl DoubleEndedIterator<Item = (u64, Digest)> {
         self.state.trail.finished()
+    }
+
+    /// The digest at the end of the one whose last index this is.
+    #[must_use]
+    pub fn digest_at(&self, last: u64) -> Option<Digest> {
+        self.state.trail.finished_at(last)
     }
 
     /// The last of them.

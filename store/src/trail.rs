@@ -117,8 +117,14 @@ impl Trail {
         self.digest = digest;
     }
 
-    pub(crate) fn finished(&self) -> impl Iterator<Item = (u64, Digest)> {
+    pub(crate) fn finished(&self) -> impl DoubleEndedIterator<Item = (u64, Digest)> {
         self.finished.iter().copied()
+    }
+
+    /// The digest at the end of the range whose last index this is.
+    pub(crate) fn finished_at(&self, index: u64) -> Option<Digest> {
+        let at = self.finished.binary_search_by_key(&index, |(last, _)| *last).ok()?;
+        self.finished.get(at).map(|(_, digest)| *digest)
     }
 
     pub(crate) fn last_finished(&self) -> Option<(u64, Digest)> {

@@ -1,14 +1,16 @@
 //! A lease, and the task that renews it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_command::leases::{GrantLease, RevokeLease};
 use holdfast_command::query::QueueKind;
 use holdfast_command::{Command, Refusal, Reply};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -36,6 +38,23 @@ struct Inner {
     /// Until when this side may believe in it; none once it is lost.
     until: watch::Sender<Option<Instant>>,
     keeper: AbortHandle,
+    runtime: Handle,
+    claims: Claims,
+}
+
+/// The queues in which a lease has a place, or is about to: one guard for each, or the end of one would be that of the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims(Arc<Mutex<BTreeSet<Name>>>);
+
+impl Claims {
+    /// Whether there was none.
+    fn claim(&self, name: &Name) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone())
+    }
+
+    pub(super) fn forget(&self, name: &Name) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
 }
 
 impl Drop for Inner {
@@ -97,7 +116,8 @@ impl Lease {
     fn keep(client: Client, id: i64, ttl: Duration, sent: Instant) -> Self {
         let until = watch::Sender::new(Some(trusted_until(sent, ttl)));
         let keeper = tokio::spawn(keep(client.clone(), id, ttl, sent, until.clone())).abort_handle();
-        Self(Arc::new(Inner { client, id, ttl, until, keeper }))
+        let (runtime, claims) = (Handle::current(), Claims::default());
+        Self(Arc::new(Inner { client, id, ttl, until, keeper, runtime, claims }))
     }
 
     /// Its number.
@@ -114,6 +134,28 @@ impl Lease {
 
     pub(super) fn client(&self) -> &Client {
         &self.0.client
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+
+    /// Until when to believe in it; the channel ends with the lease.
+    pub(super) fn watch(&self) -> watch::Receiver<Option<Instant>> {
+        self.0.until.subscribe()
+    }
+
+    pub(super) fn claims(&self) -> Claims {
+        self.0.claims.clone()
+    }
+
+    /// Takes a queue for one guard; false if there is one already.
+    pub(super) fn claim(&self, name: &Name) -> bool {
+        self.0.claims.claim(name)
+    }
+
+    pub(super) fn forget(&self, name: &Name) {
+        self.0.claims.forget(name);
     }
 
     /// Whether this side may still believe in it. Looks at the clock, so it is right also in a process that was suspended a
@@ -165,9 +207,11 @@ impl Lease {
     }
 
     /// Acquires a lock that lives by this lease, after all who asked before. `value` says who and what for, to people. `wait`
-    /// is how long to queue up: `None` as long as it takes, zero not at all.
+    /// is how long to queue up: `None` as long as it takes, zero not at all. A lease has one guard for a lock at a time: the
+    /// cluster would take a second one for the first.
     ///
     /// # Errors
+    /// [`Kind::Invalid`] if this lease holds it or waits for it already;
     /// [`Refusal::LockHeld`] if it is held and `wait` is zero; [`Kind::TimedOut`] when that time is over;
     /// [`Refusal::UnknownLease`] if this lease was lost meanwhile. The place in the queue is given up then, as it is when the
     /// future is dropped.
@@ -220,7 +264,16 @@ async fn keep(
                 sent = asked;
                 until = trusted_until(sent, ttl);
                 next = sent + ttl / RENEWALS;
-                tell.send_replace(Some(until));
+                // It may have been revoked meanwhile, and nothing brings it back.
+                let alive = tell.send_if_modified(|known| {
+                    known.is_some() && {
+                        *known = Some(until);
+                        true
+                    }
+                });
+                if !alive {
+                    return;
+                }
             }
             Ok(None) => break,
             Err(error) if super::is_final(&error) => break,

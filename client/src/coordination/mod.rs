@@ -33,20 +33,24 @@ use holdfast_command::query::{Answer, Query, QueueInfo, QueueKind, When};
 use holdfast_command::{Command, Refusal, Reply};
 pub use lease::Lease;
 pub use lock::{LockGuard, LockOptions};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::client::{CallOptions, ReadOptions};
-use crate::{Client, Error, Kind};
+use crate::{Client, Error, Kind, Outcome, Position};
 
 /// How long one question for news is waited for: longer than elections of the cluster take, shorter than what sits between
 /// client and cluster forgets a silent connection.
 const NEWS: Duration = Duration::from_secs(20);
 
+/// How long taking a place may take at least, however short the wait for it is to be.
+const ENTER: Duration = Duration::from_secs(1);
+
 /// The pause after a question that was not answered.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A lock or an election by kind and name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     kind: QueueKind,
     name: Bytes,
@@ -80,29 +84,25 @@ impl Name {
     }
 }
 
-/// A place in a queue, given up when this is dropped.
+/// A place in a queue, given up when this is dropped: then in the background, until the cluster has said so or the lease is gone.
 #[derive(Debug)]
 struct Place {
     lease: Lease,
     name: Name,
+    /// The request for it, which may still be under way: it is not given up before that has ended, or it could be taken behind.
+    entering: Option<JoinHandle<Result<(Reply, Position), Error>>>,
     left: bool,
 }
 
 impl Place {
-    /// Gives it up, and waits for the word of the cluster.
+    /// Gives it up, and waits for the word of the cluster. Should that not come, it is asked again in the background.
     async fn leave(mut self) -> Result<(), Error> {
-        self.left = true;
         match self.lease.client().submit(self.name.leave(self.lease.id())).await {
-            // Gone already: with its lease, or by a copy of this call.
-            Err(error)
-                if matches!(
-                    error.refusal,
-                    Some(Refusal::NotInQueue { .. } | Refusal::UnknownLease { .. })
-                ) =>
-            {
+            Err(error) if !is_gone(&error) => Err(error),
+            Ok(_) | Err(_) => {
+                self.left = true;
                 Ok(())
             }
-            done => done.map(drop),
         }
     }
 
@@ -113,11 +113,27 @@ impl Place {
         value: Bytes,
         wait: Option<Duration>,
     ) -> Result<(Self, u64), Error> {
+        if !lease.claim(&name) {
+            let detail = "this lease holds it or waits for it already".to_owned();
+            return Err(Error::before_sending(Kind::Invalid, "take a place in a queue", detail));
+        }
+        let mut place = Self { lease: lease.clone(), name, entering: None, left: false };
         let until = wait.and_then(|wait| Instant::now().checked_add(wait));
-        let place = Self { lease: lease.clone(), name, left: false };
-        let queues_up = wait != Some(Duration::ZERO);
-        let enter = place.name.enter(lease.id(), value, queues_up);
-        let entered = lease.or_lost(lease.client().submit_with(enter, CallOptions::default())).await?;
+        let enter = place.name.enter(lease.id(), value, wait != Some(Duration::ZERO));
+        let options = CallOptions { timeout: wait.map(|wait| wait.max(ENTER)), exactly_once: None };
+        let client = lease.client().clone();
+        let entering = lease.runtime().spawn(async move { client.submit_with(enter, options).await });
+        let entering = place.entering.insert(entering);
+        let entered = lease.or_lost(async { entering.await.unwrap_or_else(|_| Err(ended())) }).await;
+        if place.entering.as_ref().is_some_and(JoinHandle::is_finished) {
+            place.entering = None;
+        }
+        let entered = entered.inspect_err(|error| {
+            // Nothing was taken, so there is nothing to give up.
+            place.left = error.kind == Kind::Refused
+                && error.outcome == Outcome::NotApplied
+                && !matches!(error.refusal, Some(Refusal::UnknownLease { .. }));
+        })?;
         if let Reply::LockGranted { token } | Reply::Elected { token } = entered.0 {
             return Ok((place, token));
         }
@@ -154,14 +170,39 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.left {
-            return;
+            return self.lease.forget(&self.name);
         }
-        // Nobody waits for it; should it fail, the lease ends by itself.
         let (client, leave) = (self.lease.client().clone(), self.name.leave(self.lease.id()));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { client.submit(leave).await.map(drop) });
-        }
+        let (entering, name, claims) = (self.entering.take(), self.name.clone(), self.lease.claims());
+        // Not the lease itself: it is not to be renewed for this.
+        let mut lost = self.lease.watch();
+        self.lease.runtime().spawn(async move {
+            if let Some(entering) = entering {
+                let _ = entering.await;
+            }
+            loop {
+                match client.submit(leave.clone()).await {
+                    Err(error) if !is_gone(&error) && !is_final(&error) => {}
+                    Ok(_) | Err(_) => break,
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    // Its places have gone with it, or will.
+                    _ = lost.wait_for(Option::is_none) => break,
+                }
+            }
+            claims.forget(&name);
+        });
     }
+}
+
+/// Whether a place that was to be given up is gone already: with its lease, or by a copy of the call.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.refusal, Some(Refusal::NotInQueue { .. } | Refusal::UnknownLease { .. }))
+}
+
+fn ended() -> Error {
+    Error::unheard(Kind::Closed, "take a place in a queue", "the runtime of the client has ended")
 }
 
 /// Whether asking again does not help.

@@ -236,7 +236,8 @@ impl<W> Core<W> {
         let bytes = payload_bytes(&payload);
         if self.life != Life::Open {
             self.reject(owner, payload, Kind::Closed, String::new(), now);
-        } else if self.count >= self.config.calls_max {
+        } else if self.count >= self.config.calls_max && !matches!(payload, Payload::KeepLease { .. }) {
+            // There are no more renewals than leases, and a lease that is not renewed is lost, whatever else waits.
             let detail = format!("{} calls are under way, and no more are taken on", self.count);
             self.reject(owner, payload, Kind::Overloaded, detail, now);
         } else if self.count > 0 && self.bytes.saturating_add(bytes) > self.config.bytes_max {

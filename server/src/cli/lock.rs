@@ -164,7 +164,7 @@ impl Common {
                     QueueKind::Election => lease.campaign(name, value, self.wait).await.map(Held::Office),
                 }
             } => held,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupted() => {
                 lease.revoke().await?;
                 return Err(Failed::NotThere);
             }
@@ -199,7 +199,7 @@ async fn hold(
         say(held.token())?;
         tokio::select! {
             () = held.lost() => return Err(lost()),
-            _ = tokio::signal::ctrl_c() => {}
+            () = interrupted() => {}
         }
         held.give_up().await?;
         lease.revoke().await?;
@@ -217,10 +217,32 @@ async fn hold(
             child.kill().await?;
             return Err(lost());
         }
+        // Whoever ends this process means the command, and the next in the queue must not begin beside it.
+        () = interrupted() => {
+            child.kill().await?;
+            child.wait().await?
+        }
     };
-    held.give_up().await?;
-    lease.revoke().await?;
+    // What the command has done is done; should this fail, the lease ends by itself.
+    if let Err(error) = lease.revoke().await {
+        eprintln!("holdfast: giving it up: {error}");
+    }
+    drop(held);
     Ok(Some(status))
+}
+
+/// Until this process is told to end.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
 }
 
 /// Who is first and who waits; exits with 1 if nobody is.

@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use holdfast_command::keys::{Delete, Operation, Span};
+use holdfast_command::leases::{ExpireLease, RevokeLease};
 use holdfast_command::{Command, CommandNumber, Envelope, Request};
 use holdfast_machine::Numbered;
 use holdfast_raft::{Committed, Index, Input as CoreInput, Payload};
@@ -105,11 +106,19 @@ impl Node {
         }
         let Ok((_, request)) = Envelope::split(entry) else { return false };
         match Request::number(&request).and_then(CommandNumber::from_number) {
-            Some(CommandNumber::Delete | CommandNumber::Transact) => {}
+            Some(
+                CommandNumber::Delete
+                | CommandNumber::Transact
+                | CommandNumber::RevokeLease
+                | CommandNumber::ExpireLease,
+            ) => {}
             Some(_) | None => return false,
         }
         match Request::decode(request).map(|request| request.command) {
             Ok(Command::Delete(Delete { span, .. })) => is_wide(&span),
+            Ok(
+                Command::RevokeLease(RevokeLease { lease }) | Command::ExpireLease(ExpireLease { lease, .. }),
+            ) => self.store.lease(lease).is_some_and(|lease| lease.keys() > limits::INLINE_KEYS as u64),
             Ok(Command::Transact(transaction)) => {
                 let operations = transaction.then.iter().chain(&transaction.otherwise);
                 entry.len() > limits::INLINE_BYTES

@@ -73,9 +73,8 @@ impl Node {
             return;
         }
         self.digests.said = last;
-        let ranges: Vec<(u64, Digest)> = self.store.digest_ranges().collect();
-        let newest = ranges.len().saturating_sub(limits::DIGESTS_TOLD);
-        self.digests.told = ranges.get(newest..).unwrap_or_default().to_vec();
+        self.digests.told = self.store.digest_ranges().rev().take(limits::DIGESTS_TOLD).collect();
+        self.digests.told.reverse();
         self.judge_digests();
     }
 
@@ -94,47 +93,59 @@ impl Node {
 
     /// Compares what was heard with what this node has made itself.
     fn judge_digests(&mut self) {
+        let before = self.digests.doubt;
         let Self { core, store, digests, .. } = self;
         let (_, configuration) = core.configuration();
         let own = core.id();
         digests.heard.retain(|id, _| configuration.members().contains_key(id));
         digests.equal.retain(|id, _| configuration.members().contains_key(id));
         digests.doubt = None;
+        // What somebody has told of, and the own end: nothing else can change what is known.
+        let told = digests.heard.values().flat_map(BTreeMap::keys).chain(digests.equal.values()).copied();
+        let candidates: BTreeSet<u64> = told.chain(store.last_range().map(|(last, _)| last)).collect();
+        let open = candidates.into_iter().filter(|index| *index > digests.agreed);
+        let open: Vec<(u64, Digest)> =
+            open.filter_map(|index| Some((index, store.digest_at(index)?))).collect();
         let mut diverged = None;
-        for (index, digest) in store.digest_ranges().filter(|(index, _)| *index > digests.agreed) {
+        for (index, digest) in &open {
             let mut others: BTreeSet<Digest> = BTreeSet::new();
             for (id, heard) in &digests.heard {
-                match heard.get(&index) {
-                    Some(theirs) if *theirs == digest => {
+                match heard.get(index) {
+                    Some(theirs) if theirs == digest => {
                         let equal = digests.equal.entry(*id).or_default();
-                        *equal = (*equal).max(index);
+                        *equal = (*equal).max(*index);
                     }
-                    Some(theirs) => {
+                    // A learner is in no majority, so it raises no doubt either.
+                    Some(theirs) if configuration.is_voter(*id) => {
                         others.insert(*theirs);
                     }
-                    None => {}
+                    Some(_) | None => {}
                 }
             }
             let has = |id: NodeId, digest: &Digest| {
-                digests.heard.get(&id).and_then(|heard| heard.get(&index)) == Some(digest)
+                digests.heard.get(&id).and_then(|heard| heard.get(index)) == Some(digest)
             };
             if others.iter().any(|other| configuration.has_quorum(|id| has(id, other))) {
-                diverged = Some(index);
+                diverged = Some(*index);
                 break;
             }
             if !others.is_empty() && digests.doubt.is_none() {
-                digests.doubt = Some(index);
+                digests.doubt = Some(*index);
             }
         }
         // Equal at a later index is equal at an earlier one.
         let equal =
             |id: NodeId, index: u64| id == own || digests.equal.get(&id).is_some_and(|equal| *equal >= index);
-        let agreed = store.digest_ranges().map(|(index, _)| index);
+        let agreed = open.iter().map(|(index, _)| *index);
         let agreed = agreed.filter(|index| configuration.has_quorum(|id| equal(id, *index))).max();
         digests.agreed = digests.agreed.max(agreed.unwrap_or_default());
         if digests.doubt.is_some_and(|index| index <= digests.agreed) {
             // The others are in the minority, and will find out themselves.
             digests.doubt = None;
+        }
+        if let (None, Some(doubt)) = (before, self.digests.doubts()) {
+            self.watches.end_all(doubt, &self.store);
+            self.give_up_parked(doubt);
         }
         if let Some(index) = diverged
             && self.halted.is_none()

@@ -20,6 +20,9 @@ pub const READS_MAX: usize = 65_536;
 /// Changes of the members that wait to be carried out: operators ask for one at a time.
 pub const MEMBER_CHANGES_MAX: usize = 16;
 
+/// Queries that wait for news of locks and elections. One is some 150 bytes and its name.
+pub const PARKED_MAX: usize = 65_536;
+
 /// Writes proposed in one turn. At 1 µs each to admit and 1 µs each to apply it bounds a turn to some 10 ms.
 pub const TURN_WRITES: usize = 4_096;
 

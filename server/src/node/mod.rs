@@ -223,7 +223,10 @@ impl Node {
             Input::Watch { caller, watch } => self.watch(caller, watch),
             Input::AskProgress(caller) => self.watches.ask(caller),
             Input::Unwatch(caller) => self.watches.cancel(caller, &self.store),
-            Input::Gone(connection) => self.watches.close(connection),
+            Input::Gone(connection) => {
+                self.watches.close(connection);
+                self.forget_parked(connection);
+            }
             Input::Executed(executed) => self.executed(executed),
             Input::Spliced(spliced) => self.watches.spliced(spliced),
             Input::Snapshot(done) => self.snapshot_done(done),
@@ -394,6 +397,8 @@ impl Node {
     /// Admits nothing more, and hands leadership to the voter that has most of the log.
     fn stop(&mut self) {
         self.stopping = true;
+        // With what is so: they ask the next one.
+        self.tell_all();
         self.watches.end_all(Refusal::Stopping, &self.store);
         let (_, configuration) = self.core.configuration();
         let others = configuration.voters().iter().filter(|id| **id != self.core.id());
@@ -442,10 +447,12 @@ impl Node {
     }
 
     /// Why this node takes no writes, if it takes none.
+    fn not_serving(&self) -> Option<Refusal> {
+        self.digests.doubts().or_else(|| self.not_leading())
+    }
+
+    /// Why this node carries out no changes of members, if it does not.
     fn not_leading(&self) -> Option<Refusal> {
-        if let Some(doubt) = self.digests.doubts() {
-            return Some(doubt);
-        }
         match self.leadership {
             State::Established | State::Establishing if self.stopping => Some(Refusal::Stopping),
             State::Established | State::Establishing => None,

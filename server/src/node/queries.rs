@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use holdfast_command::locks::NAME_BYTES_MAX;
 use holdfast_command::query::{
     Answer, ITEMS_MAX, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo, When,
 };
@@ -15,6 +16,9 @@ use holdfast_store::{Lease, Place, Queue, Standing, Store, Touch, Touched, Versi
 
 use super::limits::ANSWER_BYTES;
 use super::reads::Waiting;
+
+/// No key is longer than this, whatever the settings say.
+const KEY_BYTES_MAX: usize = 32 * 1024;
 
 /// What a query waits for: news of a queue, or of a lease in it.
 type News = (QueueKind, Bytes, Option<i64>);
@@ -60,6 +64,19 @@ impl Parked {
         std::mem::take(&mut self.by_news).into_values().flatten().collect()
     }
 
+    /// Forgets those of a connection that is gone.
+    pub(super) fn drop_connection(&mut self, connection: u64) {
+        if self.count == 0 {
+            return;
+        }
+        self.by_news.retain(|_, waiting| {
+            let before = waiting.len();
+            waiting.retain(|waiting| waiting.caller.connection != connection);
+            self.count -= before - waiting.len();
+            !waiting.is_empty()
+        });
+    }
+
     /// Takes out those who do not wait any longer.
     pub(super) fn late(&mut self, now: u64) -> Vec<Waiting> {
         let mut late = Vec::new();
@@ -69,6 +86,23 @@ impl Parked {
         });
         self.count -= late.len();
         late
+    }
+}
+
+/// That a query asks for something that can be there at all. What waits must not be long: names are kept meanwhile.
+pub(super) fn is_valid(query: &Query) -> Result<(), Refusal> {
+    match query {
+        Query::Queue { name, .. } if name.is_empty() || name.len() > NAME_BYTES_MAX => Err(Refusal::BadName),
+        Query::Queues { after, .. } if after.len() > NAME_BYTES_MAX => Err(Refusal::BadName),
+        Query::History { key, .. } if key.is_empty() => Err(Refusal::EmptyKey),
+        Query::History { key, .. } if key.len() > KEY_BYTES_MAX => {
+            Err(Refusal::KeyTooLong { bytes: key.len() as u64, limit: KEY_BYTES_MAX as u64 })
+        }
+        Query::Lease { .. }
+        | Query::Leases { .. }
+        | Query::Queue { .. }
+        | Query::Queues { .. }
+        | Query::History { .. } => Ok(()),
     }
 }
 
@@ -128,9 +162,6 @@ pub(super) fn answer(query: &Query, store: &Store) -> Result<Answer, Refusal> {
             Answer::Queues { queues: page.items, more: page.more }
         }
         Query::History { key, before, limit } => {
-            if key.is_empty() {
-                return Err(Refusal::EmptyKey);
-            }
             let mut page = Page::new(most(*limit));
             page.fill(store.history_before(key, *before).map(version_info), VersionInfo::bytes);
             Answer::History { oldest: store.oldest(), versions: page.items, more: page.more }

@@ -39,7 +39,7 @@ pub(super) enum What {
 /// A read that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    caller: Caller,
+    pub(super) caller: Caller,
     what: What,
     /// When its client stops waiting.
     pub(super) until: u64,
@@ -95,7 +95,12 @@ pub(super) struct Reads {
 
 impl Reads {
     pub(super) fn waiting(&self) -> usize {
-        self.queued.len() + self.asked.len() + self.behind.len() + self.parked.len()
+        self.unparked() + self.parked.len()
+    }
+
+    /// Those that wait for anything but news.
+    fn unparked(&self) -> usize {
+        self.queued.len() + self.asked.len() + self.behind.len()
     }
 
     /// The leader of `term` said that this much is committed.
@@ -171,6 +176,7 @@ impl Node {
         let &wire::Query { consistency, timeout_ms, max_stale_ms, min_position, .. } = query;
         let how = Read { consistency, timeout_ms, max_stale_ms, min_position, range: Bytes::new() };
         let placed = Query::decode(query.query.clone()).map_err(Refusal::from);
+        let placed = placed.and_then(|query| queries::is_valid(&query).map(|()| query));
         let placed = placed.and_then(|query| self.place(caller, &how, What::Query(query)));
         if let Err(refusal) = placed {
             self.refuse(caller, refusal);
@@ -183,7 +189,7 @@ impl Node {
         if let Some(doubt) = self.digests.doubts() {
             return Err(doubt);
         }
-        if self.reads.waiting() >= limits::READS_MAX {
+        if self.reads.unparked() >= limits::READS_MAX {
             return Err(Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() });
         }
         let index = self.index_of(read.min_position)?;
@@ -317,15 +323,23 @@ impl Node {
             return self.reads.hold(0, waiting);
         }
         if let What::Query(query) = &waiting.what
-            && let Some(queue) = queries::waits_for(query, &self.store)
+            && !self.stopping
+            && let Some(news) = queries::waits_for(query, &self.store)
         {
-            return self.reads.parked.park(queue, waiting);
+            if self.reads.parked.len() >= limits::PARKED_MAX {
+                let retry_after_ms = limits::RETRY_AFTER_MS.into();
+                return self.refuse_untouched(waiting.caller, Refusal::Overloaded { retry_after_ms });
+            }
+            return self.reads.parked.park(news, waiting);
         }
         self.give(waiting);
     }
 
     /// Answers a read with what is so.
     fn give(&mut self, waiting: Waiting) {
+        if let Some(doubt) = self.digests.doubts() {
+            return self.refuse_untouched(waiting.caller, doubt);
+        }
         self.reads.served += 1;
         let Waiting { caller, what, linearizable, .. } = waiting;
         self.counts.reads += 1;
@@ -364,6 +378,18 @@ impl Node {
         for waiting in self.reads.parked.all() {
             self.serve(waiting);
         }
+    }
+
+    /// Tells those who wait for news that there will be none from here.
+    pub(super) fn give_up_parked(&mut self, refusal: Refusal) {
+        for waiting in self.reads.parked.all() {
+            self.refuse_untouched(waiting.caller, refusal);
+        }
+    }
+
+    /// Forgets those who waited for news on a connection that is gone.
+    pub(super) fn forget_parked(&mut self, connection: u64) {
+        self.reads.parked.drop_connection(connection);
     }
 
     /// Answers whoever does not wait any longer.

@@ -29,6 +29,9 @@ impl Node {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
+        if let Some(doubt) = self.digests.doubts() {
+            return Err(doubt);
+        }
         // What comes next here may be long past elsewhere: behind a restart the log is applied once more.
         let is_blind = from == 0 && index == 0 && !self.is_ready();
         if is_blind || self.leaderless >= LEADERLESS_TICKS {
@@ -58,6 +61,7 @@ impl Node {
         self.leaderless = if self.core.leader().is_some() { 0 } else { self.leaderless.saturating_add(1) };
         if self.leaderless == LEADERLESS_TICKS {
             self.watches.end_all(Refusal::NoLeader, &self.store);
+            self.give_up_parked(Refusal::NoLeader);
         }
         self.watches.tick();
     }

@@ -269,7 +269,7 @@ pub(super) fn until(from: u64, timeout_ms: u32) -> u64 {
 impl Node {
     /// Takes a write in, if there is room.
     pub(super) fn submit(&mut self, submission: Submission) {
-        if let Some(refusal) = self.not_leading() {
+        if let Some(refusal) = self.not_serving() {
             return self.refuse(submission.caller, refusal);
         }
         let urgent = is_urgent(&submission.request);
@@ -310,13 +310,13 @@ impl Node {
     /// Why no renewal is taken in, if none is.
     fn not_renewing(&self) -> Option<Refusal> {
         let full = || Refusal::Overloaded { retry_after_ms: limits::RETRY_AFTER_MS.into() };
-        self.not_leading().or_else(|| self.writes.is_full(0, true).then(full))
+        self.not_serving().or_else(|| self.writes.is_full(0, true).then(full))
     }
 
     /// Proposes the end of leases whose time is over by this leader's clock: some per look, so that ten thousand of them that
     /// end at once do not fill a turn.
     pub(super) fn expire_leases(&mut self) {
-        if self.leadership != Leadership::Established || self.stopping {
+        if self.leadership != Leadership::Established || self.stopping || self.digests.doubts().is_some() {
             return;
         }
         let clock = self.writes.clock.at(self.now.micros).millis;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use holdfast_client::{CallOptions, ChangeMembers, Client, Kind, MemberChange, NodeId as WireNodeId};
+use holdfast_command::Code;
 use holdfast_machine::Numbered as _;
 use holdfast_raft::formation::Formed;
 use holdfast_raft::{ClusterId, NodeUuid};
@@ -123,7 +124,10 @@ async fn ask(options: &Options, uuid: NodeUuid) -> Result<(ClusterId, u64), RunE
             Ok(None) => {}
             Err(error) => {
                 let waits = match error.kind {
-                    Kind::Refused => error.code.is_none_or(holdfast_command::Code::is_retryable),
+                    // Another node may be joining, or voters not have been heard yet behind an election.
+                    Kind::Refused => error.code.is_none_or(|code| {
+                        code.is_retryable() || matches!(code, Code::ChangePending | Code::WouldLoseQuorum)
+                    }),
                     Kind::NoEndpoint | Kind::TimedOut | Kind::ConnectionLost | Kind::Overloaded => true,
                     Kind::Incompatible | Kind::Invalid | Kind::Unreadable | Kind::Closed => false,
                 };

@@ -91,7 +91,8 @@ pub fn restore(
     store
         .begin_another_life(by_time.max(revisions), token)
         .map_err(|refusal| not(format!("the revision cannot be raised: {refusal}")))?;
-    let (cluster, epoch) = (ClusterId(header.cluster), header.epoch + 1);
+    // Not only the next: a snapshot may be restored twice, and the two lives must not be taken for one another.
+    let (cluster, epoch) = (ClusterId(header.cluster), (header.epoch + 1).max(seconds));
     let context = MemberContext { peer, client: None, http: None, feature_level: store.level().0 }
         .encode()
         .map_err(|why| StorageError::Context { node, why })?;

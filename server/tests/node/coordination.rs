@@ -232,6 +232,11 @@ fn renewals_and_queries_of_nonsense_are_refused_by_name() {
     let other = (leader + 1) % 3;
     let caller = world.keep_lease(other, 1);
     assert_eq!(world.await_refusal(caller).0, Code::NotLeader);
+    for name in [Bytes::new(), Bytes::from(vec![b'x'; 256])] {
+        let query = Query::Queue { kind: QueueKind::Lock, name, when: When::ChangedFrom { index: 0 } };
+        let caller = world.query(leader, &query, 0);
+        assert_eq!(world.await_refusal(caller).0, Code::BadName);
+    }
     let caller = world.query(leader, &Query::Lease { lease: 99 }, 0);
     match world.await_answer(caller) {
         Message::QueryDone(done) => {

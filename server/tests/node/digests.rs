@@ -4,9 +4,11 @@
 use holdfast_command::Code;
 use holdfast_command::keys::Span;
 use holdfast_raft::Payload;
-use holdfast_wire::message::Consistency;
+use holdfast_wire::Message;
+use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange};
 
 use crate::clients::{put, read};
+use crate::members::change;
 use crate::world::{Rough, World};
 
 /// Nodes whose ranges of digests are short.
@@ -86,6 +88,14 @@ fn without_a_majority_those_who_differ_serve_nobody_until_the_missing_member_dec
         if let Some(at) = world.leader() {
             let caller = world.submit(at, &put("no", "x"), 1_000);
             assert_eq!(world.await_refusal(caller).0, Code::Diverged, "seed {seed}");
+        }
+        // Whoever has to mend it may change the members.
+        if let Some(at) = world.leader() {
+            let peer = "elsewhere:1".into();
+            let moved = ChangeMembers { peer, ..change(MemberChange::Move, missing) };
+            let caller = world.change_members(at, moved);
+            let answer = world.await_answer(caller);
+            assert!(matches!(answer, Message::MembersChanged(_)), "seed {seed}: {answer:?}");
         }
         world.start(missing);
         world.until("it halts", 20_000, |world| world.places[bad].node.is_none());

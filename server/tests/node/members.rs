@@ -10,7 +10,7 @@ use holdfast_wire::{Message, NodeId as WireNodeId, NodeUuid};
 use crate::clients::put;
 use crate::world::World;
 
-fn change(kind: MemberChange, at: usize) -> ChangeMembers {
+pub(crate) fn change(kind: MemberChange, at: usize) -> ChangeMembers {
     ChangeMembers {
         timeout_ms: 0,
         change: kind.number(),

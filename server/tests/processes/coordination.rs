@@ -154,6 +154,56 @@ fn nodes_join_take_the_place_of_others_and_survive_being_killed_while_they_do() 
 }
 
 #[test]
+fn two_nodes_that_join_at_once_both_do() {
+    block_on(async {
+        let mut cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let both = [cluster.join(false), cluster.join(false)];
+        for at in both {
+            cluster
+                .wait(at, "one of three voters", |status| {
+                    status.ready && status.members.iter().filter(|member| member.voter).count() == 3
+                })
+                .await;
+        }
+    });
+}
+
+#[test]
+fn a_lease_has_one_guard_for_a_lock_and_a_guard_that_is_dropped_frees_it() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        let lease = client.lease(PATIENCE).await.expect("granted");
+        let guard = lease.lock("jobs", "", None).await.expect("granted");
+        let second = lease.lock("jobs", "", Some(Duration::ZERO)).await.expect_err("a second guard");
+        assert_eq!(second.kind, holdfast_client::Kind::Invalid);
+        assert!(guard.is_held());
+        let other = client.lease(PATIENCE).await.expect("granted");
+        let held = other.lock("jobs", "", Some(Duration::ZERO)).await.expect_err("it is held");
+        assert!(matches!(held.refusal, Some(holdfast_command::Refusal::LockHeld { .. })), "{held}");
+        // Nobody waits for this release, and the lease lives on.
+        drop(guard);
+        let next = other.lock("jobs", "", None).await.expect("it was freed");
+        // A wait that is given up leaves no place behind.
+        let waiting = tokio::time::timeout(Duration::from_millis(200), lease.lock("jobs", "", None)).await;
+        assert!(waiting.is_err(), "it is held by another");
+        next.release().await.expect("released");
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // As soon as the place that was given up is gone, the lock is free for whoever comes.
+            match other.lock("jobs", "", Some(Duration::ZERO)).await {
+                Ok(_) => break,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        client.close().await;
+    });
+}
+
+#[test]
 fn a_number_that_was_used_is_not_taken_by_another_directory() {
     block_on(async {
         let mut cluster = Cluster::start(3);
