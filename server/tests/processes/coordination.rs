@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use holdfast_client::{ChangeMembers, Client, LockOptions, MemberChange, NodeId};
+use holdfast_client::{ChangeMembers, Client, LockOptions, MemberChange, NodeId, Outcome};
+use holdfast_command::Code;
 use holdfast_machine::Numbered as _;
 
 use crate::block_on;
@@ -85,6 +86,7 @@ fn a_lock_of_a_stopped_process_passes_on_and_its_fenced_write_comes_too_late() {
 
 async fn change(client: &Client, kind: MemberChange, node: u64, other: Option<u64>) {
     let until = Instant::now() + PATIENCE;
+    let mut unknown = false;
     loop {
         let change = ChangeMembers {
             timeout_ms: 0,
@@ -97,12 +99,22 @@ async fn change(client: &Client, kind: MemberChange, node: u64, other: Option<u6
         };
         match client.change_members(change, holdfast_client::CallOptions::default()).await {
             Ok(_) => return,
-            // It has not caught up yet, or another change is under way.
-            Err(error) if error.is_safe_to_retry() || error.code.is_some_and(|code| code.number() > 2000) => {
+            // It was carried out by the call before, of which nothing was heard.
+            Err(error)
+                if unknown
+                    && matches!(
+                        error.code,
+                        Some(Code::UnknownMember | Code::WrongKindOfMember | Code::NothingToChange)
+                    ) =>
+            {
+                return;
+            }
+            // It has not caught up yet, another change is under way, or the leader that was asked is gone.
+            Err(error) => {
                 assert!(Instant::now() < until, "{error}");
+                unknown |= error.outcome == Outcome::Unknown;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            Err(error) => panic!("{error}"),
         }
     }
 }
