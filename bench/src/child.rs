@@ -66,6 +66,12 @@ impl Process {
         Use::of(self.child.id())
     }
 
+    /// Kills it, as `kill -9` does, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Fails if it has ended.
     pub(crate) fn is_alive(&mut self) -> Result<(), Failure> {
         match self.child.try_wait() {

@@ -4,13 +4,14 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use holdfast_server::node::SnapshotPolicy;
 use holdfast_server::runtime::{self, Options, Stop};
 use holdfast_wire::Message;
 use holdfast_wire::message::{Stats, StatsReply, Status, StatusReply};
@@ -18,6 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::child::{Process, attend};
 use crate::failure::{Doing, Failure};
+use crate::kv::SEGMENT_BYTES;
 use crate::link::Link;
 use crate::measure::Part;
 use crate::process::Use;
@@ -32,10 +34,56 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Nodes that serve.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    /// Those that this program has started; they end when this is dropped.
-    _processes: Vec<Process>,
+    /// Those that this program has started, each with what it was started with; they end when this is dropped. `None` for one
+    /// that was killed.
+    processes: Vec<(Option<Process>, Launch)>,
     /// All of them.
     pub(crate) members: Members,
+}
+
+/// How a node is started, and started again.
+#[derive(Debug)]
+struct Launch {
+    name: String,
+    arguments: Vec<String>,
+    dir: PathBuf,
+}
+
+impl Launch {
+    fn start(&self) -> Result<Process, Failure> {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        Ok(Process::start(&self.name, &arguments, &self.dir)?.0)
+    }
+}
+
+/// What the nodes of a cluster are told beside who they are.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Tuning {
+    /// Bytes of a segment of its log.
+    #[arg(long, default_value_t = SEGMENT_BYTES, hide = true)]
+    pub(crate) segment_bytes: u64,
+    /// So many entries are applied between two snapshots, however large the state is [default: as a server does it].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) snapshot_entries: Option<u64>,
+    /// So many bytes of entries are kept in memory behind a snapshot for peers that are slow, an eighth of it for those that
+    /// are away [default: what a server keeps].
+    #[arg(long)]
+    pub(crate) retain_bytes: Option<usize>,
+}
+
+impl Tuning {
+    /// The usual, with so many bytes in each segment of a log.
+    pub(crate) fn of_segments(segment_bytes: u64) -> Self {
+        Self { segment_bytes, snapshot_entries: None, retain_bytes: None }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let Self { segment_bytes, snapshot_entries, retain_bytes } = self;
+        let mut arguments = vec![format!("--segment-bytes={segment_bytes}")];
+        arguments.extend(snapshot_entries.map(|entries| format!("--snapshot-entries={entries}")));
+        arguments.extend(retain_bytes.map(|bytes| format!("--retain-bytes={bytes}")));
+        arguments
+    }
 }
 
 /// Who the nodes are.
@@ -48,23 +96,22 @@ pub(crate) struct Members {
 }
 
 impl Cluster {
-    /// Starts `count` nodes on loopback, with their files in `dir` and so many bytes in each segment of their logs, and waits
-    /// until one of them leads.
-    pub(crate) fn spawn(count: u32, segment_bytes: u64, dir: &Path) -> Result<Self, Failure> {
+    /// Starts `count` nodes on loopback, with their files in `dir`, and waits until one of them leads.
+    pub(crate) fn spawn(count: u32, tuning: Tuning, dir: &Path) -> Result<Self, Failure> {
         let addresses = free_addresses(2 * count as usize).doing(|| "find free ports".to_owned())?;
         let (clients, peers) = addresses.split_at(count as usize);
         let members: Vec<String> = (1..).zip(peers).map(|(node, peer)| format!("{node}={peer}")).collect();
         let members = members.join(",");
         let mut processes = Vec::new();
         for (node, (client, peer)) in (1..=count).zip(clients.iter().zip(peers)) {
-            let dir = dir.join(format!("n{node}"));
+            let dir = directory(dir, node as usize);
             fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
-            let (id, client, peer) = (node.to_string(), client.to_string(), peer.to_string());
-            let segment = segment_bytes.to_string();
-            let place = ["serve", "--node", &id, "--client", &client, "--peer", &peer];
-            let rest = ["--members", &members, "--segment-bytes", &segment];
-            let (process, _) = Process::start(&format!("node {node}"), &[&place[..], &rest].concat(), &dir)?;
-            processes.push(process);
+            let mut arguments = vec!["serve".to_owned()];
+            arguments.extend([format!("--node={node}"), format!("--client={client}")]);
+            arguments.extend([format!("--peer={peer}"), format!("--members={members}")]);
+            arguments.append(&mut tuning.arguments());
+            let launch = Launch { name: format!("node {node}"), arguments, dir };
+            processes.push((Some(launch.start()?), launch));
         }
         Self::of(processes, clients.iter().map(SocketAddr::to_string).collect(), PATIENCE)
     }
@@ -74,7 +121,11 @@ impl Cluster {
         Self::of(Vec::new(), endpoints, Duration::ZERO)
     }
 
-    fn of(mut processes: Vec<Process>, endpoints: Vec<String>, patience: Duration) -> Result<Self, Failure> {
+    fn of(
+        mut processes: Vec<(Option<Process>, Launch)>,
+        endpoints: Vec<String>,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
         let runtime = runtime()?;
         let begin = Instant::now();
         loop {
@@ -83,9 +134,9 @@ impl Cluster {
             if let Some(leader) = statuses.iter().position(|status| status.as_ref().is_ok_and(leads))
                 && statuses.iter().all(|status| status.as_ref().is_ok_and(|status| status.ready))
             {
-                return Ok(Self { _processes: processes, members: Members { endpoints, leader } });
+                return Ok(Self { processes, members: Members { endpoints, leader } });
             }
-            for process in &mut processes {
+            for process in processes.iter_mut().filter_map(|(process, _)| process.as_mut()) {
                 process.is_alive()?;
             }
             if begin.elapsed() >= patience {
@@ -102,6 +153,26 @@ impl Cluster {
             thread::sleep(PAUSE);
         }
     }
+
+    /// Kills the node at this place, counted from 0, if this program has started it: it has no time for anything.
+    pub(crate) fn kill(&mut self, place: usize) {
+        if let Some(process) = self.processes.get_mut(place).and_then(|(process, _)| process.take()) {
+            process.kill();
+        }
+    }
+
+    /// Starts the node at this place again, which was killed; it may not serve yet when this returns.
+    pub(crate) fn start(&mut self, place: usize) -> Result<(), Failure> {
+        if let Some((process, launch)) = self.processes.get_mut(place) {
+            *process = Some(launch.start()?);
+        }
+        Ok(())
+    }
+}
+
+/// Where node `number`, counted from 1, keeps its files.
+pub(crate) fn directory(dir: &Path, number: usize) -> PathBuf {
+    dir.join(format!("n{number}"))
 }
 
 impl Members {
@@ -120,6 +191,37 @@ impl Members {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The place of the leader of this moment, counted from 0.
+    pub(crate) fn leader(&self, until: Instant) -> Result<usize, Failure> {
+        let doing = || "find the leader".to_owned();
+        let address = runtime()?.block_on(self.find_leader(until)).doing(doing)?;
+        self.endpoints
+            .iter()
+            .position(|endpoint| *endpoint == address)
+            .ok_or_else(|| Failure::new(doing(), "it is none of the members"))
+    }
+
+    /// How the node at this place is; an error if it does not answer.
+    pub(crate) fn status(&self, place: usize) -> Result<StatusReply, Failure> {
+        let doing = || format!("ask node {} how it is", place + 1);
+        let endpoint = self.endpoints.get(place).ok_or_else(|| Failure::new(doing(), "there is none"))?;
+        runtime()?.block_on(status(endpoint)).doing(doing)
+    }
+
+    /// What the node at this place counts, and how long its turns took, in microseconds.
+    pub(crate) fn stats(&self, place: usize) -> Result<(StatsReply, Histogram<u64>), Failure> {
+        let doing = || format!("ask node {} what it has measured", place + 1);
+        let endpoint = self.endpoints.get(place).ok_or_else(|| Failure::new(doing(), "there is none"))?;
+        let stats = runtime()?.block_on(stats(endpoint)).doing(doing)?;
+        let turns = histogram(&stats.turn_times).doing(doing)?;
+        Ok((stats, turns))
+    }
+
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.endpoints.len()
     }
 
     /// Whether all nodes are on this machine, so that its limit is theirs.
@@ -145,6 +247,7 @@ impl Members {
                     .map(|bytes| histogram(bytes))
                     .collect::<Result<_, _>>()
                     .doing(doing)?,
+                turns: Some(histogram(&stats.turn_times).doing(doing)?),
             })
         };
         self.endpoints.iter().enumerate().map(look).collect()
@@ -212,9 +315,8 @@ pub(crate) struct Serve {
     /// Numbers and peer addresses of all.
     #[arg(long, value_delimiter = ',', value_parser = member)]
     members: Vec<(u64, String)>,
-    /// Bytes of a segment of its log.
-    #[arg(long)]
-    segment_bytes: u64,
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 fn member(text: &str) -> Result<(u64, String), String> {
@@ -225,13 +327,20 @@ fn member(text: &str) -> Result<(u64, String), String> {
 impl Serve {
     /// Runs until the parent is gone. `dir` is where the node keeps its files.
     pub(crate) fn run(&self, dir: &Path) -> Result<(), Failure> {
+        let usual = Options::new(self.node, dir);
         let options = Options {
             cluster: "bench".to_owned(),
             listen_client: self.client.to_string(),
             listen_peer: self.peer.to_string(),
             initial_cluster: self.members.clone(),
-            segment_bytes: self.segment_bytes,
-            ..Options::new(self.node, dir)
+            segment_bytes: self.tuning.segment_bytes,
+            snapshots: self.tuning.snapshot_entries.map_or(usual.snapshots, |entries| SnapshotPolicy {
+                entries,
+                bytes_max: 0,
+                ..usual.snapshots
+            }),
+            retain_bytes: self.tuning.retain_bytes.unwrap_or(usual.retain_bytes),
+            ..usual
         };
         attend("started", Default::default)?;
         runtime::run(options, &Stop::new()).doing(|| format!("run node {}", self.node))

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,13 +20,14 @@ use holdfast_server::runtime::SEGMENT_BYTES_MIN;
 use holdfast_server::stage::Stage;
 use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Read, Submit};
+use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::cluster::{Cluster, Members};
+use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
 use crate::link::Link;
-use crate::load::{Answers, Load, Recorder, Window};
+use crate::load::{Answers, Load, Phases, Recorder, Window};
 use crate::measure::{Outcome, measure};
 use crate::report::{Parts, Summary, Table, share, show, stages};
 use crate::{LoadArgs, limits, skeleton};
@@ -41,7 +43,7 @@ pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long a session lives without a call.
 const SESSION_MS: u64 = 30_000;
 /// Keys are written at first with so many outstanding.
-const FILLING: usize = 64;
+const FILLING: usize = 1_024;
 
 /// What each operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +101,7 @@ pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<(), Fa
                 Some(count) => {
                     // A few operations need no more than the smallest.
                     let segment = if load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
-                    Cluster::spawn(count, segment, &dir)?
+                    Cluster::spawn(count, Tuning::of_segments(segment), &dir)?
                 }
                 None => Cluster::at(args.place.endpoints.clone())?,
             };
@@ -173,28 +175,60 @@ pub(crate) fn puts(load: &Load, keys: u32, members: &Members) -> Result<Outcome,
     one(Kind::Put, load, (keys, false), members)
 }
 
+/// A run of puts to so many keys, which lasts as long as `phases` says, and tells its answers apart by them.
+pub(crate) fn puts_through(
+    load: &Load,
+    keys: u32,
+    members: &Members,
+    window: Window,
+    phases: &Arc<Phases>,
+) -> Result<Answers, Failure> {
+    let runtime = runtime()?;
+    let plan = Rc::new(plan(&runtime, Kind::Put, load, (keys, false), members)?);
+    generate(&runtime, Recorder::in_phases(load, window, phases)?, load, members, &plan)
+}
+
 /// One run against a cluster that serves, with so many keys, each write within a session or not.
-fn one(
+fn one(kind: Kind, load: &Load, keys: (u32, bool), members: &Members) -> Result<Outcome, Failure> {
+    let runtime = runtime()?;
+    let plan = Rc::new(plan(&runtime, kind, load, keys, members)?);
+    let run = |window| generate(&runtime, Recorder::new(load, window)?, load, members, &plan);
+    measure(load, || members.look(), run)
+}
+
+/// Writes all keys, and says what is to be called.
+fn plan(
+    runtime: &Runtime,
     kind: Kind,
     load: &Load,
     (keys, exactly_once): (u32, bool),
     members: &Members,
-) -> Result<Outcome, Failure> {
-    let doing = || "run the load".to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)?;
+) -> Result<Plan, Failure> {
     let value = Bytes::from(vec![0xA5; load.value_bytes as usize]);
     let keys: Vec<Bytes> = (0..keys).map(|number| format!("bench/{number:08}").into()).collect();
     let put = |key: &Bytes| Put { key: key.clone(), value: value.clone(), ..Put::default() };
     let puts: Vec<Put> = keys.iter().map(put).collect();
     let written: Vec<Message> =
         puts.iter().map(|put| submit(Command::Put(put.clone()), RequestKey::None)).collect();
-    runtime.block_on(fill(members, &written)).doing(|| "write the keys".to_owned())?;
-    let plan = Rc::new(match (kind, exactly_once) {
+    runtime.block_on(fill(members, || written.iter().cloned())).doing(|| "write the keys".to_owned())?;
+    Ok(match (kind, exactly_once) {
         (Kind::Put, false) => Plan::Same(written),
         (Kind::Put, true) => Plan::Once(puts),
         (Kind::Get, _) => Plan::Same(keys.into_iter().map(read).collect()),
-    });
-    measure(load, || members.look(), |window| generate(&runtime, load, window, members, &plan))
+    })
+}
+
+/// Makes all these calls at the leader, once or, if it changes meanwhile, more often, and wants all of them done.
+pub(crate) fn make_all<C: Iterator<Item = Message>>(
+    members: &Members,
+    calls: impl Fn() -> C,
+) -> Result<(), Failure> {
+    runtime()?.block_on(fill(members, calls)).doing(|| "prepare the state".to_owned())
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let doing = || "make a runtime".to_owned();
+    tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)
 }
 
 /// What the connections of a run call, by chance.
@@ -206,7 +240,8 @@ enum Plan {
     Once(Vec<Put>),
 }
 
-fn submit(command: Command, key: RequestKey) -> Message {
+/// The call of a write.
+pub(crate) fn submit(command: Command, key: RequestKey) -> Message {
     let request = Request { key, ..Request::from(command) }.encode();
     Message::Submit(Submit { timeout_ms: TIMEOUT_MS, request })
 }
@@ -249,7 +284,7 @@ pub(crate) fn verdict(answer: Message) -> Result<(), Undone> {
 }
 
 /// What was executed, or why nothing was.
-fn outcome(answer: Message) -> Result<Result<Reply, Refusal>, String> {
+pub(crate) fn outcome(answer: Message) -> Result<Result<Reply, Refusal>, String> {
     let outcome = match answer {
         Message::Submitted(submitted) => submitted.outcome,
         Message::ReadDone(done) => done.outcome,
@@ -258,25 +293,37 @@ fn outcome(answer: Message) -> Result<Result<Reply, Refusal>, String> {
     Ok(Executed::decode(outcome).map_err(|error| error.to_string())?.0)
 }
 
-/// Makes all calls once, and all of them again if the leader changes meanwhile.
-async fn fill(members: &Members, calls: &[Message]) -> io::Result<()> {
-    let begin = Instant::now();
+/// Makes all calls, in order; those that were under way when the leader changed once more.
+async fn fill<C: Iterator<Item = Message>>(members: &Members, calls: impl Fn() -> C) -> io::Result<()> {
+    let (mut done, mut before, mut moved) = (0, 0, Instant::now());
     loop {
-        match fill_at(&members.find_leader(begin + PATIENCE).await?, calls).await {
-            Err(error) if begin.elapsed() > PATIENCE => return Err(error),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+        match fill_at(&members.find_leader(moved + PATIENCE).await?, calls().skip(done), &mut done).await {
             Ok(()) => return Ok(()),
+            Err(_) if done > before => (before, moved) = (done, Instant::now()),
+            Err(error) if moved.elapsed() > PATIENCE => return Err(error),
+            Err(_) => {}
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn fill_at(address: &str, calls: &[Message]) -> io::Result<()> {
+/// Adds to `done` as many as all were answered.
+async fn fill_at(
+    address: &str,
+    mut calls: impl Iterator<Item = Message>,
+    done: &mut usize,
+) -> io::Result<()> {
     let mut link = Link::open(address).await?;
-    for some in calls.chunks(FILLING) {
-        for (call, message) in (1..).zip(some) {
-            link.send(call, message)?;
+    loop {
+        let mut open = 0;
+        for message in calls.by_ref().take(FILLING) {
+            open += 1;
+            link.send(open, &message)?;
         }
-        let mut open = some.len();
+        if open == 0 {
+            return Ok(());
+        }
+        let sent = open;
         while open > 0 {
             link.exchange().await?;
             while let Some((_, answer)) = link.next()? {
@@ -284,19 +331,19 @@ async fn fill_at(address: &str, calls: &[Message]) -> io::Result<()> {
                 open -= 1;
             }
         }
+        *done += sent as usize;
     }
-    Ok(())
 }
 
 fn generate(
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
+    recorder: Recorder,
     load: &Load,
-    window: Window,
     members: &Members,
     plan: &Rc<Plan>,
 ) -> Result<Answers, Failure> {
     let doing = || "run the load".to_owned();
-    let recorder = Rc::new(RefCell::new(Recorder::new(load, window)?));
+    let recorder = Rc::new(RefCell::new(recorder));
     let members = Rc::new(members.clone());
     LocalSet::new().block_on(runtime, async {
         let mut set = JoinSet::new();

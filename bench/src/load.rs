@@ -4,6 +4,8 @@
 //! answered. So a cluster that stalls is asked less, and the latencies of a closed loop say how long an operation
 //! takes at that many outstanding ones, not at a rate.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -57,6 +59,46 @@ pub(crate) fn histogram() -> Result<Histogram<u64>, Failure> {
     Histogram::new_with_max(LONGEST.as_nanos() as u64, 3).doing(|| "make a histogram".to_owned())
 }
 
+/// What goes on beside a run, as whoever brings it about says it: the run tells its answers apart by it, and ends when it is
+/// told to. An answer belongs to the phase in which it comes.
+#[derive(Debug)]
+pub(crate) struct Phases {
+    now: AtomicUsize,
+    over: AtomicBool,
+    /// How long each phase was, and since when the one of now is.
+    times: Mutex<(Vec<Duration>, Instant)>,
+}
+
+impl Phases {
+    /// `count` of them, at least 1; the first one begins at `begin`, which may lie ahead.
+    pub(crate) fn new(count: usize, begin: Instant) -> Self {
+        let times = Mutex::new((vec![Duration::ZERO; count], begin));
+        Self { now: AtomicUsize::new(0), over: AtomicBool::new(false), times }
+    }
+
+    /// The phase of now is `phase` from now on.
+    pub(crate) fn enter(&self, phase: usize) {
+        let now = Instant::now();
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lengths, since) = &mut *times;
+        if let Some(length) = lengths.get_mut(self.now.swap(phase, Ordering::AcqRel)) {
+            *length += now.saturating_duration_since(*since);
+        }
+        *since = now.max(*since);
+    }
+
+    /// Ends the run.
+    pub(crate) fn end(&self) {
+        self.enter(self.now.load(Ordering::Acquire));
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// How long each phase was, as often as it was, up to the last change.
+    pub(crate) fn lengths(&self) -> Vec<Duration> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+}
+
 /// Collects the answers of one run.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -67,19 +109,43 @@ pub(crate) struct Recorder {
     first_error: Option<String>,
     /// When the last answer that counts came, if the run was ended by a number of operations.
     full: Option<Instant>,
+    phases: Option<Arc<Phases>>,
+    /// The answers of each phase.
+    of_phases: Vec<Histogram<u64>>,
 }
 
 impl Recorder {
     /// For a run of `load` in `window`.
     pub(crate) fn new(load: &Load, window: Window) -> Result<Self, Failure> {
         let operations = load.operations.unwrap_or(u64::MAX);
-        Ok(Self { window, operations, latencies: histogram()?, errors: 0, first_error: None, full: None })
+        Ok(Self {
+            window,
+            operations,
+            latencies: histogram()?,
+            errors: 0,
+            first_error: None,
+            full: None,
+            phases: None,
+            of_phases: Vec::new(),
+        })
+    }
+
+    /// The same, for a run whose answers are told apart by phases, and which they may end.
+    pub(crate) fn in_phases(load: &Load, window: Window, phases: &Arc<Phases>) -> Result<Self, Failure> {
+        let of_phases = phases.lengths().iter().map(|_| histogram()).collect::<Result<_, _>>()?;
+        Ok(Self { phases: Some(Arc::clone(phases)), of_phases, ..Self::new(load, window)? })
     }
 
     /// An answer that came at `now` to what was sent at `sent`.
     pub(crate) fn answer(&mut self, sent: Instant, now: Instant) {
         if self.counts(now) {
-            self.latencies.saturating_record((now - sent).as_nanos() as u64);
+            let nanos = (now - sent).as_nanos() as u64;
+            self.latencies.saturating_record(nanos);
+            if let Some(phases) = &self.phases
+                && let Some(of_phase) = self.of_phases.get_mut(phases.now.load(Ordering::Acquire))
+            {
+                of_phase.saturating_record(nanos);
+            }
             if self.latencies.len() >= self.operations {
                 self.full = Some(now);
             }
@@ -102,7 +168,8 @@ impl Recorder {
 
     /// Whether the run ends here.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        now >= self.window.end || self.full.is_some()
+        let ended = self.phases.as_ref().is_some_and(|phases| phases.over.load(Ordering::Acquire));
+        now >= self.window.end || self.full.is_some() || ended
     }
 
     fn counts(&self, now: Instant) -> bool {
@@ -117,6 +184,7 @@ impl Recorder {
             latencies: self.latencies,
             errors: self.errors,
             first_error: self.first_error,
+            of_phases: self.of_phases,
         }
     }
 }
@@ -133,6 +201,8 @@ pub(crate) struct Answers {
     pub(crate) errors: u64,
     /// The first error: one says more than their number.
     pub(crate) first_error: Option<String>,
+    /// The latencies of each phase; empty for a run that has none.
+    pub(crate) of_phases: Vec<Histogram<u64>>,
 }
 
 #[cfg(test)]
@@ -170,6 +240,31 @@ mod tests {
         assert!(recorder.is_over(window.begin + tick * 3));
         let answers = recorder.finish();
         assert_eq!((answers.latencies.len(), answers.elapsed), (3, tick * 3));
+    }
+
+    #[test]
+    fn answers_belong_to_the_phase_they_come_in_and_the_end_of_the_phases_ends_the_run() {
+        let load = load(None);
+        let window = Window { begin: Instant::now(), end: Instant::now() + LONGEST };
+        let phases = Arc::new(Phases::new(2, window.begin));
+        let mut recorder = Recorder::in_phases(&load, window, &phases).unwrap();
+        let mut answer = |count| {
+            for _ in 0..count {
+                recorder.answer(window.begin, Instant::now());
+            }
+            recorder.is_over(Instant::now())
+        };
+        answer(2);
+        phases.enter(1);
+        answer(3);
+        phases.enter(0);
+        assert!(!answer(1));
+        phases.end();
+        assert!(answer(7), "nothing counts behind the end");
+        let counts: Vec<u64> = recorder.finish().of_phases.iter().map(Histogram::len).collect();
+        assert_eq!(counts, [3, 3]);
+        let all: Duration = phases.lengths().iter().sum();
+        assert!(all > Duration::ZERO && all <= window.begin.elapsed());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod cluster;
 mod disk;
 mod failure;
 mod kv;
+mod leases;
 mod limits;
 mod link;
 mod load;
@@ -21,6 +22,7 @@ mod network;
 mod process;
 mod report;
 mod skeleton;
+mod snapshot;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +35,9 @@ use crate::cluster::Serve;
 use crate::disk::Scratch;
 use crate::failure::Failure;
 use crate::kv::{Kind, KvArgs};
+use crate::leases::LeasesArgs;
 use crate::load::Load;
+use crate::snapshot::SnapshotArgs;
 use crate::watch::WatchArgs;
 
 /// Measures what this machine can do, and how much of it holdfast uses.
@@ -60,6 +64,10 @@ enum Command {
     Get(KvArgs),
     /// What watches cost writes that do not concern them, and how long a change takes to the last of those it does.
     Watch(WatchArgs),
+    /// What leases that are kept cost writes, and whether one ends early when the leader is killed.
+    Leases(LeasesArgs),
+    /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
+    Snapshot(SnapshotArgs),
     /// A process of the skeleton; started by this program.
     #[command(hide = true)]
     Skeleton {
@@ -145,6 +153,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Put(args) => kv::run(Kind::Put, args, &scratch()?),
         Command::Get(args) => kv::run(Kind::Get, args, &scratch()?),
         Command::Watch(args) => watch::run(args, &scratch()?),
+        Command::Leases(args) => leases::run(args, &scratch()?),
+        Command::Snapshot(args) => snapshot::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),
     }

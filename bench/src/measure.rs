@@ -31,19 +31,28 @@ pub(crate) struct Part {
     /// A histogram of microseconds for each stage of a request, in the order of their numbers. Empty for a process
     /// that has no such stages.
     pub(crate) stages: Vec<Histogram<u64>>,
+    /// A histogram of microseconds of the turns of a node; `None` for a process that has none.
+    pub(crate) turns: Option<Histogram<u64>>,
 }
 
 impl Part {
     /// This process.
     fn own() -> Self {
-        Self { name: "generator".to_owned(), used: Use::of_self(), syncs: None, stages: Vec::new() }
+        Self {
+            name: "generator".to_owned(),
+            used: Use::of_self(),
+            syncs: None,
+            stages: Vec::new(),
+            turns: None,
+        }
     }
 
     /// What was done since `before`.
-    fn since(mut self, before: &Self) -> Result<Self, Failure> {
+    pub(crate) fn since(mut self, before: &Self) -> Result<Self, Failure> {
         self.used = self.used.zip(before.used).map(|(after, before)| after.since(&before));
         self.syncs = self.syncs.zip(before.syncs).map(|(after, before)| after.saturating_sub(before));
-        for (after, before) in self.stages.iter_mut().zip(&before.stages) {
+        let turns = self.turns.iter_mut().zip(&before.turns);
+        for (after, before) in self.stages.iter_mut().zip(&before.stages).chain(turns) {
             after.subtract(before).doing(|| format!("subtract the stages of {}", self.name))?;
         }
         Ok(self)
@@ -54,7 +63,13 @@ impl Part {
 pub(crate) fn look(processes: &mut [Process]) -> Result<Vec<Part>, Failure> {
     let look = |process: &mut Process| {
         let syncs = Some(process.stats()?.syncs);
-        Ok(Part { name: process.name().to_owned(), used: process.used(), syncs, stages: Vec::new() })
+        Ok(Part {
+            name: process.name().to_owned(),
+            used: process.used(),
+            syncs,
+            stages: Vec::new(),
+            turns: None,
+        })
     };
     processes.iter_mut().map(look).collect()
 }
@@ -108,7 +123,13 @@ mod tests {
         };
         let mut stage = Histogram::new_with_bounds(1, 1000, 2).unwrap();
         stage.record_n(7, 2 * times).unwrap();
-        Part { name: "node".to_owned(), used: Some(used), syncs: Some(4 * times), stages: vec![stage] }
+        Part {
+            name: "node".to_owned(),
+            used: Some(used),
+            syncs: Some(4 * times),
+            stages: vec![stage],
+            turns: None,
+        }
     }
 
     fn run(warmup: Duration) -> Outcome {

@@ -40,8 +40,8 @@ impl Summary {
         Self { errors: Some(answers.errors), ..Self::of_histogram(&answers.latencies, answers.elapsed, 1) }
     }
 
-    /// Of a histogram that was filled in a time, and whose unit is so many nanoseconds.
-    fn of_histogram(latencies: &Histogram<u64>, elapsed: Duration, nanos: u64) -> Self {
+    /// Of a histogram that was filled in a time, and whose unit is so many nanoseconds. It knows nothing of errors.
+    pub(crate) fn of_histogram(latencies: &Histogram<u64>, elapsed: Duration, nanos: u64) -> Self {
         let count = latencies.len();
         let percentile = |(percentile, _)| {
             let beyond = count as f64 * (100.0 - percentile) / 100.0;
@@ -61,6 +61,16 @@ impl Summary {
     pub(crate) fn median_latency(&self) -> Option<u64> {
         let [median, ..] = self.percentiles;
         median
+    }
+
+    /// How many times each percentile of `other` this one's is, by its name; those that both have.
+    pub(crate) fn times(&self, other: &Self) -> String {
+        let both = self.percentiles.iter().zip(&other.percentiles).zip(PERCENTILES);
+        let times = both.filter_map(|((this, other), (_, name))| {
+            let (this, other) = ((*this)?, (*other).filter(|other| *other > 0)?);
+            Some(format!("{:.2} × its {name}", this as f64 / other as f64))
+        });
+        times.collect::<Vec<_>>().join(", ")
     }
 
     /// Each figure is the median of that figure; of an even number of runs the worse of the two in the middle. A
@@ -168,6 +178,9 @@ pub(crate) fn stages(part: &Part, names: &[String], elapsed: Duration) -> Table 
     for (name, histogram) in names.iter().zip(&part.stages).filter(|(_, histogram)| !histogram.is_empty()) {
         table.row(name, Summary::of_histogram(histogram, elapsed, 1000));
     }
+    if let Some(turns) = &part.turns {
+        table.row("whole turns", Summary::of_histogram(turns, elapsed, 1000));
+    }
     table
 }
 
@@ -218,7 +231,13 @@ mod tests {
         for sample in 1..=count {
             latencies.record(sample * 1000).unwrap();
         }
-        Answers { elapsed: Duration::from_secs(2), latencies, errors: 3, first_error: None }
+        Answers {
+            elapsed: Duration::from_secs(2),
+            latencies,
+            errors: 3,
+            first_error: None,
+            of_phases: Vec::new(),
+        }
     }
 
     #[test]
@@ -251,8 +270,13 @@ nothing came                           0         –         –         –    
     #[test]
     fn what_a_process_used_is_shown_for_each_operation() {
         let used = Use { cpu: Duration::from_millis(5), switches: 2500, resident: 3 << 19 };
-        let part =
-            |name: &str, syncs| Part { name: name.to_owned(), used: Some(used), syncs, stages: Vec::new() };
+        let part = |name: &str, syncs| Part {
+            name: name.to_owned(),
+            used: Some(used),
+            syncs,
+            stages: Vec::new(),
+            turns: None,
+        };
         let parts = vec![part("leader", Some(500)), part("generator", None)];
         let outcome = Outcome { answers: answers(1000), parts };
         let expected = "\
@@ -266,7 +290,7 @@ nothing came                           0         –         –         –    
     #[test]
     fn no_operations_are_no_division_by_zero() {
         let used = Some(Use::default());
-        let part = Part { name: "leader".to_owned(), used, syncs: Some(4), stages: Vec::new() };
+        let part = Part { name: "leader".to_owned(), used, syncs: Some(4), stages: Vec::new(), turns: None };
         let outcome = Outcome { answers: answers(0), parts: vec![part] };
         let shown = Parts { title: "1 × 1", outcome: &outcome }.to_string();
         assert!(!shown.contains("inf") && !shown.contains("NaN"), "{shown}");
@@ -305,12 +329,20 @@ nothing came                           0         –         –         –    
     fn a_stage_is_shown_in_the_unit_of_its_histogram_and_without_errors() {
         let mut sync = Histogram::new_with_bounds(1, 60_000_000, 2).unwrap();
         sync.record_n(180, 1000).unwrap();
-        let part = Part { name: "n1".to_owned(), used: None, syncs: None, stages: vec![sync] };
+        let part = Part { name: "n1".to_owned(), used: None, syncs: None, stages: vec![sync], turns: None };
         let expected = "\
 stages of n1                       per s       p50       p90       p99     p99.9       max  errors
 5 Sync                               500    180 µs    180 µs         –         –    180 µs       –
 ";
         assert_eq!(stages(&part, &["5 Sync".to_owned()], Duration::from_secs(2)).to_string(), expected);
+    }
+
+    #[test]
+    fn percentiles_are_compared_where_both_are_there_and_none_is_zero() {
+        let before = summary(1.0, 100, Some(200), 0);
+        assert_eq!(summary(1.0, 150, Some(600), 0).times(&before), "1.50 × its p50, 3.00 × its p90");
+        assert_eq!(summary(1.0, 150, None, 0).times(&before), "1.50 × its p50");
+        assert_eq!(before.times(&summary(1.0, 0, None, 0)), "");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use holdfast_wire::message::{Submit, Watch};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::cluster::{Cluster, Members};
+use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
 use crate::kv::{self, SEGMENT_BYTES};
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &WatchArgs, scratch: &Scratch) -> Result<(), Failure> {
     show(limits::environment(scratch))?;
     let dir = scratch.path().join("watch");
     let segment = if args.load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
-    let cluster = Cluster::spawn(args.spawn, segment, &dir)?;
+    let cluster = Cluster::spawn(args.spawn, Tuning::of_segments(segment), &dir)?;
     for load in args.load.loads() {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         let once = || kv::puts(&load, args.keys, &cluster.members).map(|run| Summary::of(&run.answers));

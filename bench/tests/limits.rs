@@ -3,8 +3,10 @@
 mod common;
 
 use std::fs;
-use std::io::Read;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use common::{bench, row, scratch, text};
 
@@ -12,6 +14,13 @@ use common::{bench, row, scratch, text};
 fn small<'a>(connections: &'a str, in_flight: &'a str) -> Vec<&'a str> {
     let bounds = ["limits", "--allow-debug", "--operations", "200", "--seconds", "600"];
     bounds.into_iter().chain(["--connections", connections, "--in-flight", in_flight]).collect()
+}
+
+/// A follower of the skeleton, without a leader yet.
+fn follower(dir: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-bench"));
+    command.args(["skeleton", "follower", "--name", "one", "--dir"]).arg(dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
@@ -90,16 +99,28 @@ fn a_directory_that_cannot_be_written_ends_the_run_with_code_1_and_its_name() {
     }
 }
 
+/// A leader ends whenever the load has; what the follower had acknowledged until then is unread.
+#[test]
+fn a_follower_whose_leader_resets_the_connection_ends_well() {
+    let dir = scratch();
+    let mut follower = follower(dir.path());
+    // Held, so that this is not its end.
+    let _life = follower.stdin.take();
+    let mut out = BufReader::new(follower.stdout.take().unwrap());
+    let mut address = String::new();
+    out.read_line(&mut address).unwrap();
+    let mut leader = TcpStream::connect(address.trim()).unwrap();
+    leader.write_all(&[7; 64]).unwrap();
+    // There, and left unread: closing now makes the kernel send a reset.
+    leader.peek(&mut [0; 8]).unwrap();
+    drop(leader);
+    assert!(follower.wait().unwrap().success());
+}
+
 #[test]
 fn a_process_of_the_skeleton_ends_when_its_parent_is_gone() {
     let dir = scratch();
-    let mut follower = Command::new(env!("CARGO_BIN_EXE_holdfast-bench"))
-        .args(["skeleton", "follower", "--name", "one", "--dir"])
-        .arg(dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut follower = follower(dir.path());
     let mut out = follower.stdout.take().unwrap();
     let mut first = [0; 10];
     out.read_exact(&mut first).unwrap();

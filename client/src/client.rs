@@ -7,9 +7,11 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use holdfast_command::keys::{Compact, Delete, Put, Range, Span, Transaction};
 use holdfast_command::outcome::{KeyValue, RangePage};
-use holdfast_command::query::{self, Query};
+use holdfast_command::query::{self, AuditPage, AuditQuery, Query};
 use holdfast_command::{Command, Reply, Request};
-use holdfast_wire::message::{ChangeMembers, Consistency, StatsReply, StatusReply};
+use holdfast_wire::message::{
+    ChangeMembers, Consistency, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply,
+};
 
 use crate::builder::millis;
 use crate::core::{Answer, Ask, Work};
@@ -255,6 +257,28 @@ impl Client {
         Ok((answer, position))
     }
 
+    /// A page of the audit log: of the leader's, or of any member's if the options ask for less than a linearizable read. The
+    /// next one begins at the page's `next`; see [`AuditPage`] for what a page says about what is missing.
+    ///
+    /// # Errors
+    /// Why it could not be answered.
+    pub async fn audit(&self, query: AuditQuery, options: ReadOptions) -> Result<AuditPage, Error> {
+        page_of(self.query(Query::Audit(query), options).await?.0)
+    }
+
+    /// The same of the audit log of the node at an endpoint, as far as it has come, whether it knows a leader or not. Asks
+    /// that endpoint and no other.
+    ///
+    /// # Errors
+    /// Why it could not be answered.
+    pub async fn audit_at(&self, endpoint: &str, query: AuditQuery) -> Result<AuditPage, Error> {
+        let work = Work::QueryAt(endpoint.into(), Query::Audit(query));
+        let Answer::Queried { answer, .. } = self.ask(work, CallOptions::default()).await? else {
+            return Err(mixed_up("query"));
+        };
+        page_of(answer)
+    }
+
     /// Renews a lease once: for how long it lives from there on, `None` if the cluster does not know it. A
     /// [`Lease`](crate::Lease) does so by itself.
     ///
@@ -322,6 +346,25 @@ impl Client {
         Ok(*stats)
     }
 
+    /// A piece of a snapshot of the node at an endpoint: the first one names it, and says how long it is; see
+    /// [`SaveSnapshot`]. Asks that endpoint and no other, once; all pieces have to be asked for over one connection.
+    ///
+    /// # Errors
+    /// [`NoSnapshot`](holdfast_command::Refusal::NoSnapshot) if the node does not have it any more: begin anew. Otherwise as
+    /// [`status`](Self::status).
+    pub async fn snapshot_piece(
+        &self,
+        endpoint: &str,
+        save: SaveSnapshot,
+        options: CallOptions,
+    ) -> Result<SnapshotPiece, Error> {
+        let work = Work::SaveSnapshot(endpoint.into(), save);
+        let Answer::Snapshot(piece) = self.ask(work, options).await? else {
+            return Err(mixed_up("ask for a snapshot"));
+        };
+        Ok(piece)
+    }
+
     /// The endpoints, those that were learned too, and how each is.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointView> {
@@ -336,6 +379,10 @@ impl Client {
     async fn ask(&self, work: Work, options: CallOptions) -> Result<Answer, Error> {
         self.shell.ask(Ask { work, timeout_ms: options.timeout.map(millis) }).await
     }
+}
+
+fn page_of(answer: query::Answer) -> Result<AuditPage, Error> {
+    if let query::Answer::Audit(page) = answer { Ok(page) } else { Err(mixed_up("query")) }
 }
 
 /// The core answers each call in kind; should it not, that is said and not panicked about.

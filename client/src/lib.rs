@@ -57,6 +57,8 @@ pub use core::{Changes, EndpointView, Notice};
 pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
 pub use holdfast_command as command;
 pub use holdfast_wire::NodeId;
-pub use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange, StatsReply, StatusReply};
+pub use holdfast_wire::message::{
+    ChangeMembers, Consistency, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply,
+};
 pub use position::{Position, PositionError};
 pub use watch::{Watch, WatchOptions};

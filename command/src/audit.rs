@@ -194,6 +194,13 @@ impl Head<'_> {
     }
 }
 
+/// The stamp of an encoded record; `None` if this build does not know its layout, or it is cut off.
+#[must_use]
+pub fn stamp(record: &[u8]) -> Option<u64> {
+    let bytes = record.get(24..)?.first_chunk::<8>()?;
+    (*record.first()? == LAYOUT).then_some(u64::from_le_bytes(*bytes))
+}
+
 /// A record, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRecord {

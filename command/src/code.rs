@@ -117,6 +117,13 @@ numbered! {
         /// memory or a build. The member serves nobody until a majority agrees; it goes on replicating. Keep the directories of
         /// all members, and report it.
         Diverged = 1213,
+        /// The member cannot read the files of its audit log at the moment; its own log says why. The others keep the same
+        /// records: ask one of them.
+        AuditUnreadable = 1214,
+        /// The member does not have that snapshot: it has taken none yet, or a newer one has taken its place. Begin anew.
+        NoSnapshot = 1215,
+        /// The member could not write or read a snapshot: its disk may be full or broken. Its log says more. Ask another one.
+        SnapshotFailed = 1216,
 
         /// The request keeps the value or lease of a key that does not exist.
         KeyNotFound = 1301,
@@ -216,6 +223,8 @@ numbered! {
         NoTransferTarget = 2011,
         /// Leadership was to be handed over, and the other voter did not take it in time. This member still leads.
         TransferFailed = 2012,
+        /// The address of a member is none that the others could reach it at: it has to be a host and a port.
+        BadAddress = 2013,
     }
     families {
         "request" = 1001..=1099,
@@ -301,6 +310,7 @@ impl Code {
             | Self::NothingToChange
             | Self::NoTransferTarget
             | Self::TransferFailed
+            | Self::BadAddress
             | Self::NotLeader
             | Self::Overloaded
             | Self::NoLeader
@@ -311,7 +321,10 @@ impl Code {
             | Self::DiskFull
             | Self::Starting
             | Self::Stopping
-            | Self::Diverged => Effect::NotApplied,
+            | Self::Diverged
+            | Self::AuditUnreadable
+            | Self::NoSnapshot
+            | Self::SnapshotFailed => Effect::NotApplied,
         }
     }
 
@@ -345,6 +358,9 @@ impl Code {
                 | Self::Starting
                 | Self::Stopping
                 | Self::Diverged
+                | Self::AuditUnreadable
+                | Self::NoSnapshot
+                | Self::SnapshotFailed
         )
     }
 
@@ -378,6 +394,7 @@ impl Code {
                 | Self::Starting
                 | Self::Stopping
                 | Self::Diverged
+                | Self::AuditUnreadable
         )
     }
 }

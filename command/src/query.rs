@@ -1,4 +1,4 @@
-//! What can be asked beside ranges of keys: leases, queues of locks and elections, the history of a key.
+//! What can be asked beside ranges of keys: leases, queues of locks and elections, the history of a key, the audit log.
 //!
 //! A query changes nothing and never enters the log, so a member may be asked that does not know it: it refuses it by
 //! its number. Query and answer travel as bytes of this crate, as requests and outcomes do, so that the wire knows none of
@@ -8,6 +8,10 @@
 //!   query    u16 number, then the query
 //!   answer   u16 number, then the answer;  or u16 0, u16 code, u64, u64: refused
 //! ```
+
+mod audit;
+
+pub use audit::{AuditPage, AuditQuery, MissingReason, MissingRecords};
 
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
@@ -34,6 +38,8 @@ numbered! {
         Queues = 4,
         /// The versions of a key, newest first.
         History = 5,
+        /// Records of the audit log of the member that is asked.
+        Audit = 6,
     }
 }
 
@@ -110,6 +116,9 @@ pub enum Query {
         /// At most so many; 0 for as many as may be.
         limit: u32,
     },
+    /// See [`QueryNumber::Audit`]. Bytes: u64 from, u64 since, u64 until, u32 limit, section prefix, u8 whether an actor
+    /// is named, section actor.
+    Audit(AuditQuery),
 }
 
 /// What is known of a lease.
@@ -212,6 +221,9 @@ pub enum Answer {
         /// Older ones come behind them.
         more: bool,
     },
+    /// See [`QueryNumber::Audit`]. Bytes: u64 complete from, u64 through, u64 next, u32 count, section record each, u32 count,
+    /// u64 first, u64 last, u8 why each.
+    Audit(AuditPage),
 }
 
 impl When {
@@ -250,6 +262,7 @@ impl Query {
             Self::Queue { .. } => QueryNumber::Queue,
             Self::Queues { .. } => QueryNumber::Queues,
             Self::History { .. } => QueryNumber::History,
+            Self::Audit(_) => QueryNumber::Audit,
         }
     }
 
@@ -279,6 +292,7 @@ impl Query {
                 out.put_u32_le(*limit);
                 put_section(&mut out, key);
             }
+            Self::Audit(query) => query.write(&mut out),
         }
         out.into()
     }
@@ -306,6 +320,7 @@ impl Query {
                 let (before, limit) = (reader.u64()?, reader.u32()?);
                 Self::History { key: reader.section()?, before, limit }
             }
+            QueryNumber::Audit => Self::Audit(AuditQuery::read(&mut reader)?),
         };
         reader.finish()?;
         Ok(query)
@@ -416,6 +431,7 @@ impl Answer {
             Self::Queue(_) => QueryNumber::Queue,
             Self::Queues { .. } => QueryNumber::Queues,
             Self::History { .. } => QueryNumber::History,
+            Self::Audit(_) => QueryNumber::Audit,
         }
     }
 
@@ -469,6 +485,7 @@ impl Answer {
                     version.write(out);
                 }
             }
+            Self::Audit(page) => page.write(out),
         }
     }
 
@@ -509,6 +526,7 @@ impl Answer {
                 let count = reader.count("versions", VersionInfo::BYTES_MIN, most)?;
                 Self::History { oldest, versions: reader.items(count, VersionInfo::read)?, more }
             }
+            QueryNumber::Audit => Self::Audit(AuditPage::read(&mut reader)?),
         };
         reader.finish()?;
         Ok(Ok(answer))

@@ -229,6 +229,15 @@ refusals! {
     /// See [`Code::Diverged`].
     #[error("the members differ in what they have applied up to entry {index}, and no majority agrees")]
     Diverged { index: u64 },
+    /// See [`Code::AuditUnreadable`].
+    #[error("the audit log of this member cannot be read")]
+    AuditUnreadable,
+    /// See [`Code::NoSnapshot`].
+    #[error("this member does not have that snapshot")]
+    NoSnapshot,
+    /// See [`Code::SnapshotFailed`].
+    #[error("this member could not write or read a snapshot")]
+    SnapshotFailed,
     /// See [`Code::Stopping`].
     #[error("the member is stopping")]
     Stopping,
@@ -355,6 +364,9 @@ refusals! {
     /// See [`Code::TransferFailed`].
     #[error("node {node} did not take over in time")]
     TransferFailed { node: u64 },
+    /// See [`Code::BadAddress`].
+    #[error("the address of a member is HOST:PORT, with a port from 1 to 65535")]
+    BadAddress,
 }
 
 impl Refusal {

@@ -101,11 +101,11 @@ fn no_code_of_availability_says_that_a_request_was_applied_or_speaks_of_more_tha
 }
 
 #[test]
-fn waiting_does_not_help_where_a_position_belongs_to_another_cluster_life_or_group() {
+fn waiting_does_not_help_where_a_position_is_of_another_life_or_group_or_a_snapshot_is_not_to_be_had() {
     let hopeless: Vec<Code> = Code::ALL
         .iter()
         .copied()
         .filter(|code| (1201..=1299).contains(&code.number()) && !code.is_retryable())
         .collect();
-    assert_eq!(hopeless, [Code::OtherEpoch, Code::OtherGroup]);
+    assert_eq!(hopeless, [Code::OtherEpoch, Code::OtherGroup, Code::NoSnapshot, Code::SnapshotFailed]);
 }

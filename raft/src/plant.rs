@@ -84,13 +84,19 @@ numbered! {
 
 /// Which core it is.
 pub trait Plant: fmt::Debug + Clone + Copy + Send + 'static {
-    /// The rule left out.
+    /// The rule left out; `None` as well if that is not known before it runs.
     const BUG: Option<Bug>;
 
     /// Whether this rule is left out.
     #[must_use]
     fn plants(bug: Bug) -> bool {
         Self::BUG == Some(bug)
+    }
+
+    /// Whether any is.
+    #[must_use]
+    fn any() -> bool {
+        Self::BUG.is_some()
     }
 }
 

@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod audit;
 pub mod cli;
 pub mod node;
+pub mod port;
 pub mod runtime;
 pub mod stage;
 pub mod storage;

@@ -34,10 +34,12 @@ numbered! {
 /// Microseconds that are told apart at most: one minute. What takes longer is counted as that.
 const LONGEST_US: u64 = 60_000_000;
 
-/// One histogram of microseconds for each stage.
+/// One histogram of microseconds for each stage, and one for whole turns.
 #[derive(Debug)]
 pub struct Stages {
     histograms: Vec<Histogram<u64>>,
+    /// None only if the bounds of a histogram were wrong.
+    turns: Option<Histogram<u64>>,
 }
 
 impl Default for Stages {
@@ -51,7 +53,15 @@ impl Stages {
     #[must_use]
     pub fn new() -> Self {
         let histogram = || Histogram::new_with_bounds(1, LONGEST_US, 2).ok();
-        Self { histograms: Stage::ALL.iter().filter_map(|_| histogram()).collect() }
+        Self { histograms: Stage::ALL.iter().filter_map(|_| histogram()).collect(), turns: histogram() }
+    }
+
+    /// Notes that a turn of the node's thread took `micros`: nobody was served before its end. The longest one is the longest
+    /// time for which this thread was deaf.
+    pub fn record_turn(&mut self, micros: u64) {
+        if let Some(turns) = &mut self.turns {
+            turns.note(micros, 1);
+        }
     }
 
     /// Notes that `count` requests took `micros` in this stage.
@@ -70,15 +80,21 @@ impl Stages {
     /// All nine in the V2 format of `HdrHistogram`, in the order of their numbers.
     #[must_use]
     pub fn encode(&self) -> Vec<bytes::Bytes> {
-        let mut serializer = V2Serializer::new();
-        let encode = |histogram: &Histogram<u64>| {
-            let mut out = Vec::new();
-            // Writing to memory fails for no histogram that can be made here.
-            let _ = serializer.serialize(histogram, &mut out);
-            out.into()
-        };
         self.histograms.iter().map(encode).collect()
     }
+
+    /// The turns, in the same format.
+    #[must_use]
+    pub fn encode_turns(&self) -> bytes::Bytes {
+        self.turns.as_ref().map(encode).unwrap_or_default()
+    }
+}
+
+fn encode(histogram: &Histogram<u64>) -> bytes::Bytes {
+    let mut out = Vec::new();
+    // Writing to memory fails for no histogram that can be made here.
+    let _ = V2Serializer::new().serialize(histogram, &mut out);
+    out.into()
 }
 
 /// Recording without an error to handle: what is out of bounds counts as the bound.
@@ -112,5 +128,17 @@ mod tests {
         assert_eq!(read(Stage::Reply).max(), 1);
         assert!(read(Stage::Apply).max() >= LONGEST_US);
         assert_eq!(read(Stage::Decode).len(), 0);
+    }
+
+    #[test]
+    fn turns_are_counted_one_by_one_and_the_longest_is_kept() {
+        let mut stages = Stages::new();
+        for micros in [3, 40, 5] {
+            stages.record_turn(micros);
+        }
+        let turns: Histogram<u64> =
+            Deserializer::new().deserialize(&mut stages.encode_turns().as_ref()).unwrap();
+        assert_eq!((turns.len(), turns.max()), (3, 40));
+        assert!(Stage::ALL.iter().all(|stage| stages.histogram(*stage).unwrap().is_empty()));
     }
 }

@@ -5,18 +5,24 @@
 //! and the end of a process. Nothing is measured, and nothing sleeps to let something happen: each test waits for an edge
 //! of the machine, and fails when it has not come after [`PATIENCE`], some hundred times of what it takes.
 
+use std::fmt;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use holdfast_client::{CallOptions, ChangeMembers, Client, MemberChange};
 use holdfast_machine::Numbered;
 use holdfast_server::runtime::{
     LifeEdge as T, Observer, Options, RunError, Running, SEGMENT_BYTES_MIN, Stop, run, start,
 };
 use holdfast_server::storage::StorageError;
+use holdfast_wire::NodeId;
 use tempfile::TempDir;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 
 /// How long a test waits for something that has to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -406,4 +412,87 @@ fn t11_a_port_that_is_taken_and_a_blank_directory_without_a_list_are_refused() {
     let refused = ended.expect_err("there is no cluster");
     assert!(matches!(refused, RunError::NoCluster(_)), "{refused}");
     assert_eq!(heard, [T::Fail]);
+}
+
+/// Notes at the end of the thread of the snapshots, on that thread, whether the directory of its node was free already.
+struct Ends {
+    directory: PathBuf,
+    node: u64,
+    free: Sender<bool>,
+}
+
+/// The node that an event is about, and what it says.
+#[derive(Default)]
+struct Said {
+    node: Option<u64>,
+    what: String,
+}
+
+impl Visit for Said {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "node" {
+            self.node = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.what = format!("{value:?}");
+        }
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Ends {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut said = Said::default();
+        event.record(&mut said);
+        if said.node == Some(self.node) && said.what == "the thread of the snapshots has ended" {
+            let opened = holdfast_server::storage::DataDir::open(&self.directory);
+            let free = !matches!(opened, Err(StorageError::Locked { .. }));
+            self.free.send(free).expect("the test waits for it");
+        }
+    }
+}
+
+#[test]
+fn t11_a_node_that_is_removed_ends_its_threads_before_it_releases_its_directory() {
+    // A number that no node of another test has, since all of them share the subscriber.
+    const REMOVED: u64 = 77;
+    let root = directory();
+    let mut options = cluster(root.path(), 2);
+    options[1].node = REMOVED;
+    for options in &mut options {
+        options.initial_cluster[1].0 = REMOVED;
+    }
+    let (free, was_free) = channel();
+    let ends = Ends { directory: options[1].data_dir.clone(), node: REMOVED, free };
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(ends)).expect("the only one");
+    let mut nodes: Vec<Node> = options.iter().cloned().map(Node::start).collect();
+    for node in &mut nodes {
+        node.wait_for(T::BecomeReady);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let endpoints: Vec<_> = options.iter().map(|options| options.listen_client.clone()).collect();
+        let client = Client::builder(endpoints).connect().await.expect("they are ready");
+        let node = NodeId::new(REMOVED).expect("from 1");
+        let change = ChangeMembers {
+            timeout_ms: 0,
+            change: MemberChange::Remove.number(),
+            node,
+            other: None,
+            uuid: None,
+            promote: false,
+            peer: "".into(),
+        };
+        let call = CallOptions { timeout: Some(PATIENCE), ..CallOptions::default() };
+        client.change_members(change, call).await.expect("one is left");
+        client.close().await;
+    });
+    let (_, ended) = nodes.remove(1).end();
+    assert!(matches!(ended, RunError::Removed { node: REMOVED, .. }), "{ended}");
+    let was_free = was_free.recv_timeout(PATIENCE).expect("the thread ends");
+    assert!(!was_free, "another process could have started while this one still wrote");
+    holdfast_server::storage::DataDir::open(&options[1].data_dir).expect("it is free now");
+    stop_all(nodes);
 }

@@ -14,7 +14,7 @@ use holdfast_raft::{
     Boot, ClusterEpoch, ClusterId, Configuration, Entry, EntryId, Envelope as PeerEnvelope, Index, Member,
     Message, NodeId, NodeUuid, Payload, Recovered, SnapshotMeta, Term,
 };
-use holdfast_server::node::{SnapshotDone, SnapshotJob};
+use holdfast_server::node::{Caller, NoPiece, Piece, SnapshotDone, SnapshotJob};
 use holdfast_server::storage::{Opened, SnapshotFiles, StorageError, start_from};
 use holdfast_store::{LogPosition, Store};
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
@@ -194,7 +194,7 @@ fn a_snapshot_is_read_to_its_end_when_it_was_removed_meanwhile() {
     assert!(!disk.names().iter().any(|name| name.starts_with("000000000000000a")));
     let rest = read(&mut files, 10, 100, 1 << 20).expect("it is open");
     assert_eq!(rest.len() as u64, bytes - 100);
-    assert!(read(&mut files, 20, 0, 100).expect_err("nobody had it open").contains("for a peer"));
+    assert!(read(&mut files, 20, 0, 100).expect_err("nobody had it open").contains("reading a snapshot"));
 }
 
 #[test]
@@ -330,4 +330,107 @@ fn a_file_under_another_name_is_refused() {
     // What has no such name is none.
     disk.rename_file("0000000000000029-0000000000000003.snap", "29-3.snap");
     assert!(open(&disk).damaged.is_empty());
+}
+
+/// Writes a state for an operator over this connection, up to the first piece.
+fn save(files: &mut Files, connection: u64, entries: u64) -> Result<Piece, NoPiece> {
+    let store = Box::new(state(entries, 30_000));
+    let caller = Caller { connection, call: 1 };
+    let mut done = files.run(SnapshotJob::Save { caller, store, meta: meta(entries) });
+    while done.is_none() {
+        assert!(files.is_taking());
+        done = files.step();
+    }
+    match done {
+        Some(SnapshotDone::Fetched { caller: asked, piece }) if asked == caller => piece,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fetch(files: &mut Files, connection: u64, last: Option<EntryId>, offset: u64) -> Result<Piece, NoPiece> {
+    let caller = Caller { connection, call: 2 };
+    match files.run(SnapshotJob::Fetch { caller, last, offset }) {
+        Some(SnapshotDone::Fetched { caller: asked, piece }) if asked == caller => piece,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_saved_for_an_operator_is_the_snapshot_of_that_state_has_no_name_and_ends_with_its_reader() {
+    let disk = FakeDisk::new(1 << 26);
+    let mut files = open(&disk).files;
+    let first = save(&mut files, 7, 40).expect("a piece");
+    assert_eq!((first.last, first.offset), (last(40), 0));
+    assert!(first.bytes > first.data.len() as u64, "more than one piece");
+    assert_eq!(disk.names(), Vec::<String>::new());
+    // Another connection has no part in it.
+    assert!(matches!(fetch(&mut files, 8, Some(last(40)), 0), Err(NoPiece::Gone)));
+    let mut all = first.data.to_vec();
+    while (all.len() as u64) < first.bytes {
+        let piece = fetch(&mut files, 7, Some(last(40)), all.len() as u64).expect("a piece");
+        assert_eq!((piece.last, piece.bytes), (first.last, first.bytes));
+        all.extend_from_slice(&piece.data);
+    }
+    let mut decoder = holdfast_store::snapshot::Decoder::<holdfast_store::NoPlant>::new();
+    decoder.push(&all).expect("whole");
+    assert_eq!(decoder.finish().expect("whole").store.digest(), state(40, 30_000).digest());
+    assert!(matches!(fetch(&mut files, 7, Some(last(40)), 0), Err(NoPiece::Gone)), "it was read to its end");
+
+    // Two are kept; the third takes the place of the first, and a connection that is gone takes its own along.
+    for (connection, entries) in [(1, 41), (2, 42), (3, 43)] {
+        save(&mut files, connection, entries).expect("a piece");
+    }
+    assert!(matches!(fetch(&mut files, 1, Some(last(41)), 0), Err(NoPiece::Gone)));
+    assert!(fetch(&mut files, 2, Some(last(42)), 0).is_ok());
+    assert!(files.run(SnapshotJob::Leave(2)).is_none());
+    assert!(matches!(fetch(&mut files, 2, Some(last(42)), 0), Err(NoPiece::Gone)));
+    assert!(fetch(&mut files, 3, Some(last(43)), 0).is_ok());
+    // Nobody is left who would read on.
+    let caller = Caller { connection: 4, call: 1 };
+    let job = SnapshotJob::Save { caller, store: Box::new(state(44, 30_000)), meta: meta(44) };
+    assert!(files.run(job).is_none() && files.is_taking());
+    assert!(files.run(SnapshotJob::Leave(4)).is_none());
+    let answer = files.step();
+    assert!(
+        matches!(answer, Some(SnapshotDone::Fetched { caller: asked, piece: Err(NoPiece::Gone) }) if asked == caller),
+        "the node counts it until it is answered: {answer:?}"
+    );
+    assert!(!files.is_taking(), "it is written for nobody");
+}
+
+#[test]
+fn the_newest_snapshot_is_fetched_by_its_name_until_it_is_replaced() {
+    let disk = FakeDisk::new(1 << 26);
+    let mut files = open(&disk).files;
+    assert!(matches!(fetch(&mut files, 1, None, 0), Err(NoPiece::Gone)), "there is none");
+    for entries in [10, 20] {
+        take(&mut files, entries).expect("taken");
+    }
+    let piece = fetch(&mut files, 1, None, 0).expect("a piece");
+    assert_eq!((piece.last, piece.data.len() as u64), (last(20), piece.bytes));
+    assert!(matches!(fetch(&mut files, 1, Some(last(15)), 0), Err(NoPiece::Gone)));
+    // It is open, so it can be read on; one that was never opened goes with its name.
+    for entries in [30, 40] {
+        take(&mut files, entries).expect("taken");
+    }
+    assert!(fetch(&mut files, 1, Some(last(20)), 5).is_ok());
+    assert!(matches!(fetch(&mut files, 1, Some(last(10)), 0), Err(NoPiece::Gone)));
+    assert_eq!(fetch(&mut files, 1, None, u64::MAX).expect("nothing is there").data.len(), 0);
+}
+
+#[test]
+fn a_failure_while_a_snapshot_is_saved_is_told_and_costs_nothing_else() {
+    for call in [Call::Create, Call::Unlink, Call::Allocate, Call::Write] {
+        let disk = FakeDisk::new(1 << 26);
+        let mut files = open(&disk).files;
+        take(&mut files, 10).expect("there is room");
+        disk.inject(Injection { call, skip: 0, fault: Fault::Fail(ErrorKind::StorageFull) });
+        match save(&mut files, 1, 20) {
+            Err(NoPiece::Failed(why)) => assert!(why.contains("a snapshot to save"), "{call:?}: {why}"),
+            other => panic!("{call:?}: {other:?}"),
+        }
+        assert!(!files.is_taking());
+        assert!(save(&mut files, 1, 30).is_ok(), "{call:?}: nothing is left in the way");
+        assert_eq!(found(&disk), 10, "{call:?}: nothing of it is the node's own");
+    }
 }

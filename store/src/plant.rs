@@ -54,7 +54,7 @@ numbered! {
 
 /// Which store it is.
 pub trait Plant: fmt::Debug + Clone + Copy + Send + 'static {
-    /// The rule left out.
+    /// The rule left out; `None` as well if that is not known before it runs.
     const BUG: Option<Bug>;
 
     /// Whether this rule is left out.

@@ -122,7 +122,7 @@ impl<P: Plant> Store<P> {
         let (touched, audit) = (std::mem::take(touched), std::mem::take(audit));
         trail.queues(&touched);
         trail.outcome(&outcome, first.is_some(), scratch);
-        trail.end(at.index, settings.get(Setting::DigestRange));
+        trail.end(at.index, entry.len(), settings.get(Setting::DigestRange));
         shrink(scratch);
         let applied = Applied { outcome, at: first.unwrap_or(at), repeated: first.is_some(), touched, audit };
         if self.state.level > FeatureLevel::LATEST {
@@ -141,7 +141,7 @@ impl<P: Plant> Store<P> {
         let State { trail, settings, level, .. } = &mut self.state;
         trail.begin(at, *level);
         trail.note(Effect::Skipped, &[]);
-        trail.end(at.index, settings.get(Setting::DigestRange));
+        trail.end(at.index, 0, settings.get(Setting::DigestRange));
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl<P: Plant> Store<P> {
     }
 
     /// The ranges of entries that this node has finished, ascending: the last index of each, and the digest there. A range ends
-    /// where the index and one is a multiple of the setting `DigestRange`. The last 4,096 of them, without those that a
+    /// where the index and one is a multiple of the setting `DigestRange`, and where its entries have 16 MiB. The last 4,096 of them, without those that a
     /// snapshot came behind.
     pub fn digest_ranges(&self) -> impl DoubleEndedIterator<Item = (u64, Digest)> {
         self.state.trail.finished()

@@ -11,8 +11,9 @@
 //!   digest of entry n = SHA-256( digest of entry n−1 │ u16 version │ u64 index │ u64 term │ effect │ effect … )
 //!   effect            = u8 what, then its fields, numbers as u64, bytes behind their length
 //! ```
-//! At the end of each range of as many indices as the setting `DigestRange` says, the digest is kept: two nodes that agree on it agree on everything before. An
-//! entry that was refused, repeated or passed over counts as well, by index, term and outcome. What is hashed, and how,
+//! The digest is kept where a range of entries ends: where the index and one is a multiple of the setting `DigestRange`, and
+//! where the entries since the last end have [`RANGE_BYTES`] or more, because a snapshot can be taken only there, and the log
+//! is held in memory up to it. Two nodes that agree on a digest agree on everything before. An entry that was refused, repeated or passed over counts as well, by index, term and outcome. What is hashed, and how,
 //! has a version, which the replicated feature level decides: nodes of two builds hash alike.
 //!
 //! # Invariants
@@ -37,6 +38,9 @@ pub type Digest = [u8; 32];
 
 /// So many ends of ranges are kept, the last ones: a million entries by the default of the setting `DigestRange`. Who keeps logs for longer keeps its own list.
 const RANGES_KEPT: usize = 4_096;
+
+/// A range of entries ends when they have so many bytes, however few they are.
+pub const RANGE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Room that audit records share before more is asked for.
 const RECORDS_BYTES: usize = 64 << 10;
@@ -82,6 +86,8 @@ pub(crate) struct Trail {
     hasher: Sha256,
     /// The last ranges that are finished: last index and digest.
     finished: Vector<(u64, Digest)>,
+    /// Bytes of the entries behind the last of them.
+    open_bytes: u64,
     /// What the command under way has touched.
     touches: Touches,
     records: BytesMut,
@@ -93,6 +99,7 @@ impl Default for Trail {
             digest: Digest::default(),
             hasher: Sha256::new(),
             finished: Vector::new(),
+            open_bytes: 0,
             touches: Touches::default(),
             records: BytesMut::new(),
         }
@@ -113,8 +120,13 @@ impl Trail {
         self.digest
     }
 
-    pub(crate) fn restore(&mut self, digest: Digest) {
-        self.digest = digest;
+    /// Bytes of the entries of the range that has not ended.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        self.open_bytes
+    }
+
+    pub(crate) fn restore(&mut self, digest: Digest, open_bytes: u64) {
+        (self.digest, self.open_bytes) = (digest, open_bytes);
     }
 
     pub(crate) fn finished(&self) -> impl DoubleEndedIterator<Item = (u64, Digest)> {
@@ -238,10 +250,13 @@ impl Trail {
         self.touches.clear();
     }
 
-    /// The entry ends, and with it a range of `length` entries if its index is the last of one.
-    pub(crate) fn end(&mut self, index: u64, length: u64) {
+    /// The entry of so many bytes ends, and with it a range: if its index is the last of one of `length` entries, or if that
+    /// range has become long.
+    pub(crate) fn end(&mut self, index: u64, bytes: usize, length: u64) {
         self.digest = self.hasher.finalize_reset().into();
-        if (index + 1).is_multiple_of(length) {
+        self.open_bytes += bytes as u64;
+        if (index + 1).is_multiple_of(length) || self.open_bytes >= RANGE_BYTES {
+            self.open_bytes = 0;
             if self.finished.len() == RANGES_KEPT {
                 self.finished.pop_front();
             }

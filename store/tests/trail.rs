@@ -181,17 +181,44 @@ fn a_range_is_finished_with_its_last_index_whatever_that_entry_holds() {
 }
 
 #[test]
-fn a_store_from_a_snapshot_goes_on_with_the_chain() {
+fn a_range_ends_early_once_its_entries_have_16_mib_also_behind_a_snapshot_in_its_middle() {
     let mut fed = Fed::new();
-    let lease = fed.grant(0, 5_000);
-    fed.command(put_on(lease, "k", "v")).expect("a live lease");
+    let value = "v".repeat(1 << 20);
+    for _ in 0..8 {
+        fed.put("k", &value);
+    }
+    assert_eq!(fed.store.last_range(), None);
+    let mut other = Fed::new();
+    other.store = through_a_snapshot(&fed);
+    for fed in [&mut fed, &mut other] {
+        for _ in 0..7 {
+            fed.put("k", &value);
+        }
+        assert_eq!(fed.store.last_range(), None, "15 MiB and a little");
+        fed.put("k", &value);
+        assert_eq!(fed.store.last_range().map(|(last, _)| last), Some(16));
+        fed.put("k", &value);
+        assert_eq!(fed.store.last_range().map(|(last, _)| last), Some(16), "the next one begins at nothing");
+    }
+    assert_eq!(fed.store.last_range(), other.store.last_range());
+}
+
+fn through_a_snapshot(fed: &Fed) -> Store {
     let source = Source { cluster: [1; 16], epoch: 1, membership: Bytes::new() };
     let mut decoder = Decoder::new();
     for chunk in Encoder::new(fed.store.clone(), source).expect("it has not halted") {
         decoder.push(&chunk).expect("a chunk");
     }
+    decoder.finish().expect("a snapshot").store
+}
+
+#[test]
+fn a_store_from_a_snapshot_goes_on_with_the_chain() {
+    let mut fed = Fed::new();
+    let lease = fed.grant(0, 5_000);
+    fed.command(put_on(lease, "k", "v")).expect("a live lease");
     let mut other = Fed::new();
-    other.store = decoder.finish().expect("a snapshot").store;
+    other.store = through_a_snapshot(&fed);
     assert_eq!(fed.store.digest(), other.store.digest());
     for fed in [&mut fed, &mut other] {
         assert!(matches!(fed.command(revoke(lease)), Ok(Reply::LeaseRevoked { keys: 1, .. })));

@@ -76,6 +76,12 @@ numbered! {
         /// A watch has ended: why, and where to go on. Nothing follows it.
         WatchEnded = 126,
 
+        /// Asks for a piece of a snapshot, to be taken away as a backup: of the state as it is now, or of the newest one that
+        /// the node has on its disk.
+        SaveSnapshot = 127,
+        /// A piece of the snapshot that a SaveSnapshot has asked for.
+        SnapshotPiece = 128,
+
         /// Would you vote for me in the term after mine?
         PreVote = 201,
         /// The answer to a PreVote.
@@ -124,6 +130,7 @@ numbered! {
         "connection" = 1..=99,
         "client" = 101..=120,
         "watch" = 121..=126,
+        "operator" = 127..=140,
         "peer" = 201..=299,
         "formation" = 301..=399,
     }
@@ -204,8 +211,15 @@ pub const WATCH_CAP: u32 = 68 * KIB;
 /// much again, and more, for what later builds tell.
 pub const STATUS_CAP: u32 = 128 * KIB;
 
-/// Cap of a StatsReply: nine histograms of up to some 40 KiB.
+/// Cap of a StatsReply: ten histograms of up to some 40 KiB.
 pub const STATS_CAP: u32 = KIB * KIB;
+
+/// Cap of a SnapshotPiece: [`PIECE_BYTES`] of it, and the outline of a body.
+pub const PIECE_CAP: u32 = 513 * KIB;
+
+/// Most bytes of a snapshot in one piece: what a connection sends between two other messages, and all that is kept in memory
+/// for a reader, however slow.
+pub const PIECE_BYTES: usize = 512 * 1024;
 
 /// Cap of a message of consensus that carries neither entries nor a snapshot: so short that it never delays a heartbeat.
 pub const CONTROL_CAP: u32 = 4 * KIB;
@@ -214,7 +228,7 @@ pub const CONTROL_CAP: u32 = 4 * KIB;
 /// sections would take many times its own length.
 pub const MEMBERS_MAX: usize = 64;
 
-/// Most histograms in a StatsReply: nine today, and room for those of later builds.
+/// Most histograms of stages in a StatsReply: nine today, and room for those of later builds.
 pub const STAGES_MAX: usize = 64;
 
 /// Most digests in one message: it stays below [`CONTROL_CAP`].
@@ -252,9 +266,12 @@ impl MessageType {
             Self::Refused => {
                 Spec { required: Flags::of(Flag::Reply).and(Flags::of(Flag::Error)), ..reply(GREETING_CAP) }
             }
-            Self::Status | Self::Stats | Self::KeepSession | Self::KeepLease | Self::ChangeMembers => {
-                row(ClientToServer, QUESTION_CAP, 1)
-            }
+            Self::Status
+            | Self::Stats
+            | Self::KeepSession
+            | Self::KeepLease
+            | Self::ChangeMembers
+            | Self::SaveSnapshot => row(ClientToServer, QUESTION_CAP, 1),
             Self::SessionKept | Self::LeaseKept | Self::MembersChanged | Self::WatchStarted => {
                 reply(QUESTION_CAP)
             }
@@ -265,6 +282,7 @@ impl MessageType {
             Self::WatchEnded => row(ServerToClient, QUESTION_CAP, 1),
             Self::StatusReply => reply(STATUS_CAP),
             Self::StatsReply => reply(STATS_CAP),
+            Self::SnapshotPiece => reply(PIECE_CAP),
             Self::Append | Self::SnapshotChunk => row(DialerToPeer, BODY_CAP, 1),
             Self::PreVote
             | Self::PreVoteReply

@@ -131,7 +131,7 @@ fn as_many_of_the_shortest_repeated_sections_as_allowed_stay_within_the_bound_an
             }
             let (repeated, numbers) = (count, count.min(most));
             let mut sections = match message_type {
-                MessageType::StatusReply => vec![empty()],
+                MessageType::StatusReply | MessageType::StatsReply => vec![empty()],
                 MessageType::Append => vec![vec![0; 8 * count]],
                 MessageType::FormationAsk => vec![empty(), vec![0; 8 * numbers]],
                 MessageType::FormationAnswer | MessageType::FormationPrepare => {

@@ -31,14 +31,14 @@ fn follow(listener: &TcpListener, mut ring: Ring, syncs: &AtomicU64) -> io::Resu
     let mut buffer = vec![0; READ];
     let mut position = 0_u64;
     loop {
-        let read = leader.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
+        // A leader that ends with acknowledgements unread resets the connection: that is its end as well.
+        let Ok(read @ 1..) = leader.read(&mut buffer) else { return Ok(()) };
         ring.append(&buffer[..read])?;
         ring.sync()?;
         syncs.fetch_add(1, Ordering::Relaxed);
         position += read as u64;
-        leader.write_all(&position.to_le_bytes())?;
+        if leader.write_all(&position.to_le_bytes()).is_err() {
+            return Ok(());
+        }
     }
 }

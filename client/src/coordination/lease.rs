@@ -197,13 +197,17 @@ impl Lease {
     /// # Errors
     /// As [`put`](Client::put). A lease that is gone already is no error.
     pub async fn revoke(&self) -> Result<(), Error> {
-        self.0.keeper.abort();
-        self.0.until.send_replace(None);
-        let revoke = Command::RevokeLease(RevokeLease { lease: self.id() });
-        match self.client().submit(revoke).await {
+        match self.client().submit(self.end()).await {
             Err(error) if matches!(error.refusal, Some(Refusal::UnknownLease { .. })) => Ok(()),
             done => done.map(drop),
         }
+    }
+
+    /// Renews it no more, and believes in it no more. The command that ends it.
+    pub(super) fn end(&self) -> Command {
+        self.0.keeper.abort();
+        self.0.until.send_replace(None);
+        Command::RevokeLease(RevokeLease { lease: self.id() })
     }
 
     /// Acquires a lock that lives by this lease, after all who asked before. `value` says who and what for, to people. `wait`
@@ -213,17 +217,29 @@ impl Lease {
     /// # Errors
     /// [`Kind::Invalid`] if this lease holds it or waits for it already;
     /// [`Refusal::LockHeld`] if it is held and `wait` is zero; [`Kind::TimedOut`] when that time is over;
-    /// [`Refusal::UnknownLease`] if this lease was lost meanwhile. The place in the queue is given up then, as it is when the
-    /// future is dropped.
+    /// [`Refusal::UnknownLease`] if this lease was lost meanwhile. The place in the queue has been given up then: who was told
+    /// that he did not get it is not granted it a moment later. That may take longer than `wait` if the cluster cannot be
+    /// reached, but no longer than this lease lives. When the future is dropped it is given up in the background.
     pub async fn lock(
         &self,
         name: impl Into<Bytes>,
         value: impl Into<Bytes>,
         wait: Option<Duration>,
     ) -> Result<LockGuard, Error> {
-        let name = Name { kind: QueueKind::Lock, name: name.into() };
-        let (place, token) = Place::take(self, name, value.into(), wait).await?;
-        Ok(LockGuard::new(place, token, false))
+        self.lock_owned(name.into(), value.into(), wait, false).await
+    }
+
+    /// The same; with `owns_lease`, this lease ends with the guard, and with the attempt if that is dropped.
+    pub(super) async fn lock_owned(
+        &self,
+        name: Bytes,
+        value: Bytes,
+        wait: Option<Duration>,
+        owns_lease: bool,
+    ) -> Result<LockGuard, Error> {
+        let name = Name { kind: QueueKind::Lock, name };
+        let (place, token) = Place::take(self, name, value, wait, owns_lease).await?;
+        Ok(LockGuard::new(place, token))
     }
 
     /// Stands for election, and returns once elected; `value` is proclaimed then.
@@ -237,7 +253,7 @@ impl Lease {
         wait: Option<Duration>,
     ) -> Result<Leadership, Error> {
         let name = Name { kind: QueueKind::Election, name: name.into() };
-        let (place, token) = Place::take(self, name, value.into(), wait).await?;
+        let (place, token) = Place::take(self, name, value.into(), wait, false).await?;
         Ok(Leadership::new(place, token))
     }
 }

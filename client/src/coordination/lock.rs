@@ -33,8 +33,8 @@ impl Client {
     pub async fn lock(&self, name: impl Into<Bytes>, options: LockOptions) -> Result<LockGuard, Error> {
         let LockOptions { ttl, wait, value } = options;
         let lease = self.lease(ttl).await?;
-        match lease.lock(name, value, wait).await {
-            Ok(guard) => Ok(LockGuard { owns_lease: true, ..guard }),
+        match lease.lock_owned(name.into(), value, wait, true).await {
+            Ok(guard) => Ok(guard),
             Err(error) => {
                 // It holds nothing; should this fail, it ends by itself.
                 let _ = lease.revoke().await;
@@ -44,17 +44,18 @@ impl Client {
     }
 }
 
-/// A lock that is held. It is released when this is dropped, in the background; [`release`](Self::release) waits for it.
+/// A lock that is held. It is released when this is dropped, in the background; [`release`](Self::release) waits for it. A lease
+/// that was granted for it alone ([`Client::lock`]) is revoked then, with whatever else hangs on it: nothing of it is left behind
+/// for its time to live.
 #[derive(Debug)]
 pub struct LockGuard {
     place: Place,
     token: u64,
-    owns_lease: bool,
 }
 
 impl LockGuard {
-    pub(super) fn new(place: Place, token: u64, owns_lease: bool) -> Self {
-        Self { place, token, owns_lease }
+    pub(super) fn new(place: Place, token: u64) -> Self {
+        Self { place, token }
     }
 
     /// The name of the lock.
@@ -103,8 +104,8 @@ impl LockGuard {
     /// # Errors
     /// As [`put`](Client::put). A lock that was lost already is no error.
     pub async fn release(self) -> Result<(), Error> {
-        let Self { mut place, owns_lease, .. } = self;
-        if owns_lease {
+        let Self { mut place, .. } = self;
+        if place.owns_lease {
             place.left = true;
             return place.lease.revoke().await;
         }

@@ -92,6 +92,8 @@ struct Place {
     /// The request for it, which may still be under way: it is not given up before that has ended, or it could be taken behind.
     entering: Option<JoinHandle<Result<(Reply, Position), Error>>>,
     left: bool,
+    /// The lease is there for this place alone, and ends with it.
+    owns_lease: bool,
 }
 
 impl Place {
@@ -106,18 +108,62 @@ impl Place {
         }
     }
 
-    /// Takes a place and waits until it is the first; `wait` says for how long. Under which token.
+    /// Gives it up for sure, after an attempt that failed: when this returns, it is not granted any more, or the lease is lost.
+    async fn give_up(mut self) {
+        if self.left {
+            return;
+        }
+        let lease = self.lease.clone();
+        let left = tokio::select! {
+            biased;
+            () = lease.lost() => false,
+            () = self.leave_for_sure() => true,
+        };
+        self.left = left;
+    }
+
+    /// Gives it up once the request for it has ended, and asks until there is a word of the cluster.
+    async fn leave_for_sure(&mut self) {
+        // Awaited where it is: whoever drops this in the middle leaves it to what is done when the place is dropped.
+        if let Some(entering) = self.entering.as_mut() {
+            let _ = entering.await;
+        }
+        self.entering = None;
+        loop {
+            match self.lease.client().submit(self.name.leave(self.lease.id())).await {
+                Err(error) if !is_gone(&error) && !is_final(&error) => tokio::time::sleep(PAUSE).await,
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes a place and waits until it is the first; `wait` says for how long. Under which token. If that fails, the place is
+    /// given up before this returns: nobody is granted what he was told that he has not got.
     async fn take(
         lease: &Lease,
         name: Name,
         value: Bytes,
         wait: Option<Duration>,
+        owns_lease: bool,
     ) -> Result<(Self, u64), Error> {
         if !lease.claim(&name) {
             let detail = "this lease holds it or waits for it already".to_owned();
             return Err(Error::before_sending(Kind::Invalid, "take a place in a queue", detail));
         }
-        let mut place = Self { lease: lease.clone(), name, entering: None, left: false };
+        let mut place = Self { lease: lease.clone(), name, entering: None, left: false, owns_lease };
+        match place.wait(value, wait).await {
+            Ok(token) => Ok((place, token)),
+            Err(error) => {
+                place.give_up().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks for the place, and waits until it is the first. Under which token.
+    async fn wait(&mut self, value: Bytes, wait: Option<Duration>) -> Result<u64, Error> {
+        let place = self;
+        let lease = &place.lease.clone();
         let until = wait.and_then(|wait| Instant::now().checked_add(wait));
         let enter = place.name.enter(lease.id(), value, wait != Some(Duration::ZERO));
         let options = CallOptions { timeout: wait.map(|wait| wait.max(ENTER)), exactly_once: None };
@@ -135,7 +181,7 @@ impl Place {
                 && !matches!(error.refusal, Some(Refusal::UnknownLease { .. }));
         })?;
         if let Reply::LockGranted { token } | Reply::Elected { token } = entered.0 {
-            return Ok((place, token));
+            return Ok(token);
         }
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -151,7 +197,7 @@ impl Place {
             let patience = left.unwrap_or(NEWS).clamp(PAUSE, NEWS);
             match lease.or_lost(place.name.ask(lease.client(), when, patience)).await {
                 Ok(queue) => match queue.holder {
-                    Some(holder) if holder.lease == lease.id() => return Ok((place, holder.token)),
+                    Some(holder) if holder.lease == lease.id() => return Ok(holder.token),
                     Some(_) | None if queue.places.is_empty() => {
                         return Err(Error::refused(
                             "wait for a place in a queue",
@@ -172,23 +218,27 @@ impl Drop for Place {
         if self.left {
             return self.lease.forget(&self.name);
         }
-        let (client, leave) = (self.lease.client().clone(), self.name.leave(self.lease.id()));
+        let client = self.lease.client().clone();
+        let owns_lease = self.owns_lease;
+        let end = if owns_lease { self.lease.end() } else { self.name.leave(self.lease.id()) };
         let (entering, name, claims) = (self.entering.take(), self.name.clone(), self.lease.claims());
         // Not the lease itself: it is not to be renewed for this.
         let mut lost = self.lease.watch();
+        let until = Instant::now() + self.lease.ttl();
         self.lease.runtime().spawn(async move {
             if let Some(entering) = entering {
                 let _ = entering.await;
             }
             loop {
-                match client.submit(leave.clone()).await {
+                match client.submit(end.clone()).await {
                     Err(error) if !is_gone(&error) && !is_final(&error) => {}
                     Ok(_) | Err(_) => break,
                 }
                 tokio::select! {
                     () = tokio::time::sleep(PAUSE) => {}
                     // Its places have gone with it, or will.
-                    _ = lost.wait_for(Option::is_none) => break,
+                    _ = lost.wait_for(Option::is_none), if !owns_lease => break,
+                    () = tokio::time::sleep_until(until), if owns_lease => break,
                 }
             }
             claims.forget(&name);

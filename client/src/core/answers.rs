@@ -52,6 +52,7 @@ impl<W> Core<W> {
                 | (Payload::ChangeMembers(_), Message::MembersChanged(_))
                 | (Payload::Status, Message::StatusReply(_))
                 | (Payload::Stats, Message::StatsReply(_))
+                | (Payload::SaveSnapshot(_), Message::SnapshotPiece(_))
         );
         if !answers {
             self.violated(link, "an answer of another kind than the call", now);
@@ -77,6 +78,7 @@ impl<W> Core<W> {
                 self.finish(index, Ok(Answer::MembersChanged { configuration }), now);
             }
             Message::StatusReply(status) => self.finish(index, Ok(Answer::Status(Box::new(status))), now),
+            Message::SnapshotPiece(piece) => self.finish(index, Ok(Answer::Snapshot(piece)), now),
             Message::StatsReply(stats) => self.finish(index, Ok(Answer::Stats(Box::new(stats))), now),
             Message::Refused(refused) => self.refused(index, link.endpoint, at, &refused, now),
             _ => {}

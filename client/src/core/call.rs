@@ -8,7 +8,9 @@ use holdfast_command::query::{self, Query};
 use holdfast_command::{Code, Command, Refusal, Reply, Request, RequestKey};
 use holdfast_machine::Numbered;
 use holdfast_wire::NodeId;
-use holdfast_wire::message::{ChangeMembers, Consistency, MemberChange, StatsReply, StatusReply};
+use holdfast_wire::message::{
+    ChangeMembers, Consistency, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply,
+};
 
 use super::config::ATTEMPTS_MAX;
 use super::session::Bound;
@@ -58,6 +60,8 @@ pub enum Work {
         /// What has to have been applied.
         min_position: Option<Position>,
     },
+    /// To ask the node at this address for what is no key, as it has applied it.
+    QueryAt(String, Query),
     /// To renew a lease.
     KeepLease(i64),
     /// To change the members, or who leads. Its timeout is filled in when it is sent.
@@ -66,6 +70,8 @@ pub enum Work {
     Status(String),
     /// To ask the node at this address what it has measured.
     Stats(String),
+    /// To ask the node at this address for a piece of a snapshot.
+    SaveSnapshot(String, SaveSnapshot),
 }
 
 impl Work {
@@ -110,6 +116,8 @@ pub enum Answer {
     Status(Box<StatusReply>),
     /// What a node has measured.
     Stats(Box<StatsReply>),
+    /// A piece of a snapshot.
+    Snapshot(SnapshotPiece),
     /// It is done, and there is nothing to say.
     Done,
 }
@@ -139,6 +147,7 @@ pub(super) enum Payload {
     ChangeMembers(ChangeMembers),
     Status,
     Stats,
+    SaveSnapshot(SaveSnapshot),
 }
 
 /// By what a write is recognised when it comes again.
@@ -189,6 +198,8 @@ pub(super) struct Met {
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call<W> {
+    /// Which one of all that were made: its place is used again.
+    pub(super) number: u64,
     pub(super) owner: Owner<W>,
     pub(super) payload: Payload,
     pub(super) lane: Lane,
@@ -225,7 +236,7 @@ impl<W> Call<W> {
             | Payload::Query { .. }
             | Payload::KeepLease { .. }
             | Payload::Keep { .. } => true,
-            Payload::Status | Payload::Stats => false,
+            Payload::Status | Payload::Stats | Payload::SaveSnapshot(_) => false,
         }
     }
 
@@ -287,6 +298,7 @@ impl<W> Call<W> {
             },
             Payload::Status => "ask for the status".to_owned(),
             Payload::Stats => "ask for the statistics".to_owned(),
+            Payload::SaveSnapshot(_) => "ask for a snapshot".to_owned(),
         }
     }
 }

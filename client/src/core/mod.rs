@@ -94,6 +94,13 @@ pub struct Done<W> {
     pub result: Result<Answer, Error>,
 }
 
+/// A call that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    index: usize,
+    number: u64,
+}
+
 /// Where the client is in its own end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
@@ -148,6 +155,8 @@ pub struct Core<W> {
     /// Watches that have something new.
     news: VecDeque<u64>,
 
+    /// Calls made so far.
+    made: u64,
     /// Copies sent so far.
     copies: u64,
     /// Links made so far.
@@ -212,6 +221,7 @@ impl<W> Core<W> {
             ready_watches: BTreeSet::new(),
             watch_waits: BTreeSet::new(),
             news: VecDeque::new(),
+            made: 0,
             copies: 0,
             links: 0,
             actions: VecDeque::new(),
@@ -222,15 +232,16 @@ impl<W> Core<W> {
         Ok(core)
     }
 
-    /// Makes a call. How it ends is told by [`next_done`](Self::next_done), with `waiter`.
-    pub fn call(&mut self, ask: Ask, waiter: W, now: u64) {
+    /// Makes a call. How it ends is told by [`next_done`](Self::next_done), with `waiter`. By what is returned it can be
+    /// [cancelled](Self::cancel); `None` if it was not taken on.
+    pub fn call(&mut self, ask: Ask, waiter: W, now: u64) -> Option<Made> {
         let Ask { work, timeout_ms } = ask;
         let owner = Owner::User(waiter);
         let (payload, lane) = match self.prepare(work) {
             Ok(prepared) => prepared,
             Err((payload, kind, detail)) => {
                 self.reject(owner, payload, kind, detail, now);
-                return;
+                return None;
             }
         };
         let bytes = payload_bytes(&payload);
@@ -248,9 +259,21 @@ impl<W> Core<W> {
             self.reject(owner, payload, Kind::Overloaded, detail, now);
         } else {
             let timeout = timeout_ms.unwrap_or(self.config.timeout_ms);
-            self.insert(owner, payload, lane, now.saturating_add(timeout), now);
+            let made = self.insert(owner, payload, lane, now.saturating_add(timeout), now);
             self.advance(now);
             self.fail_if_hopeless(now);
+            return Some(made);
+        }
+        None
+    }
+
+    /// Nobody waits for a call any more: it ends now, and gives its room to others. A write goes on: it may be under way, and
+    /// its session has to know what came of it. Nothing happens to a call that has ended.
+    pub fn cancel(&mut self, made: Made, now: u64) {
+        let Made { index, number } = made;
+        if self.call_at(index).is_some_and(|call| call.number == number && !call.is_write()) {
+            self.fail(index, Kind::Closed, "nobody waits for it".to_owned(), now);
+            self.advance(now);
         }
     }
 
@@ -394,11 +417,19 @@ impl<W> Core<W> {
                 let query = query.encode();
                 (Payload::Query { query, consistency, max_stale_ms, min_position }, lane)
             }
+            Work::QueryAt(address, query) => {
+                let (query, consistency) = (query.encode(), Consistency::Follower);
+                self.direct(
+                    Payload::Query { query, consistency, max_stale_ms: 0, min_position: None },
+                    &address,
+                )?
+            }
             // Ahead of all that waits for the leader: a lease that is renewed late is lost.
             Work::KeepLease(lease) => (Payload::KeepLease { lease }, Lane::Control),
             Work::ChangeMembers(change) => (Payload::ChangeMembers(change), Lane::Leader),
             Work::Status(address) => self.direct(Payload::Status, &address)?,
             Work::Stats(address) => self.direct(Payload::Stats, &address)?,
+            Work::SaveSnapshot(address, save) => self.direct(Payload::SaveSnapshot(save), &address)?,
         })
     }
 
@@ -430,8 +461,11 @@ impl<W> Core<W> {
         self.tell(call.owner, Err(error), now);
     }
 
-    fn insert(&mut self, owner: Owner<W>, payload: Payload, lane: Lane, deadline: u64, now: u64) {
-        let call = new_call(owner, payload, lane, deadline, now);
+    fn insert(&mut self, owner: Owner<W>, payload: Payload, lane: Lane, deadline: u64, now: u64) -> Made {
+        let mut call = new_call(owner, payload, lane, deadline, now);
+        self.made += 1;
+        let number = self.made;
+        call.number = number;
         self.count += 1;
         self.bytes += call.bytes;
         let index = match self.free.pop() {
@@ -446,6 +480,7 @@ impl<W> Core<W> {
         }
         self.deadlines.insert((deadline, index));
         self.queue(lane).push_back(index);
+        Made { index, number }
     }
 
     fn call_at(&mut self, index: usize) -> Option<&mut Call<W>> {
@@ -753,6 +788,7 @@ impl<W> Core<W> {
 
 fn new_call<W>(owner: Owner<W>, payload: Payload, lane: Lane, deadline: u64, now: u64) -> Call<W> {
     Call {
+        number: 0,
         bytes: payload_bytes(&payload),
         owner,
         payload,
@@ -782,7 +818,8 @@ fn payload_bytes(payload: &Payload) -> u64 {
         | Payload::Keep { .. }
         | Payload::KeepLease { .. }
         | Payload::Status
-        | Payload::Stats => 0,
+        | Payload::Stats
+        | Payload::SaveSnapshot(_) => 0,
     }
 }
 

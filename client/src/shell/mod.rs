@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::core::{Action, Answer, Ask, Core, LinkId, Notice, WatchAsk, WatchId};
+use crate::core::{Action, Answer, Ask, Core, LinkId, Made, Notice, WatchAsk, WatchId};
 use crate::{Builder, EndpointView, Error, Kind};
 
 /// Who waits for a call.
@@ -87,12 +87,16 @@ impl Shell {
 
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Error> {
         let (waiter, answer) = oneshot::channel();
-        {
+        let made = {
             let mut inner = self.shared.lock();
-            inner.core.call(ask, waiter, self.shared.now());
+            let made = inner.core.call(ask, waiter, self.shared.now());
             self.shared.settle(&mut inner);
-        }
-        answer.await.unwrap_or_else(|_| {
+            made
+        };
+        let mut waiting = Waiting { shared: &self.shared, made };
+        let answered = answer.await;
+        waiting.made = None;
+        answered.unwrap_or_else(|_| {
             let detail = "the runtime of the client has ended";
             Err(Error::unheard(Kind::Closed, "make the call", detail))
         })
@@ -141,6 +145,22 @@ impl Shell {
                 return;
             }
             closed.await;
+        }
+    }
+}
+
+/// Somebody who waits for a call; when this is dropped before the answer, nobody does.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    made: Option<Made>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(made) = self.made {
+            let mut inner = self.shared.lock();
+            inner.core.cancel(made, self.shared.now());
+            self.shared.settle(&mut inner);
         }
     }
 }

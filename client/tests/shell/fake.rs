@@ -49,6 +49,8 @@ pub(crate) enum Manner {
     Unreadable,
     /// Answers half of each frame at a time, a byte now and then.
     Slow,
+    /// Answers who asks for a lock only when something is put.
+    LateLocks,
 }
 
 /// What a server was asked.
@@ -60,6 +62,8 @@ pub(crate) struct Asked {
     pub(crate) copies: u64,
     pub(crate) closed_sessions: u64,
     pub(crate) goodbyes: u64,
+    /// All commands, in the order in which they came.
+    pub(crate) commands: Vec<Command>,
     answers: BTreeMap<(u64, u64), Vec<u8>>,
     sessions: u64,
 }
@@ -121,7 +125,7 @@ impl Server {
         let number = if manner == Manner::Foreign { 2 } else { 1 };
         let role = Role::Server(welcome(cluster(number), self.address.clone()));
         let mut wire = Connection::with_versions(role, versions, 0).unwrap();
-        let mut answers = BytesMut::new();
+        let (mut answers, mut late) = (BytesMut::new(), vec![]);
         loop {
             match stream.read_buf(wire.buffer()).await {
                 Ok(count) if count > 0 => {}
@@ -130,21 +134,31 @@ impl Server {
             let mut batch = vec![];
             while let Some(incoming) = wire.next(0) {
                 match incoming {
-                    Incoming::Message(header, message) => batch.push((header.call, message)),
+                    Incoming::Message(header, message) => {
+                        self.asked.lock().unwrap().commands.extend(command(&message));
+                        batch.push((header.call, message));
+                    }
                     Incoming::Goodbye(_) => self.asked.lock().unwrap().goodbyes += 1,
                     Incoming::Accepted(_) => {}
                 }
             }
             let mut misbehave = false;
             for (call, message) in batch.into_iter().rev() {
-                let write = matches!(&message, Message::Submit(submit) if is_put(&submit.request));
+                let command = command(&message);
+                let write = matches!(command, Some(Command::Put(_)));
                 if let Some((header, answer)) = self.answer(call, message) {
-                    if write && manner != Manner::Kind && manner != Manner::Slow && manner != Manner::Foreign
-                    {
+                    if write && !manner.is_honest() {
                         misbehave = true;
                         break_answer(manner, header, &answer, &mut answers);
+                    } else if manner == Manner::LateLocks && matches!(command, Some(Command::Acquire(_))) {
+                        late.push((header, answer));
                     } else {
                         wire.send(header, &answer).unwrap();
+                    }
+                    if write {
+                        for (header, answer) in late.drain(..) {
+                            wire.send(header, &answer).unwrap();
+                        }
                     }
                 }
             }
@@ -202,8 +216,16 @@ impl Server {
     }
 }
 
-fn is_put(request: &bytes::Bytes) -> bool {
-    matches!(Request::decode(request.clone()), Ok(Request { command: Command::Put(_), .. }))
+fn command(message: &Message) -> Option<Command> {
+    let Message::Submit(submit) = message else { return None };
+    Some(Request::decode(submit.request.clone()).unwrap().command)
+}
+
+impl Manner {
+    /// Whether every write gets the answer that it should.
+    fn is_honest(self) -> bool {
+        matches!(self, Self::Kind | Self::Slow | Self::Foreign | Self::LateLocks)
+    }
 }
 
 impl Asked {
@@ -231,6 +253,7 @@ impl Asked {
                 self.closed_sessions += 1;
                 Reply::SessionClosed
             }
+            Command::GrantLease(grant) => Reply::LeaseGranted { lease: 1, ttl_ms: grant.ttl_ms },
             _ => Reply::NamespaceSet,
         };
         let answer = Outcome(Ok(reply)).encode();
@@ -326,6 +349,9 @@ fn stats() -> StatsReply {
         syncs: 7,
         log_bytes: 8,
         terms_led: 9,
+        snapshots_taken: 10,
+        snapshots_installed: 11,
+        turn_times: bytes::Bytes::new(),
         stages: vec![],
     }
 }

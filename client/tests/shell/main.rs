@@ -6,8 +6,8 @@ mod fake;
 use std::time::Duration;
 
 use fake::{Manner, Server, cluster};
-use holdfast_client::command::Reply;
 use holdfast_client::command::keys::{Range, Span};
+use holdfast_client::command::{Command, Reply};
 use holdfast_client::{Builder, CallOptions, Client, Error, Kind, Outcome, ReadOptions, What};
 use holdfast_wire::message::CloseReason;
 use tokio::net::TcpListener;
@@ -330,7 +330,7 @@ async fn one_call_may_take_another_time_than_the_client() {
     let server = Server::start(Manner::Mute).await;
     let client = builder(&[&server]).timeout(Duration::MAX).build().unwrap();
     let options = CallOptions { timeout: Some(Duration::from_millis(50)), exactly_once: None };
-    let put = holdfast_client::command::Command::Put(Default::default());
+    let put = Command::Put(Default::default());
     let error = bounded(client.submit_with(put, options)).await.unwrap_err();
     assert_eq!(error.kind, Kind::TimedOut);
     assert!(error.elapsed_ms >= 50);
@@ -340,4 +340,39 @@ async fn one_call_may_take_another_time_than_the_client() {
 fn without_a_runtime_no_client_is_made() {
     let error = Client::builder(["127.0.0.1:1"]).build().unwrap_err();
     assert_eq!(error.kind, Kind::Invalid);
+}
+
+/// Which of the commands of a lock came, and the puts between them.
+fn order(server: &Server) -> Vec<&'static str> {
+    let name = |command: &Command| match command {
+        Command::Acquire(_) => Some("acquire"),
+        Command::Release(_) => Some("release"),
+        Command::Put(_) => Some("put"),
+        _ => None,
+    };
+    server.asked.lock().unwrap().commands.iter().filter_map(name).collect()
+}
+
+#[tokio::test]
+async fn a_lock_that_is_given_up_is_not_released_before_the_request_for_it_was_answered() {
+    let server = Server::start(Manner::LateLocks).await;
+    let client = bounded(Client::builder([server.address.clone()]).seed(1).connect()).await.unwrap();
+    let came = async |command| {
+        while !order(&server).contains(&command) {
+            server.heard.notified().await;
+        }
+    };
+    let lease = bounded(client.lease(Duration::from_secs(60))).await.unwrap();
+    let locking = tokio::spawn({
+        let lease = lease.clone();
+        async move { lease.lock("jobs", "", None).await.map(drop) }
+    });
+    bounded(came("acquire")).await;
+    // Whoever waits for the lock learns at once that the lease is lost; what was asked for is still on its way.
+    bounded(lease.revoke()).await.unwrap();
+    let error = bounded(locking).await.unwrap().unwrap_err();
+    assert_eq!(error.kind, Kind::Refused, "{error}");
+    bounded(client.put("1", "v")).await.unwrap();
+    bounded(came("release")).await;
+    assert_eq!(order(&server), ["acquire", "put", "release"], "the request was answered with the put");
 }

@@ -16,7 +16,8 @@ use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
 use holdfast_command::query::{
-    Answer, LeaseInfo, PlaceInfo, Query, QueryNumber, QueueInfo, QueueKind, VersionInfo, When,
+    Answer, AuditPage, AuditQuery, LeaseInfo, MissingReason, MissingRecords, PlaceInfo, Query, QueryNumber,
+    QueueInfo, QueueKind, VersionInfo, When,
 };
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
@@ -318,6 +319,17 @@ fn queries(number: QueryNumber) -> Vec<(&'static str, Query)> {
             vec![("", Query::Queues { kind: QueueKind::Election, after: bytes("a"), limit })]
         }
         QueryNumber::History => vec![("", Query::History { key: bytes("k"), before: 8, limit })],
+        QueryNumber::Audit => {
+            let asked = AuditQuery {
+                from: 5,
+                since: 6,
+                until: 8,
+                limit,
+                prefix: bytes("k"),
+                actor: Some("ada".into()),
+            };
+            vec![("of all", Query::Audit(AuditQuery::default())), ("of some", Query::Audit(asked))]
+        }
     }
 }
 
@@ -338,6 +350,13 @@ fn answers(number: QueryNumber) -> Vec<(&'static str, Answer)> {
         QueryNumber::History => {
             let version = VersionInfo { entry: key_value(), deleted: false, actor, reason: "why".into() };
             vec![("", Answer::History { oldest: 2, versions: vec![version], more: true })]
+        }
+        QueryNumber::Audit => {
+            let missing = [(2, 3, MissingReason::Passed), (6, 6, MissingReason::Lost)];
+            let missing = missing.map(|(first, last, why)| MissingRecords { first, last, why });
+            let (records, missing) = (vec![bytes("record")], missing.to_vec());
+            let page = AuditPage { complete_from: 7, through: 9, next: 8, records, missing };
+            vec![("", Answer::Audit(page)), ("empty", Answer::Audit(AuditPage::default()))]
         }
     }
 }
@@ -506,6 +525,9 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::Starting => Refusal::Starting,
         Code::Stopping => Refusal::Stopping,
         Code::Diverged => Refusal::Diverged { index: 512 },
+        Code::AuditUnreadable => Refusal::AuditUnreadable,
+        Code::NoSnapshot => Refusal::NoSnapshot,
+        Code::SnapshotFailed => Refusal::SnapshotFailed,
         Code::KeyNotFound => Refusal::KeyNotFound,
         Code::Compacted => Refusal::Compacted { asked: 1, oldest: 2 },
         Code::FutureRevision => Refusal::FutureRevision { asked: 2, current: 1 },
@@ -545,5 +567,6 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::NothingToChange => Refusal::NothingToChange,
         Code::NoTransferTarget => Refusal::NoTransferTarget { node: 4 },
         Code::TransferFailed => Refusal::TransferFailed { node: 4 },
+        Code::BadAddress => Refusal::BadAddress,
     }
 }

@@ -16,7 +16,10 @@ use holdfast_command::leases::{ExpireLease, GrantLease, RenewLeases, Renewed, Re
 use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, OWNERS_MAX, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
-use holdfast_command::query::{Answer, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo, When};
+use holdfast_command::query::{
+    Answer, AuditPage, AuditQuery, LeaseInfo, MissingReason, MissingRecords, PlaceInfo, Query, QueueInfo,
+    QueueKind, VersionInfo, When,
+};
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
 use holdfast_command::{
@@ -348,6 +351,16 @@ fn query() -> impl Strategy<Value = Query> {
             before,
             limit
         }),
+        (any::<[u64; 3]>(), any::<u32>(), blob(), option::of(".{0,20}")).prop_map(
+            |([from, since, until], limit, prefix, actor)| Query::Audit(AuditQuery {
+                from,
+                since,
+                until,
+                limit,
+                prefix,
+                actor: actor.map(Into::into)
+            })
+        ),
     ]
 }
 
@@ -375,6 +388,8 @@ fn answer() -> impl Strategy<Value = Result<Answer, Refusal>> {
         (key_value(), any::<bool>(), actor(), ".{0,20}").prop_map(|(entry, deleted, actor, reason)| {
             VersionInfo { entry, deleted, actor, reason: reason.into() }
         });
+    let missing = (any::<[u64; 2]>(), any_of::<MissingReason>())
+        .prop_map(|([first, last], why)| MissingRecords { first, last, why });
     let answer = prop_oneof![
         (lease(), vec(blob(), 0..4)).prop_map(|(info, keys)| Answer::Lease { info, keys }),
         (vec(lease(), 0..4), any::<bool>()).prop_map(|(leases, more)| Answer::Leases { leases, more }),
@@ -383,6 +398,11 @@ fn answer() -> impl Strategy<Value = Result<Answer, Refusal>> {
             .prop_map(|(queues, more)| Answer::Queues { queues, more }),
         (any::<u64>(), vec(version, 0..4), any::<bool>())
             .prop_map(|(oldest, versions, more)| Answer::History { oldest, versions, more }),
+        (any::<[u64; 3]>(), vec(blob(), 0..4), vec(missing, 0..4)).prop_map(
+            |([complete_from, through, next], records, missing)| {
+                Answer::Audit(AuditPage { complete_from, through, next, records, missing })
+            }
+        ),
     ];
     prop_oneof![3 => answer.prop_map(Ok), 1 => refusal().prop_map(Err)]
 }

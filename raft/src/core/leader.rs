@@ -238,7 +238,10 @@ impl<P: Plant> Core<P> {
         progress.boot = Some(boot);
         if !first_heard {
             progress.floor = progress.floor.max(progress.matched);
-            progress.next = progress.matched.next();
+            // If it has acknowledged nothing in this term, nothing is known of its log, and it is asked: it may need little.
+            if progress.matched > Index(0) {
+                progress.next = progress.matched.next();
+            }
             progress.matched = Index(0);
             progress.round = Round(0);
             progress.counting = false;

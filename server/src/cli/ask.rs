@@ -47,6 +47,8 @@ pub(super) enum Failed {
     Lost(String),
     /// The arguments make no sense.
     Usage(String),
+    /// What came is not what was asked for, or is damaged.
+    Damaged(String),
     /// The cluster, or the way to it.
     Client(Error),
     /// Reading input or writing output.
@@ -99,6 +101,10 @@ impl Target {
             Failed::Usage(why) => {
                 eprintln!("holdfast: {why}");
                 2
+            }
+            Failed::Damaged(why) => {
+                eprintln!("holdfast: {why}");
+                super::serve::INTEGRITY
             }
             // A reader that went away, as `head` does, wants no more.
             Failed::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,

@@ -40,9 +40,11 @@ impl History {
             for version in &versions {
                 let entry = &version.entry;
                 let value = if version.deleted { "(deleted)".to_owned() } else { shown(&entry.value) };
-                let actor = if version.actor.name().is_empty() { "-" } else { version.actor.name() };
+                let actor = version.actor.name();
+                let actor = if actor.is_empty() { "-".to_owned() } else { shown(actor.as_bytes()) };
                 let millis = Stamp::from_bits(entry.stamp).millis();
-                let (revision, number, reason) = (entry.mod_revision, entry.version, &version.reason);
+                let (revision, number, reason) =
+                    (entry.mod_revision, entry.version, shown(version.reason.as_bytes()));
                 say(format_args!("{revision}\t{number}\t{}\t{actor}\t{value}\t{reason}", millis.get()))?;
             }
             if more {

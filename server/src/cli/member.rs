@@ -8,6 +8,7 @@ use holdfast_machine::Numbered as _;
 use holdfast_wire::NodeUuid;
 
 use super::ask::{Failed, Target, say};
+use super::serve::host_and_port;
 
 #[derive(Debug, Args)]
 pub(super) struct Member {
@@ -26,7 +27,7 @@ enum What {
         /// A number that no member ever had
         node: u64,
         /// Where the others reach it
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
         peer: String,
         /// The name of its data directory, as the node says when it starts
         #[arg(long, value_parser = uuid)]
@@ -62,7 +63,7 @@ enum What {
         /// Which
         node: u64,
         /// Where the others reach it
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
         peer: String,
     },
     /// Make another voter the leader

@@ -1,18 +1,21 @@
 //! The command line.
 
 mod ask;
+mod audit;
 mod dev;
 mod history;
 mod kv;
 mod lease;
 mod lock;
 mod member;
+mod save;
 mod serve;
 mod snapshot;
 mod status;
 mod txn;
 mod watch;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -43,6 +46,8 @@ enum Command {
     Txn(txn::Txn),
     /// Show what a key was, by whom it was written and why; exits with 1 if nothing is known of it
     History(history::History),
+    /// Show who changed what, when and why
+    Audit(audit::Audit),
     /// Grant, renew, revoke and show leases
     Lease(lease::Lease),
     /// Hold a lock while a command runs, or until interrupted
@@ -53,7 +58,7 @@ enum Command {
     Member(member::Member),
     /// Print all changes of a key, or of all that begin with a prefix, as they happen
     Watch(watch::Watch),
-    /// Look at the file of a snapshot
+    /// Take a snapshot away as a backup, look at one, begin anew from one
     Snapshot(snapshot::Snapshot),
     /// Say whether the cluster is well
     Status(status::Status),
@@ -62,7 +67,14 @@ enum Command {
 /// Runs the command that the arguments of this process name.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    run(std::env::args_os())
+}
+
+/// Runs the command that these arguments name, the name of the program first: for a program that starts real nodes as
+/// processes and is not the one binary.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
     match cli.command {
         Command::Server(server) => serve::run(server),
         Command::Dev(dev) => dev::run(&dev),
@@ -72,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Ls(ls) => ls.run(),
         Command::Txn(txn) => txn.run(),
         Command::History(history) => history.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Lease(lease) => lease.run(),
         Command::Lock(lock) => lock.run(),
         Command::Elect(elect) => elect.run(),
@@ -95,6 +108,7 @@ fn log(default: &str) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false)
         .try_init();
 }

@@ -5,14 +5,21 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::audit::AuditPolicy;
 use crate::node::{SnapshotPolicy, limits};
 use crate::runtime::{self, Options, Stop};
+use crate::storage::is_host_and_port;
 
 /// Exit code for arguments that contradict each other or the directory.
 const USAGE: u8 = 2;
 
 /// Exit code for data that is damaged, missing, or of somebody else.
 pub(super) const INTEGRITY: u8 = 9;
+/// The node was removed from the cluster: nothing is wrong, and starting it again is of no use.
+const REMOVED: u8 = 11;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Server {
@@ -67,6 +74,16 @@ pub(super) struct Server {
     /// Bytes of entries that are applied before the next snapshot is taken
     #[arg(long, default_value_t = limits::SNAPSHOT_BYTES, value_parser = clap::value_parser!(u64).range(1..))]
     snapshot_bytes: u64,
+    /// Bytes of the audit log that are kept; from 16777216, the size of one file, on
+    #[arg(long, default_value_t = AuditPolicy::default().total_bytes, value_parser = clap::value_parser!(u64).range(16 << 20..))]
+    audit_bytes: u64,
+    /// Days for which the audit log is kept, if it does not have more bytes before
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    audit_days: u64,
+    /// Entries and bytes do not count before as much was applied as the last snapshot has bytes, but so many bytes are enough
+    /// for any; 0 if its size is not to matter
+    #[arg(long, default_value_t = limits::SNAPSHOT_BYTES_MAX)]
+    snapshot_bytes_max: u64,
     /// Bytes of the log that are kept in memory behind a snapshot, for nodes that are slow
     #[arg(long, default_value_t = holdfast_raft::config::RETAIN_BYTES)]
     retain_bytes: usize,
@@ -79,11 +96,12 @@ fn member(text: &str) -> Result<(u64, String), String> {
     if id == 0 {
         return Err("node ids start at 1".to_owned());
     }
-    let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(_)) => Ok((id, address.trim().to_owned())),
-        Some(Err(_)) | None => Err(format!("{address:?} is not HOST:PORT")),
-    }
+    Ok((id, host_and_port(address.trim())?))
+}
+
+/// `host:port`, as others dial it.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    if is_host_and_port(text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is not HOST:PORT")) }
 }
 
 impl Server {
@@ -100,7 +118,16 @@ impl Server {
             heartbeat_ticks: self.heartbeat_ms / 10,
             election_ticks: self.election_ms / 10,
             segment_bytes: self.segment_bytes,
-            snapshots: SnapshotPolicy { entries: self.snapshot_entries, bytes: self.snapshot_bytes },
+            audit: AuditPolicy {
+                total_bytes: self.audit_bytes,
+                age_ms: self.audit_days * DAY_MS,
+                ..AuditPolicy::default()
+            },
+            snapshots: SnapshotPolicy {
+                entries: self.snapshot_entries,
+                bytes: self.snapshot_bytes,
+                bytes_max: self.snapshot_bytes_max,
+            },
             retain_bytes: self.retain_bytes,
             ..Options::new(self.node_id, self.data_dir)
         }
@@ -128,9 +155,14 @@ fn exit_code(error: &runtime::RunError) -> u8 {
     use runtime::RunError as E;
     match error {
         E::Options(_) | E::List(_) | E::NoCluster(_) | E::Join(_) | E::Listen { .. } => USAGE,
-        E::Storage(_) | E::Formation(_) | E::Stopped(_) | E::Halted { .. } | E::Entry(_) | E::Log(_) => {
-            INTEGRITY
-        }
+        E::Storage(_)
+        | E::Audit(_)
+        | E::Formation(_)
+        | E::Stopped(_)
+        | E::Halted { .. }
+        | E::Entry(_)
+        | E::Log(_) => INTEGRITY,
+        E::Removed { .. } => REMOVED,
         E::System(_) => 1,
     }
 }

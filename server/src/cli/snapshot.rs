@@ -1,4 +1,5 @@
-//! `holdfast snapshot`: looks at the file of a snapshot, and begins a cluster anew from one. Without a cluster.
+//! `holdfast snapshot`: looks at the file of a snapshot, and begins a cluster anew from one, both without a cluster; or takes
+//! one away from a cluster that runs.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,6 +14,7 @@ use holdfast_store::NoPlant;
 use holdfast_store::snapshot::{Decoded, Decoder, FORMAT_VERSION, Section, SnapshotError, Summary, Survey};
 
 use super::ask::say;
+use super::save::Save;
 use super::serve::INTEGRITY;
 use crate::storage::{self, DataDir, Restoration, Restored, StorageError, decode_membership};
 
@@ -27,6 +29,8 @@ pub(super) struct Snapshot {
 
 #[derive(Debug, Subcommand)]
 enum Asked {
+    /// Write the state of a cluster that runs to a file, as a backup; the file appears when all of it is there and checked
+    Save(Save),
     /// Say what a snapshot holds: cluster, last entry, members, sections; checks its frame, not what stands in it
     Inspect {
         /// The file
@@ -64,7 +68,7 @@ struct Restore {
 
 /// Why a snapshot cannot be looked at, or is none.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(super) enum Failed {
     #[error("{}: {error}", path.display())]
     Io {
         path: PathBuf,
@@ -87,6 +91,7 @@ enum Failed {
 
 pub(super) fn run(snapshot: &Snapshot) -> ExitCode {
     let done = match &snapshot.command {
+        Asked::Save(save) => return save.run(),
         Asked::Inspect { file } => inspect(file),
         Asked::Verify { file } => verify(file),
         Asked::Restore(restore) => begin(restore),
@@ -156,12 +161,12 @@ fn show(summary: &Summary, members: &str) -> Result<(), super::ask::Failed> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a whole snapshot.
-fn decode(path: &Path) -> Result<Decoded, Failed> {
+pub(super) fn decode(path: &Path) -> Result<Decoded, Failed> {
     let mut decoder = Decoder::<NoPlant>::new();
     read(path, |piece| decoder.push(piece))?;
     decoder.finish().map_err(|error| Failed::Damaged { path: path.to_owned(), error })

@@ -12,9 +12,11 @@ use holdfast_raft::{Committed, Index, Input as CoreInput, Payload};
 use holdfast_store::{Applied, Halt, LogPosition};
 
 use super::io::{Executed, Job, NodeEvent};
+use super::leadership::State;
+use super::plant::{Bug, Plant};
 use super::{Node, limits};
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Applies what is committed, as much as a turn allows.
     pub(super) fn apply_committed(&mut self) {
         let before = self.store.applied();
@@ -22,7 +24,7 @@ impl Node {
         self.serve_reads();
         let mut arena = BytesMut::new();
         for _ in 0..limits::TURN_APPLIED {
-            if self.away || self.halted.is_some() {
+            if self.away || self.halted.is_some() || self.audit.is_full() {
                 break;
             }
             let Some(Committed { id, payload }) = self.committed.pop_front() else { break };
@@ -41,7 +43,7 @@ impl Node {
                         self.jobs.push(Job::Apply { store, at, entry });
                     } else {
                         let result = self.store.apply(at, &entry);
-                        self.applied(at, result, &mut arena);
+                        self.applied(at, &entry, result, &mut arena);
                     }
                 }
             }
@@ -55,8 +57,8 @@ impl Node {
     }
 
     /// An entry was applied on another thread.
-    pub(super) fn executed(&mut self, executed: Executed) {
-        let Executed { store, at, result } = executed;
+    pub(super) fn executed(&mut self, executed: Executed<P::Store>) {
+        let Executed { store, at, entry, result } = executed;
         if at.index != self.store.applied().index + 1 {
             // The state that it was applied to has made way for a snapshot.
             return self.forget(store);
@@ -64,17 +66,24 @@ impl Node {
         self.away = false;
         self.store = *store;
         let mut arena = BytesMut::new();
-        self.applied(at, result, &mut arena);
+        self.applied(at, &entry, result, &mut arena);
         self.after_apply();
     }
 
-    fn applied(&mut self, at: LogPosition, result: Result<Applied, Halt>, arena: &mut BytesMut) {
+    fn applied(
+        &mut self,
+        at: LogPosition,
+        entry: &Bytes,
+        result: Result<Applied, Halt>,
+        arena: &mut BytesMut,
+    ) {
         match result {
-            Ok(applied) => {
+            Ok(mut applied) => {
+                self.audit.note(at.index, std::mem::take(&mut applied.audit));
                 self.watches.publish(&self.store);
                 self.counts.applied += 1;
                 self.snapshot_point();
-                self.answer(at, &applied, arena);
+                self.answer((at, entry), &applied, arena);
                 self.touched.extend(applied.touched);
             }
             Err(halt) => self.note_halt(Err(halt)),
@@ -95,7 +104,9 @@ impl Node {
         self.batches_executed();
         self.reads.applied(applied.index);
         let touched = std::mem::take(&mut self.touched);
-        self.tell_touched(&touched);
+        if self.leadership == State::Established || !P::plants(Bug::NewsFromLeaderOnly) {
+            self.tell_touched(&touched);
+        }
         self.serve_reads();
     }
 

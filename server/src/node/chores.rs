@@ -6,8 +6,9 @@ use holdfast_command::{Command, FeatureLevel};
 
 use super::Node;
 use super::leadership::State;
+use super::plant::Plant;
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Proposes what is due: the time of the log while something lives by it, compaction, the next feature level.
     pub(super) fn chores(&mut self) {
         if self.leadership != State::Established || self.stopping || self.away {

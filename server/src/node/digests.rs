@@ -19,6 +19,7 @@ use holdfast_command::Refusal;
 use holdfast_raft::NodeId;
 
 use super::io::NodeEvent;
+use super::plant::Plant;
 use super::{Node, limits};
 
 /// A digest.
@@ -52,7 +53,7 @@ impl Digests {
     }
 }
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Up to which index a quorum is known to have made the same of the log as this node.
     #[must_use]
     pub fn agreed(&self) -> u64 {

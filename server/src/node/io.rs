@@ -8,11 +8,13 @@ use holdfast_command::keys::Range;
 use holdfast_command::{Actor, Outcome, SessionId};
 use holdfast_hlc::UnixMillis;
 use holdfast_raft::{EntryId, Envelope, Event, NodeId, Persist, PersistId};
-use holdfast_store::{Applied, Halt, LogPosition, Store};
+use holdfast_store::{Applied, Halt, LogPosition, NoPlant, Plant as StorePlant, Store};
 use holdfast_wire::Message;
-use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone, Watch};
+use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone, SaveSnapshot, Watch};
 
+use super::audit::{AuditDone, AuditJob};
 use super::leadership;
+use super::plant::{AsDesigned, Plant};
 use super::snapshots::{SnapshotDone, SnapshotJob};
 use crate::watch::{Piece, Spliced};
 
@@ -53,7 +55,7 @@ pub struct Submission {
 
 /// Something that happened outside of the node.
 #[derive(Debug)]
-pub enum Input {
+pub enum Input<S: StorePlant = NoPlant> {
     /// 10 ms passed.
     Tick,
     /// A peer said something.
@@ -64,6 +66,12 @@ pub enum Input {
     PeerUnreachable(NodeId),
     /// The machine of this peer answers, and its process does not.
     PeerRefused(NodeId),
+    /// A member of the cluster says that this node is none any more. Members say so of what is committed, and no number is given
+    /// twice, so one that says it is enough.
+    Removed {
+        /// Who says it.
+        by: NodeId,
+    },
     /// A peer told about itself.
     Introduced {
         /// Which peer.
@@ -120,6 +128,13 @@ pub enum Input {
         /// What.
         change: ChangeMembers,
     },
+    /// An operator wants a piece of a snapshot.
+    SaveSnapshot {
+        /// Who asked.
+        caller: Caller,
+        /// Which piece.
+        save: SaveSnapshot,
+    },
     /// A client wants to watch; its call is the name of the watch.
     Watch {
         /// Who asked.
@@ -134,11 +149,13 @@ pub enum Input {
     /// This connection is gone, and whatever was watched over it.
     Gone(u64),
     /// A [`Job::Apply`] is done.
-    Executed(Executed),
+    Executed(Executed<S>),
     /// A [`Job::Splice`] is done.
     Spliced(Spliced),
     /// A [`SnapshotJob`] is done.
-    Snapshot(SnapshotDone),
+    Snapshot(SnapshotDone<S>),
+    /// An [`AuditJob`] is done, or fails.
+    Audit(AuditDone),
     /// A peer tells what it has made of entries: last index and digest of some ranges.
     Digests {
         /// Which peer.
@@ -154,11 +171,11 @@ pub enum Input {
 
 /// Work that takes too long for the thread of the node.
 #[derive(Debug)]
-pub enum Job {
+pub enum Job<P: Plant = AsDesigned> {
     /// Apply one entry to this store, and say so with [`Input::Executed`].
     Apply {
         /// The state before it.
-        store: Box<Store>,
+        store: Box<Store<P::Store>>,
         /// Where it stands.
         at: LogPosition,
         /// The entry.
@@ -167,7 +184,7 @@ pub enum Job {
     /// Read a range of this store, and answer.
     Read {
         /// The state.
-        store: Box<Store>,
+        store: Box<Store<P::Store>>,
         /// What.
         range: Box<Range>,
         /// Whom to answer.
@@ -180,42 +197,44 @@ pub enum Job {
     /// Read a piece of the history of this store for a watch, and give it back with [`Input::Spliced`].
     Splice {
         /// The state.
-        store: Box<Store>,
+        store: Box<Store<P::Store>>,
         /// What.
-        piece: Box<Piece>,
+        piece: Box<Piece<P::Watch>>,
     },
 }
 
 /// What became of a [`Job::Apply`].
 #[derive(Debug)]
-pub struct Executed {
+pub struct Executed<S: StorePlant = NoPlant> {
     /// The state behind the entry.
-    pub store: Box<Store>,
+    pub store: Box<Store<S>>,
     /// Which entry.
     pub at: LogPosition,
+    /// Its bytes.
+    pub entry: Bytes,
     /// Its outcome.
     pub result: Result<Applied, Halt>,
 }
 
 /// What became of a [`Job`].
 #[derive(Debug)]
-pub enum JobDone {
+pub enum JobDone<S: StorePlant = NoPlant> {
     /// For the node.
-    Executed(Executed),
+    Executed(Executed<S>),
     /// For the watches of the node.
     Spliced(Spliced),
     /// For a client.
     Answer(Caller, Message),
 }
 
-impl Job {
+impl<P: Plant> Job<P> {
     /// Does the work, on whatever thread.
     #[must_use]
-    pub fn run(self) -> JobDone {
+    pub fn run(self) -> JobDone<P::Store> {
         match self {
             Self::Apply { mut store, at, entry } => {
                 let result = store.apply(at, &entry);
-                JobDone::Executed(Executed { store, at, result })
+                JobDone::Executed(Executed { store, at, entry, result })
             }
             Self::Read { store, range, caller, position, staleness_ms } => {
                 JobDone::Answer(caller, read(&store, &range, position, staleness_ms))
@@ -226,15 +245,20 @@ impl Job {
 }
 
 /// The answer to a read.
-pub(super) fn read(store: &Store, range: &Range, position: Position, staleness_ms: u64) -> Message {
+pub(super) fn read(
+    store: &Store<impl StorePlant>,
+    range: &Range,
+    position: Position,
+    staleness_ms: u64,
+) -> Message {
     let outcome = store.range(range).map(|page| holdfast_command::Reply::Ranged(page.to_reply()));
     ReadDone { position, staleness_ms, outcome: Outcome(outcome).encode().into() }.into()
 }
 
 /// What a node wants done. The owner does all of it before it gives the node the next turn; in any order, but for two
 /// laws: persists go to the disk in their order, and what is sent does not wait for them.
-#[derive(Debug, Default)]
-pub struct Effects {
+#[derive(Debug)]
+pub struct Effects<P: Plant = AsDesigned> {
     /// Messages to peers.
     pub send: Vec<Envelope>,
     /// What the disk has to hold; [`Input::Durable`] when it does.
@@ -242,9 +266,11 @@ pub struct Effects {
     /// Answers to clients.
     pub replies: Vec<(Caller, Message)>,
     /// Work for another thread.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<Job<P>>,
     /// Work on snapshots, in this order.
-    pub snapshots: Vec<SnapshotJob>,
+    pub snapshots: Vec<SnapshotJob<P::Store>>,
+    /// Work on the audit log, in this order.
+    pub audit: Vec<AuditJob>,
     /// What all peers are to be told with [`Input::Digests`]; empty for nothing.
     pub digests: Vec<(u64, [u8; 32])>,
     /// What happened, for logs.
@@ -253,15 +279,32 @@ pub struct Effects {
     pub more: bool,
 }
 
-impl Effects {
+impl<P: Plant> Default for Effects<P> {
+    fn default() -> Self {
+        Self {
+            send: Vec::new(),
+            persist: Vec::new(),
+            replies: Vec::new(),
+            jobs: Vec::new(),
+            snapshots: Vec::new(),
+            audit: Vec::new(),
+            digests: Vec::new(),
+            events: Vec::new(),
+            more: false,
+        }
+    }
+}
+
+impl<P: Plant> Effects<P> {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        let Self { send, persist, replies, jobs, snapshots, digests, events, more } = self;
+        let Self { send, persist, replies, jobs, snapshots, audit, digests, events, more } = self;
         send.clear();
         persist.clear();
         replies.clear();
         jobs.clear();
         snapshots.clear();
+        audit.clear();
         digests.clear();
         events.clear();
         *more = false;
@@ -293,6 +336,11 @@ pub enum NodeEvent {
         /// The revision now.
         revision: u64,
     },
+    /// The audit log cannot be written, or not be made durable. It is tried again; nothing is lost, but in time nothing more is
+    /// applied, and no snapshot is taken.
+    AuditFailed(String),
+    /// The audit log can be written again.
+    AuditGoesOn,
     /// A stamp is far ahead of this node's time of day.
     Drift(String),
 }

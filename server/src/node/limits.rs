@@ -20,6 +20,9 @@ pub const READS_MAX: usize = 65_536;
 /// Changes of the members that wait to be carried out: operators ask for one at a time.
 pub const MEMBER_CHANGES_MAX: usize = 16;
 
+/// Pieces of snapshots that operators wait for: with each, up to half a MiB is on its way to a connection.
+pub const SAVES_MAX: usize = 4;
+
 /// Queries that wait for news of locks and elections. One is some 150 bytes and its name.
 pub const PARKED_MAX: usize = 65_536;
 
@@ -81,14 +84,41 @@ pub const CHORE_TICKS: u64 = 50;
 /// second. A multiple of [`TIMEOUT_TICKS`]; a node that has no answer yet asks that often.
 pub const PROBE_TICKS: u64 = 50;
 
-/// Entries that are applied before the next snapshot is taken: some hundred milliseconds to apply again at a start.
+/// Entries that are applied before the next snapshot is taken, unless the last one was large: some hundred milliseconds to
+/// apply again at a start.
 pub const SNAPSHOT_ENTRIES: u64 = 100_000;
 
 /// Bytes of entries that are applied before the next snapshot is taken: as much as the core keeps behind a snapshot.
 pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of entries behind which the next snapshot is taken however large the last one was: they are held in memory, and a
+/// start applies them again, a million small ones a second.
+pub const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// What an entry counts towards the size of the last snapshot beside its bytes: about what it takes in memory.
+pub const ENTRY_BYTES: u64 = 128;
+
 /// Ticks until a snapshot is tried again that could not be written: 10 s.
 pub const SNAPSHOT_RETRY_TICKS: u64 = 1_000;
+
+/// Bytes of audit records that were made and are not in a file yet; beyond it nothing is applied. Some hundred thousand
+/// records: what a disk that stalls for seconds leaves waiting.
+pub const AUDIT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes of audit records that are handed over at once, however soon they have come together.
+pub const AUDIT_PIECE_BYTES: usize = 256 * 1024;
+
+/// Ticks after which less than that is handed over as well: 100 ms. Whoever asks for records sees all of them at once.
+pub const AUDIT_TICKS: u64 = 10;
+
+/// Ticks until the audit log is synced again, if that has failed: 1 s.
+pub const AUDIT_RETRY_TICKS: u64 = 100;
+
+/// Queries of the audit log under way: each may read some MiB of files for 0.1 s, and records wait behind it to be written.
+pub const AUDIT_READS_MAX: usize = 8;
+
+/// Refused writes that are noted in 100 ms; the rest is counted.
+pub const REFUSED_NOTED: usize = 64;
 
 /// A stamp further ahead of the time of day than this is reported.
 pub const DRIFT_MS: u64 = 1_000;

@@ -13,9 +13,10 @@ use holdfast_raft::{
 use holdfast_wire::message::{ChangeMembers, MemberChange, MembersChanged};
 
 use super::io::Caller;
+use super::plant::Plant;
 use super::writes::until;
 use super::{Node, limits};
-use crate::storage::MemberContext;
+use crate::storage::{MemberContext, is_host_and_port};
 
 /// What a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Members {
     }
 }
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Takes a change on, if this node leads and the core agrees.
     pub(super) fn change_members(&mut self, caller: Caller, change: &ChangeMembers) {
         match self.begin_change(change) {
@@ -170,17 +171,29 @@ impl Node {
         if self.core.role() == RoleState::Leader || self.core.membership() != MembershipState::Stable {
             return;
         }
+        self.removed(&format!("by entry {at}"));
+    }
+
+    /// It is no member any more.
+    pub(super) fn removed(&mut self, how: &str) {
+        if self.halted.is_some() {
+            return;
+        }
         let why = format!(
-            "it was removed from the cluster by entry {at}. Its directory holds nothing that the others lack, and can be \
-             deleted; a node that takes its place needs a number that was never used"
+            "it was removed from the cluster, {how}. Its directory holds nothing that the others lack, and can be deleted; a \
+             node that takes its place needs a number that was never used"
         );
         self.events.push(super::NodeEvent::Halted(why.clone()));
         self.halted = Some(why);
+        self.is_removed = true;
     }
 }
 
 /// What is kept of a member: where peers reach it. Where clients do, it says itself.
 fn context(change: &ChangeMembers, feature_level: u16) -> Result<bytes::Bytes, Refusal> {
+    if !is_host_and_port(&change.peer) {
+        return Err(Refusal::BadAddress);
+    }
     let context = MemberContext { peer: change.peer.clone(), client: None, http: None, feature_level };
     context.encode().map_err(|_| Refusal::Malformed { offset: 0 })
 }

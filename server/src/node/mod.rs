@@ -9,9 +9,9 @@
 //! ```text
 //!   Tick, Peer, Durable,        ┌──────────────┐     send      to peers: now
 //!   Submit, Keep, Read,         │ Node::handle │     persist   to the disk, in order
-//!   Watch, Executed, Disk, ───► │ Node::flush  │ ──► replies   to clients
-//!   Stop                        │ Node::apply  │     watched() to those who watch, as they have room
-//!                               └──────────────┘     jobs      to another thread
+//!   Watch, Executed, Audit, ──► │ Node::flush  │ ──► replies   to clients
+//!   Disk, Stop                  │ Node::apply  │     watched() to those who watch, as they have room
+//!                               └──────────────┘     jobs      to other threads: `jobs`, `snapshots`, `audit`
 //!     inside: core (raft) ── committed ──► store     events    to the log
 //! ```
 //! The span between two flushes is a *turn*; its second half, `apply`, comes when messages and writes are on their way. A turn
@@ -27,11 +27,13 @@
 //! | `apply` | committed entries into the store |
 //! | `leadership` | machine 15 |
 //! | `snapshots` | when a snapshot is taken, and what the core wants done with those of others |
+//! | `audit` | what applied commands leave, on its way to the files of the audit log |
 //! | `digests` | whether all members have made the same of the same entries |
 //! | `members` | changes of members, handing leadership over |
 //! | `watches` | those who watch: opening, publishing, ending; `crate::watch` is what does it |
 //! | `chores` | what a leader does by itself: clock entries, compaction, feature level |
 //! | `limits` | every bound |
+//! | `plant` | rules that are left out to test the tests |
 //!
 //! # Invariants
 //! - No write is answered as executed before it was applied, and none is applied before it was committed.
@@ -43,13 +45,16 @@ pub mod io;
 pub mod leadership;
 pub mod limits;
 pub mod path;
+pub mod plant;
 
 mod apply;
+mod audit;
 mod chores;
 mod digests;
 mod members;
 mod queries;
 mod reads;
+mod saves;
 mod snapshots;
 mod watches;
 mod writes;
@@ -68,13 +73,16 @@ use holdfast_store::{LogPosition, Store, Touched};
 use holdfast_wire::message::{LeaderHint, Position, Refused};
 use holdfast_wire::{ClusterEpoch, Message, NodeId as WireNodeId};
 
+use audit::Audit;
+pub use audit::{AuditDone, AuditJob, RefusedWrite};
 use digests::Digests;
 pub use io::{Caller, Effects, Executed, Input, Job, JobDone, NodeEvent, Now, Submission};
 use leadership::{Edge, Event, LeadershipMachine, State};
 use members::Members;
+use plant::{AsDesigned, Bug, Plant};
 use reads::Reads;
 use snapshots::Snapshots;
-pub use snapshots::{SnapshotDone, SnapshotJob, SnapshotPolicy};
+pub use snapshots::{NoPiece, Piece, SnapshotDone, SnapshotJob, SnapshotPolicy};
 use writes::Writes;
 
 use crate::stage::Stages;
@@ -98,6 +106,10 @@ pub struct Counts {
     pub refused: u64,
     /// Terms led.
     pub terms_led: u64,
+    /// Snapshots taken of the own state, and in place.
+    pub snapshots_taken: u64,
+    /// Snapshots of a leader that have replaced the state.
+    pub snapshots_installed: u64,
 }
 
 /// What a peer told about itself.
@@ -109,14 +121,16 @@ struct Peer {
 
 /// One node. See the module documentation.
 #[derive(Debug)]
-pub struct Node {
-    core: Core,
-    store: Store,
+pub struct Node<P: Plant = AsDesigned> {
+    core: Core<P::Raft>,
+    store: Store<P::Store>,
     /// An entry is being applied elsewhere: `store` is the state before it.
     away: bool,
     /// Committed, and not applied yet.
     committed: VecDeque<Committed>,
     halted: Option<String>,
+    /// It is halted because it is no member any more.
+    is_removed: bool,
     leadership: State,
     /// The term that `leadership` is about.
     led: u64,
@@ -127,10 +141,11 @@ pub struct Node {
     reads: Reads,
     members: Members,
     digests: Digests,
-    snapshots: Snapshots,
+    snapshots: Snapshots<P::Store>,
+    audit: Audit,
     /// Queues that entries have touched since somebody looked.
     touched: Vec<Touched>,
-    watches: Hub,
+    watches: Hub<P::Watch>,
     /// Ticks since a leader was known.
     leaderless: u64,
     stamps: Clock,
@@ -144,24 +159,26 @@ pub struct Node {
     output: Output,
     replies: Vec<(Caller, Message)>,
     sends: Vec<Envelope>,
-    jobs: Vec<Job>,
+    jobs: Vec<Job<P>>,
     events: Vec<NodeEvent>,
     stages: Stages,
     counts: Counts,
 }
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// A node around a core that was just made, and the state that its snapshot stands for: an empty store if it has none.
     #[must_use]
-    pub fn new(core: Core, store: Store, client_address: ByteString, now: Now) -> Self {
+    pub fn new(core: Core<P::Raft>, store: Store<P::Store>, client_address: ByteString, now: Now) -> Self {
         let stamps = Clock::starting_at(store.stamp(), limits::DRIFT_MS);
         let watches = Hub::new(watch::Budget::default(), store.revision());
+        let audit = Audit::behind(store.applied().index);
         Self {
             core,
             store,
             away: false,
             committed: VecDeque::new(),
             halted: None,
+            is_removed: false,
             leadership: LeadershipMachine::INITIAL,
             led: 0,
             leaderships: Trace::new(),
@@ -171,6 +188,7 @@ impl Node {
             members: Members::default(),
             digests: Digests::default(),
             snapshots: Snapshots::default(),
+            audit,
             touched: Vec::new(),
             watches,
             leaderless: 0,
@@ -192,7 +210,7 @@ impl Node {
     }
 
     /// Takes one input. What it wants done is collected until the next [`flush`](Self::flush).
-    pub fn handle(&mut self, now: Now, input: Input) {
+    pub fn handle(&mut self, now: Now, input: Input<P::Store>) {
         self.now = now;
         match input {
             Input::Tick => self.tick(),
@@ -200,6 +218,7 @@ impl Node {
             Input::PeerConnected(id) => self.tell(CoreInput::PeerConnected(id)),
             Input::PeerUnreachable(id) => self.tell(CoreInput::PeerUnreachable(id)),
             Input::PeerRefused(id) => self.tell(CoreInput::PeerRefused(id)),
+            Input::Removed { by } => self.removed(&format!("as node {by} says")),
             Input::Introduced { from, level, client } => {
                 self.peers.insert(from, Peer { level, client });
             }
@@ -220,16 +239,19 @@ impl Node {
                 self.keep_lease(caller, (lease, actor), timeout_ms);
             }
             Input::ChangeMembers { caller, change } => self.change_members(caller, &change),
+            Input::SaveSnapshot { caller, save } => self.save_snapshot(caller, &save),
             Input::Watch { caller, watch } => self.watch(caller, watch),
             Input::AskProgress(caller) => self.watches.ask(caller),
             Input::Unwatch(caller) => self.watches.cancel(caller, &self.store),
             Input::Gone(connection) => {
                 self.watches.close(connection);
                 self.forget_parked(connection);
+                self.forget_saves(connection);
             }
             Input::Executed(executed) => self.executed(executed),
             Input::Spliced(spliced) => self.watches.spliced(spliced),
             Input::Snapshot(done) => self.snapshot_done(done),
+            Input::Audit(done) => self.audit_done(done),
             Input::Digests { from, ranges } => self.hear_digests(from, ranges),
             Input::Disk(full) => self.disk_full = full,
             Input::Stop => self.stop(),
@@ -238,7 +260,7 @@ impl Node {
 
     /// Ends the first half of a turn: proposes what clients sent, and adds to `effects` what goes to peers and to the disk.
     /// All of that should be on its way before [`apply`](Self::apply), which takes longer and hurries nobody else.
-    pub fn flush(&mut self, now: Now, effects: &mut Effects) {
+    pub fn flush(&mut self, now: Now, effects: &mut Effects<P>) {
         self.now = now;
         self.counts.turns += 1;
         self.reads.begin_turn();
@@ -253,11 +275,18 @@ impl Node {
         self.follow_the_core();
         if let Some(persist) = output.persist.take() {
             self.writes.handed_over(&persist);
+            let id = persist.id;
             effects.persist.push(persist);
+            if P::plants(Bug::DurableWhenGiven) {
+                self.tell(CoreInput::Durable(id));
+            }
         }
         effects.send.append(&mut output.send_now);
         effects.digests.append(&mut self.digests.told);
         effects.send.append(&mut self.sends);
+        if P::plants(Bug::HeldSentAtOnce) {
+            effects.send.extend(output.send_after_persist.drain(..).map(|held| held.envelope));
+        }
         self.held.extend(output.send_after_persist.drain(..));
         for (id, why) in output.reads_refused.drain(..) {
             self.read_refused(id, why);
@@ -276,16 +305,18 @@ impl Node {
     }
 
     /// Ends the second half of a turn: applies what is committed, and adds to `effects` what goes to clients.
-    pub fn apply(&mut self, now: Now, effects: &mut Effects) {
+    pub fn apply(&mut self, now: Now, effects: &mut Effects<P>) {
         self.now = now;
         self.apply_committed();
         self.advance_watches();
         self.follow_the_core();
         self.snapshot_if_due();
+        self.hand_over_audit();
         effects.more |= self.has_more();
         effects.replies.append(&mut self.replies);
         effects.jobs.append(&mut self.jobs);
         effects.snapshots.append(&mut self.snapshots.jobs);
+        effects.audit.append(&mut self.audit.jobs);
         effects.events.append(&mut self.events);
     }
 
@@ -297,7 +328,7 @@ impl Node {
             self.store.applied().index < self.core.commit().0 && !(installing && self.committed.is_empty());
         let asked = self.leadership == State::Established && !self.writes.inbox_is_empty();
         self.halted.is_none()
-            && ((behind && !self.away)
+            && ((behind && !self.away && !self.audit.is_full())
                 || asked
                 || self.reads.can_serve(self.store.applied().index)
                 || self.watches.has_more())
@@ -337,7 +368,11 @@ impl Node {
             && self.core.leader() == Some(from)
             && self.core.term() == term
         {
-            self.reads.leader_reported(term.0, commit.0, self.store.applied().index);
+            let applied = self.store.applied().index;
+            self.reads.leader_reported(term.0, commit.0, applied);
+            if P::plants(Bug::FreshFromHeartbeat) {
+                self.reads.confirmed(commit.0, self.now.micros, applied);
+            }
         }
     }
 
@@ -345,9 +380,12 @@ impl Node {
         self.ticks += 1;
         self.tell(CoreInput::Tick);
         self.tick_watches();
+        self.tick_audit();
         if self.ticks.is_multiple_of(limits::TIMEOUT_TICKS) {
-            self.give_up_late_writes();
-            self.give_up_late_reads();
+            if !P::plants(Bug::TimeoutsNotKept) {
+                self.give_up_late_writes();
+                self.give_up_late_reads();
+            }
             self.reads.probe(self.ticks.is_multiple_of(limits::PROBE_TICKS));
         }
         self.expire_leases();
@@ -388,7 +426,9 @@ impl Node {
     /// What begins with an established leadership: the clocks go on from what was applied.
     fn establish(&mut self) {
         debug_assert!(self.leaderships.count(Edge::Establish) > 0);
-        self.writes.start_clock(self.store.clock(), self.now.micros);
+        let from_wall = P::plants(Bug::ClockFromWall);
+        let clock = if from_wall { self.now.wall.get() } else { self.store.clock() };
+        self.writes.start_clock(clock, self.now.micros);
         if let Some(drift) = self.stamps.merge(self.store.stamp(), self.now.wall) {
             self.events.push(NodeEvent::Drift(drift.to_string()));
         }
@@ -486,6 +526,9 @@ impl Node {
     /// Whether it serves: it knows a leader whose own-term entry is committed, and has applied up to it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        if self.audit.is_full() {
+            return false;
+        }
         match self.leadership {
             State::Established => true,
             State::Establishing | State::Revoking => false,
@@ -495,13 +538,13 @@ impl Node {
 
     /// The core, for whoever looks.
     #[must_use]
-    pub fn core(&self) -> &Core {
+    pub fn core(&self) -> &Core<P::Raft> {
         &self.core
     }
 
     /// The state up to what was applied, for whoever looks.
     #[must_use]
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store<P::Store> {
         &self.store
     }
 
@@ -523,7 +566,7 @@ impl Node {
         &self.stages
     }
 
-    /// The same, for the stages that the owner measures: 1 and 9.
+    /// The same, for what the owner measures: stages 1 and 9, and turns.
     pub fn stages_mut(&mut self) -> &mut Stages {
         &mut self.stages
     }
@@ -531,7 +574,7 @@ impl Node {
     /// Calls that are not answered yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.writes.waiting() + self.reads.waiting() + self.members.waiting()
+        self.writes.waiting() + self.reads.waiting() + self.audit.waiting() + self.members.waiting()
     }
 
     /// Those of them that depend on leading: none while machine 15 is in Revoked.
@@ -544,5 +587,11 @@ impl Node {
     #[must_use]
     pub fn halted(&self) -> Option<&str> {
         self.halted.as_deref()
+    }
+
+    /// Whether that is because it is no member any more, and nothing is wrong with it.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.is_removed
     }
 }

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use holdfast_command::locks::NAME_BYTES_MAX;
 use holdfast_command::query::{
-    Answer, ITEMS_MAX, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo, When,
+    Answer, AuditPage, AuditQuery, ITEMS_MAX, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo,
+    When,
 };
 use holdfast_command::{KeyValue, Refusal};
-use holdfast_store::{Lease, Place, Queue, Standing, Store, Touch, Touched, Version};
+use holdfast_store::{Lease, Place, Plant as StorePlant, Queue, Standing, Store, Touch, Touched, Version};
 
 use super::limits::ANSWER_BYTES;
 use super::reads::Waiting;
@@ -94,6 +95,9 @@ pub(super) fn is_valid(query: &Query) -> Result<(), Refusal> {
     match query {
         Query::Queue { name, .. } if name.is_empty() || name.len() > NAME_BYTES_MAX => Err(Refusal::BadName),
         Query::Queues { after, .. } if after.len() > NAME_BYTES_MAX => Err(Refusal::BadName),
+        Query::Audit(AuditQuery { prefix, .. }) if prefix.len() > KEY_BYTES_MAX => {
+            Err(Refusal::KeyTooLong { bytes: prefix.len() as u64, limit: KEY_BYTES_MAX as u64 })
+        }
         Query::History { key, .. } if key.is_empty() => Err(Refusal::EmptyKey),
         Query::History { key, .. } if key.len() > KEY_BYTES_MAX => {
             Err(Refusal::KeyTooLong { bytes: key.len() as u64, limit: KEY_BYTES_MAX as u64 })
@@ -102,12 +106,13 @@ pub(super) fn is_valid(query: &Query) -> Result<(), Refusal> {
         | Query::Leases { .. }
         | Query::Queue { .. }
         | Query::Queues { .. }
-        | Query::History { .. } => Ok(()),
+        | Query::History { .. }
+        | Query::Audit(_) => Ok(()),
     }
 }
 
 /// The news that a query waits for, if it has to: what it asks for is not so yet.
-pub(super) fn waits_for(query: &Query, store: &Store) -> Option<News> {
+pub(super) fn waits_for(query: &Query, store: &Store<impl StorePlant>) -> Option<News> {
     let Query::Queue { kind, name, when } = query else { return None };
     match *when {
         When::Now => None,
@@ -123,7 +128,7 @@ pub(super) fn waits_for(query: &Query, store: &Store) -> Option<News> {
 }
 
 /// The answer to a query, from this state.
-pub(super) fn answer(query: &Query, store: &Store) -> Result<Answer, Refusal> {
+pub(super) fn answer(query: &Query, store: &Store<impl StorePlant>) -> Result<Answer, Refusal> {
     let most = |limit: u32| if limit == 0 { ITEMS_MAX } else { limit.min(ITEMS_MAX) } as usize;
     Ok(match query {
         Query::Lease { lease } => {
@@ -166,6 +171,11 @@ pub(super) fn answer(query: &Query, store: &Store) -> Result<Answer, Refusal> {
             page.fill(store.history_before(key, *before).map(version_info), VersionInfo::bytes);
             Answer::History { oldest: store.oldest(), versions: page.items, more: page.more }
         }
+        // A state holds no records; whoever asks for them is sent to the files before it comes here.
+        Query::Audit(_) => {
+            let through = store.applied().index;
+            Answer::Audit(AuditPage { complete_from: through + 1, through, ..AuditPage::default() })
+        }
     })
 }
 
@@ -194,7 +204,7 @@ impl<T> Page<T> {
     }
 }
 
-fn lease_info(lease: i64, known: &Lease, store: &Store) -> LeaseInfo {
+fn lease_info(lease: i64, known: &Lease, store: &Store<impl StorePlant>) -> LeaseInfo {
     LeaseInfo {
         lease,
         ttl_ms: known.ttl_ms(),

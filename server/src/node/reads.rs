@@ -23,6 +23,8 @@ use holdfast_wire::message::{self as wire, Consistency, Position, QueryDone, Rea
 
 use super::apply::is_wide;
 use super::io::{Caller, Job, read};
+use super::leadership::State as Leadership;
+use super::plant::{Bug, Plant};
 use super::queries::{self, Parked};
 use super::writes::until;
 use super::{Node, limits};
@@ -46,6 +48,8 @@ pub(super) struct Waiting {
     /// What it has to be behind, whatever else it waits for.
     index: u64,
     linearizable: bool,
+    /// How old the state may be when it is served; 0 for any age.
+    max_stale_ms: u64,
     /// When the leader was asked for it; 0 before.
     asked_at: u64,
 }
@@ -123,7 +127,7 @@ impl Reads {
     }
 
     /// The leader confirmed a question of this moment.
-    fn confirmed(&mut self, index: u64, at: u64, applied: u64) {
+    pub(super) fn confirmed(&mut self, index: u64, at: u64, applied: u64) {
         if index <= applied {
             self.fresh_at = self.fresh_at.max(Some(at));
         } else if self.ahead.is_none() {
@@ -161,7 +165,7 @@ impl Reads {
     }
 }
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Takes a read in, if it can be served here at all and there is room.
     pub(super) fn read(&mut self, caller: Caller, read: &Read) {
         let placed = Range::decode(read.range.clone()).map_err(Refusal::from);
@@ -195,25 +199,43 @@ impl Node {
         let index = self.index_of(read.min_position)?;
         let until = until(self.now.micros, read.timeout_ms);
         let linearizable = consistency == Consistency::Linearizable;
-        let waiting = Waiting { caller, what, until, index, linearizable, asked_at: 0 };
+        let stale = consistency == Consistency::Stale;
+        let max_stale_ms = if stale { read.max_stale_ms } else { 0 };
+        let waiting = Waiting { caller, what, until, index, linearizable, max_stale_ms, asked_at: 0 };
+        let is_here = index <= self.store.applied().index || P::plants(Bug::PositionIgnored);
         match consistency {
+            Consistency::Linearizable if is_here && self.reads_unconfirmed() => self.serve(waiting),
             Consistency::Linearizable => self.reads.queued.push(waiting),
-            Consistency::Follower if index <= self.store.applied().index => self.serve(waiting),
+            Consistency::Follower if is_here => self.serve(waiting),
             Consistency::Follower => self.reads.hold(index, waiting),
             Consistency::Stale => {
                 let staleness_ms = self.staleness_ms().ok_or(Refusal::NoLeader)?;
-                let bound_ms = read.max_stale_ms;
-                if bound_ms > 0 && staleness_ms > bound_ms {
-                    return Err(Refusal::TooStale { staleness_ms, bound_ms });
+                if let Some(refusal) = Self::too_stale(staleness_ms, max_stale_ms) {
+                    return Err(refusal);
                 }
-                if index > self.store.applied().index {
-                    self.reads.hold(index, waiting);
-                } else {
+                if is_here {
                     self.serve(waiting);
+                } else {
+                    self.reads.hold(index, waiting);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Why a state of this age is not given to one that allows so much, if it is not.
+    fn too_stale(staleness_ms: u64, bound_ms: u64) -> Option<Refusal> {
+        let is_older = bound_ms > 0 && staleness_ms > bound_ms && !P::plants(Bug::StaleBoundIgnored);
+        is_older.then_some(Refusal::TooStale { staleness_ms, bound_ms })
+    }
+
+    /// Whether nobody is asked for a linearizable read: never, unless a bug is planted.
+    fn reads_unconfirmed(&self) -> bool {
+        match self.leadership {
+            Leadership::Established => P::plants(Bug::LeaderReadsUnconfirmed),
+            Leadership::Establishing | Leadership::Revoking => false,
+            Leadership::Revoked => P::plants(Bug::FollowerReadsUnconfirmed) && self.core.leader().is_some(),
+        }
     }
 
     /// The index that a position names.
@@ -294,13 +316,14 @@ impl Node {
     /// The leader said how far to apply.
     pub(super) fn read_confirmed(&mut self, ready: ReadReady) {
         let applied = self.store.applied().index;
+        let since = |asked_at| if P::plants(Bug::FreshFromAnswer) { self.now.micros } else { asked_at };
         if let Some((_, at)) = self.reads.probe.take_if(|(id, _)| *id == ready.id.0) {
-            self.reads.confirmed(ready.index.0, at, applied);
+            self.reads.confirmed(ready.index.0, since(at), applied);
         }
         let Some(waiting) = self.reads.asked.remove(&ready.id.0) else { return };
-        self.reads.confirmed(ready.index.0, waiting.asked_at, applied);
+        self.reads.confirmed(ready.index.0, since(waiting.asked_at), applied);
         let index = ready.index.0.max(waiting.index);
-        if index <= applied {
+        if index <= applied || P::plants(Bug::ReadBeforeApplied) {
             self.serve(waiting);
         } else {
             self.reads.hold(index, waiting);
@@ -341,12 +364,19 @@ impl Node {
             return self.refuse_untouched(waiting.caller, doubt);
         }
         self.reads.served += 1;
-        let Waiting { caller, what, linearizable, .. } = waiting;
+        let Waiting { caller, what, linearizable, max_stale_ms, .. } = waiting;
+        let staleness_ms = if linearizable { 0 } else { self.staleness_ms().unwrap_or(u64::MAX) };
+        // It may have become so while it waited for its position, or for news.
+        if let Some(refusal) = Self::too_stale(staleness_ms, max_stale_ms) {
+            return self.refuse_untouched(caller, refusal);
+        }
         self.counts.reads += 1;
         let position = self.position(self.store.applied());
-        let staleness_ms = if linearizable { 0 } else { self.staleness_ms().unwrap_or(u64::MAX) };
         let range = match what {
             What::Range(range) => range,
+            What::Query(Query::Audit(query)) => {
+                return self.read_audit(caller, query, position, staleness_ms);
+            }
             What::Query(query) => {
                 let answer = Answer::encode(&queries::answer(&query, &self.store));
                 self.reads.served_bytes += answer.len();

@@ -3,17 +3,19 @@
 //! A snapshot is taken of a clone, which costs a few counters; everything else (encoding, files, decoding) is done by another
 //! thread, piece by piece, while this one goes on applying and answering. One is due when so many entries, or so many bytes of
 //! them, were applied since the last, at the end of a range of digests. It stands for the log, so it waits until the log is
-//! durable here up to its end (a leader may have applied what only the others hold so far), and until a quorum has said that
-//! it has the same state there.
+//! durable here up to its end (a leader may have applied what only the others hold so far), until a quorum has said that
+//! it has the same state there, and until the audit log holds durably what the entries have left.
 //!
 //! One that comes from a leader replaces the state as a whole. What was handed out for application before is void then, and
 //! so is an entry that is being applied on another thread.
 
 use bytes::Bytes;
 use holdfast_raft::{EntryId, Envelope, Index, Input as CoreInput, NodeId, SnapshotMeta, SnapshotWork, Term};
-use holdfast_store::Store;
+use holdfast_store::{NoPlant, Plant as StorePlant, Store};
 
-use super::io::NodeEvent;
+use super::io::{Caller, NodeEvent};
+use super::plant::{Bug, Plant};
+use super::saves::Saves;
 use super::{Node, limits};
 
 /// How much may be applied before the next snapshot is taken.
@@ -21,23 +23,30 @@ use super::{Node, limits};
 pub struct SnapshotPolicy {
     /// Entries, at least 1.
     pub entries: u64,
-    /// Bytes of them, at least 1.
+    /// Bytes of them, at least 1. Either is enough.
     pub bytes: u64,
+    /// Nor is one due before as much was applied as the last one has bytes, but this many are enough for any: the log behind
+    /// a snapshot is held in memory. 0 if the size of the last one is not to matter.
+    pub bytes_max: u64,
 }
 
 impl Default for SnapshotPolicy {
     fn default() -> Self {
-        Self { entries: limits::SNAPSHOT_ENTRIES, bytes: limits::SNAPSHOT_BYTES }
+        Self {
+            entries: limits::SNAPSHOT_ENTRIES,
+            bytes: limits::SNAPSHOT_BYTES,
+            bytes_max: limits::SNAPSHOT_BYTES_MAX,
+        }
     }
 }
 
 /// Work on snapshots, for another thread. Pieces are stored and installed in the order in which they were given.
 #[derive(Debug)]
-pub enum SnapshotJob {
+pub enum SnapshotJob<S: StorePlant = NoPlant> {
     /// Write a snapshot of this state, make it durable, and put it in place.
     Take {
         /// The state.
-        store: Box<Store>,
+        store: Box<Store<S>>,
         /// What it covers, and the configuration there. Its size is not known yet.
         meta: SnapshotMeta,
     },
@@ -69,12 +78,33 @@ pub enum SnapshotJob {
         meta: SnapshotMeta,
     },
     /// Drop a state that nobody needs any more, which takes long.
-    Forget(Box<Store>),
+    Forget(Box<Store<S>>),
+    /// Write a snapshot of this state for an operator, who takes it away piece by piece; it is none of the node's own, and has
+    /// no name. Answered with its first piece.
+    Save {
+        /// Who asked.
+        caller: Caller,
+        /// The state.
+        store: Box<Store<S>>,
+        /// What it covers, and the configuration there. Its size is not known yet.
+        meta: SnapshotMeta,
+    },
+    /// Read a piece of a snapshot for an operator.
+    Fetch {
+        /// Who asked.
+        caller: Caller,
+        /// The last entry of the snapshot; none for the newest that is in place.
+        last: Option<EntryId>,
+        /// Where the piece begins, in bytes.
+        offset: u64,
+    },
+    /// What was written for an operator over this connection is not wanted any more.
+    Leave(u64),
 }
 
 /// What became of a [`SnapshotJob`].
 #[derive(Debug)]
-pub enum SnapshotDone {
+pub enum SnapshotDone<S: StorePlant = NoPlant> {
     /// The snapshot up to here is durable and in place, and has so many bytes; or why not.
     Taken {
         /// The last entry.
@@ -97,45 +127,94 @@ pub enum SnapshotDone {
     Stored(Box<Envelope>),
     /// A piece cannot be stored. The installation will fail.
     NotStored(String),
+    /// A piece for an operator; or why not.
+    Fetched {
+        /// Who asked.
+        caller: Caller,
+        /// The piece.
+        piece: Result<Piece, NoPiece>,
+    },
     /// The snapshot is durable and in place, and this is its state; or why not, and everything is as before.
     Installed {
         /// The last entry.
         last: EntryId,
         /// The state.
-        store: Result<Box<Store>, String>,
+        store: Result<Box<Store<S>>, String>,
     },
 }
 
+/// A piece of a snapshot for an operator.
+#[derive(Debug)]
+pub struct Piece {
+    /// The last entry of the snapshot.
+    pub last: EntryId,
+    /// Its size.
+    pub bytes: u64,
+    /// Where the piece begins, in bytes.
+    pub offset: u64,
+    /// The piece.
+    pub data: Bytes,
+}
+
+/// Why there is no piece.
+#[derive(Debug)]
+pub enum NoPiece {
+    /// There is no such snapshot, or not any more.
+    Gone,
+    /// It could not be written or read.
+    Failed(String),
+}
+
 /// What a node keeps about its own snapshots.
-#[derive(Debug, Default)]
-pub(super) struct Snapshots {
+#[derive(Debug)]
+pub(super) struct Snapshots<S: StorePlant> {
     pub(super) policy: SnapshotPolicy,
     /// Applied since the last one was begun.
     entries: u64,
     bytes: u64,
     /// Waits for the log to be durable up to its end.
-    waiting: Option<Box<Store>>,
+    waiting: Option<Box<Store<S>>>,
     /// Another thread is at it.
     taking: bool,
     /// Not before this tick, because the last one failed.
     not_before: u64,
-    pub(super) jobs: Vec<SnapshotJob>,
+    pub(super) jobs: Vec<SnapshotJob<S>>,
+    pub(super) saves: Saves,
 }
 
-impl Snapshots {
+impl<S: StorePlant> Default for Snapshots<S> {
+    fn default() -> Self {
+        Self {
+            policy: SnapshotPolicy::default(),
+            entries: 0,
+            bytes: 0,
+            waiting: None,
+            taking: false,
+            not_before: 0,
+            jobs: Vec::new(),
+            saves: Saves::default(),
+        }
+    }
+}
+
+impl<S: StorePlant> Snapshots<S> {
     /// An entry of so many bytes is about to be applied.
     pub(super) fn note(&mut self, bytes: usize) {
         self.entries += 1;
-        self.bytes += bytes as u64;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
-    fn is_due(&self, ticks: u64) -> bool {
-        let enough = self.entries >= self.policy.entries || self.bytes >= self.policy.bytes;
+    /// Whether it is time for one, if the last one has so many bytes.
+    fn is_due(&self, ticks: u64, last_bytes: u64) -> bool {
+        let SnapshotPolicy { entries, bytes, bytes_max } = self.policy;
+        let enough = self.entries >= entries || self.bytes >= bytes;
+        let held = self.bytes.saturating_add(self.entries.saturating_mul(limits::ENTRY_BYTES));
+        let enough = enough && held >= last_bytes.min(bytes_max);
         enough && self.waiting.is_none() && !self.taking && ticks >= self.not_before
     }
 }
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Sets when snapshots are taken.
     pub fn set_snapshot_policy(&mut self, policy: SnapshotPolicy) {
         self.snapshots.policy = policy;
@@ -144,7 +223,8 @@ impl Node {
     /// Keeps the state that a snapshot is to be taken of, if one is due and a range of digests ends here: then the others can
     /// say whether theirs is the same.
     pub(super) fn snapshot_point(&mut self) {
-        if self.snapshots.is_due(self.ticks)
+        let last_bytes = self.core.snapshot().map_or(0, |meta| meta.bytes);
+        if self.snapshots.is_due(self.ticks, last_bytes)
             && self.store.last_range().is_some_and(|(last, _)| last == self.store.applied().index)
         {
             self.snapshots.waiting = Some(Box::new(self.store.clone()));
@@ -155,7 +235,12 @@ impl Node {
     /// Begins a snapshot if there is a state to take it of, which the log holds here, and which a quorum agrees on: a
     /// snapshot must not spread what one node alone has made of the log.
     pub(super) fn snapshot_if_due(&mut self) {
-        let safe = self.core.durable().0.min(self.digests.agreed());
+        let agreed = self.core.durable().0.min(self.digests.agreed());
+        let waiting = self.snapshots.waiting.as_ref().map(|store| store.applied().index);
+        let Some(wanted) = waiting.filter(|index| *index <= agreed) else { return };
+        // The log is what the records are made of once more, if a crash takes them.
+        let recorded = if P::plants(Bug::SnapshotBeforeAudit) { agreed } else { self.audit_synced(wanted) };
+        let safe = agreed.min(recorded);
         let ready = self.snapshots.waiting.take_if(|store| store.applied().index <= safe);
         let Some(store) = ready else { return };
         let applied = store.applied();
@@ -186,7 +271,7 @@ impl Node {
     }
 
     /// What another thread has done.
-    pub(super) fn snapshot_done(&mut self, done: SnapshotDone) {
+    pub(super) fn snapshot_done(&mut self, done: SnapshotDone<P::Store>) {
         match done {
             SnapshotDone::Taken { last, bytes } => self.snapshot_taken(last, bytes),
             SnapshotDone::Read { to, last, offset, data } => {
@@ -194,6 +279,7 @@ impl Node {
                 self.tell(CoreInput::SnapshotRead { to, last, offset, data });
             }
             SnapshotDone::Stored(ack) => self.sends.push(*ack),
+            SnapshotDone::Fetched { caller, piece } => self.fetched(caller, piece),
             SnapshotDone::NotStored(why) => self.events.push(NodeEvent::SnapshotFailed(why)),
             SnapshotDone::Installed { last, store: Ok(store) } => self.installed(last, store),
             SnapshotDone::Installed { last, store: Err(why) } => {
@@ -210,20 +296,23 @@ impl Node {
                 // Refused if one that a leader sent is newer, and then there is nothing to be done.
                 let told = self.core.step(CoreInput::SnapshotReady { index: last.index, bytes });
                 if told.is_ok() {
+                    self.counts.snapshots_taken += 1;
                     self.events.push(NodeEvent::SnapshotTaken { last, bytes });
                 }
             }
             Err(why) => {
                 // A disk that is full now will not be empty in the next turn.
                 self.snapshots.not_before = self.ticks + limits::SNAPSHOT_RETRY_TICKS;
-                self.snapshots.entries = self.snapshots.entries.max(self.snapshots.policy.entries);
+                let SnapshotPolicy { bytes, bytes_max, .. } = self.snapshots.policy;
+                self.snapshots.bytes = self.snapshots.bytes.saturating_add(bytes.max(bytes_max));
                 self.events.push(NodeEvent::SnapshotFailed(why));
             }
         }
     }
 
     /// The state of a leader takes the place of the own one.
-    fn installed(&mut self, last: EntryId, store: Box<Store>) {
+    fn installed(&mut self, last: EntryId, store: Box<Store<P::Store>>) {
+        self.audit_passes_over(last.index.0);
         let old = std::mem::replace(&mut self.store, *store);
         self.forget(Box::new(old));
         if let Some(waiting) = self.snapshots.waiting.take() {
@@ -233,6 +322,7 @@ impl Node {
         // They stand for a state that is gone; what another thread is applying comes back too late, and is dropped.
         self.committed.clear();
         self.away = false;
+        self.counts.snapshots_installed += 1;
         self.tell(CoreInput::SnapshotInstalled { last, done: true });
         self.reinstalled();
     }
@@ -250,7 +340,7 @@ impl Node {
     }
 
     /// Lets a state go on another thread.
-    pub(super) fn forget(&mut self, store: Box<Store>) {
+    pub(super) fn forget(&mut self, store: Box<Store<P::Store>>) {
         self.snapshots.jobs.push(SnapshotJob::Forget(store));
     }
 }

@@ -7,10 +7,11 @@ use holdfast_wire::message::Watch;
 
 use super::Node;
 use super::io::{Caller, Job};
+use super::plant::Plant;
 use crate::watch::limits::LEADERLESS_TICKS;
 use crate::watch::{Ask, Hub, Wants};
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Opens a watch, if it can be served here at all.
     pub(super) fn watch(&mut self, caller: Caller, watch: Watch) {
         match self.open_watch(caller, watch) {
@@ -80,7 +81,7 @@ impl Node {
 
     /// All who watch, for whoever looks.
     #[must_use]
-    pub fn watches(&self) -> &Hub {
+    pub fn watches(&self) -> &Hub<P::Watch> {
         &self.watches
     }
 }

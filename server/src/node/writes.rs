@@ -14,7 +14,9 @@ use holdfast_command::{
     Actor, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
 };
 use holdfast_machine::{Machine, Numbered, Trace, decide};
-use holdfast_raft::{ENTRY_OVERHEAD_BYTES, Input as CoreInput, Persist, PersistId, Refusal as R};
+use holdfast_raft::{
+    ENTRY_OVERHEAD_BYTES, Index, Input as CoreInput, Payload, Persist, PersistId, Refusal as R,
+};
 use holdfast_store::{Applied, LogPosition};
 use holdfast_wire::Message;
 use holdfast_wire::message::{LeaseKept, SessionKept, Submitted};
@@ -22,6 +24,7 @@ use holdfast_wire::message::{LeaseKept, SessionKept, Submitted};
 use super::io::{Caller, Now, Submission};
 use super::leadership::State as Leadership;
 use super::path::{Event, PathMachine, State};
+use super::plant::{Bug, Plant};
 use super::{Node, limits};
 use crate::stage::Stage;
 
@@ -266,24 +269,34 @@ pub(super) fn until(from: u64, timeout_ms: u32) -> u64 {
     from.saturating_add(u64::from(millis) * 1_000)
 }
 
-impl Node {
+impl<P: Plant> Node<P> {
     /// Takes a write in, if there is room.
     pub(super) fn submit(&mut self, submission: Submission) {
         if let Some(refusal) = self.not_serving() {
-            return self.refuse(submission.caller, refusal);
+            return self.refuse_write(&submission, refusal);
         }
         let urgent = is_urgent(&submission.request);
         if let (Some((free, needed)), false) = (self.disk_full, urgent) {
-            return self.refuse(submission.caller, Refusal::DiskFull { free, needed });
+            return self.refuse_write(&submission, Refusal::DiskFull { free, needed });
         }
         if self.writes.is_full(submission.request.len(), urgent) {
             let retry_after_ms = limits::RETRY_AFTER_MS.into();
-            return self.refuse(submission.caller, Refusal::Overloaded { retry_after_ms });
+            return self.refuse_write(&submission, Refusal::Overloaded { retry_after_ms });
         }
         self.writes.inbox_bytes += submission.request.len();
         // In the order in which they came, the urgent ones too: a client that pipelines a put and a delete means that.
         let at = submission.at.min(self.now.micros);
-        self.writes.inbox.push_back(Arrived(Submission { at, ..submission }));
+        let arrived = Arrived(Submission { at, ..submission });
+        if urgent && P::plants(Bug::UrgentOvertakes) {
+            return self.writes.inbox.push_front(arrived);
+        }
+        self.writes.inbox.push_back(arrived);
+    }
+
+    /// Answers a write that was looked at and is not let in.
+    fn refuse_write(&mut self, submission: &Submission, refusal: Refusal) {
+        self.note_refused((&submission.actor, submission.address), &submission.request, refusal);
+        self.refuse(submission.caller, refusal);
     }
 
     /// Takes a renewal in.
@@ -301,6 +314,12 @@ impl Node {
         match self.not_renewing() {
             Some(refusal) => self.refuse(caller, refusal),
             None => {
+                if P::plants(Bug::RenewalNotReplicated)
+                    && let Some(known) = self.store.lease(lease).filter(|known| *known.actor() == actor)
+                {
+                    let (position, ttl_ms) = (self.position(self.store.applied()), known.ttl_ms());
+                    return self.replies.push((caller, LeaseKept { position, known: true, ttl_ms }.into()));
+                }
                 let until = until(self.now.micros, timeout_ms);
                 self.writes.lease_renewals.push((caller, lease, actor, until));
             }
@@ -387,8 +406,13 @@ impl Node {
             taken += 1;
             self.stages.record(Stage::Admit, began.saturating_sub(submission.at), 1);
             match self.admit(&submission) {
+                Ok(()) if until <= began && P::plants(Bug::GivenUpYetProposed) => {
+                    self.refuse_untouched(submission.caller, Refusal::TimedOut);
+                    let Submission { ref actor, address, ref request, .. } = submission;
+                    add(self, &Entry { actor, address, request }, Waiter::Nobody, NEVER);
+                }
                 _ if until <= began => self.refuse_untouched(submission.caller, Refusal::TimedOut),
-                Err(refusal) => self.refuse(submission.caller, refusal),
+                Err(refusal) => self.refuse_write(&submission, refusal),
                 Ok(()) => {
                     let Submission { caller, ref actor, address, ref request, .. } = submission;
                     bytes += request.len();
@@ -419,9 +443,26 @@ impl Node {
         }
     }
 
-    /// All renewals of leases that wait, in as few entries as they fit.
+    /// All renewals of leases that wait, in as few entries as they fit. What comes of an entry is said by the number of a lease,
+    /// so those of its holder stand in other entries than those of whoever else has tried: else the one would be told what was
+    /// meant for the other.
     fn renew_leases(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64)) {
-        let mut renewals = std::mem::take(&mut self.writes.lease_renewals).into_iter().peekable();
+        let renewals = std::mem::take(&mut self.writes.lease_renewals);
+        let is_holder = |(_, lease, actor, _): &(Caller, i64, Actor, u64)| {
+            self.store.lease(*lease).is_some_and(|lease| lease.actor() == actor)
+        };
+        let (holders, others): (Vec<_>, Vec<_>) = renewals.into_iter().partition(is_holder);
+        for some in [holders, others] {
+            self.renew_leases_of(some, add);
+        }
+    }
+
+    fn renew_leases_of(
+        &mut self,
+        renewals: Vec<(Caller, i64, Actor, u64)>,
+        add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64),
+    ) {
+        let mut renewals = renewals.into_iter().peekable();
         while renewals.peek().is_some() {
             let (mut kept, mut callers, mut latest) = (Vec::new(), Vec::new(), 0);
             for (caller, lease, actor, until) in renewals.by_ref().take(RENEWED_MAX) {
@@ -438,7 +479,11 @@ impl Node {
     /// An entry of the log: the envelope of now, and the request as it came. All entries of a turn share one allocation.
     fn stamp(&mut self, arena: &mut BytesMut, entry: &Entry<'_>) -> Bytes {
         let Node { writes, stamps, now, .. } = self;
+        let began = writes.clock.at;
         writes.clock = writes.clock.at(now.micros);
+        if P::plants(Bug::TimeCountedAgain) {
+            writes.clock.at = began;
+        }
         let envelope = Envelope {
             // A broken clock somewhere must not stop the cluster: order then comes from the log alone.
             stamp: stamps.tick(now.wall).unwrap_or_else(|_| stamps.last()).to_bits(),
@@ -474,6 +519,9 @@ impl Node {
                     self.writes.proposed.push_back(Proposed { index, ..waiter });
                 }
                 self.counts.proposed += count;
+                if P::plants(Bug::AnsweredWhenAppended) {
+                    self.answer_ahead(last);
+                }
             }
             Err(why) => {
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::NotTaken);
@@ -523,7 +571,9 @@ impl Node {
                 }
             }
             Waiter::Expiry(lease) => {
-                self.writes.expiring.remove(&lease);
+                if !P::plants(Bug::ExpiryNotRepeated) {
+                    self.writes.expiring.remove(&lease);
+                }
             }
             Waiter::Nobody => {}
         }
@@ -539,6 +589,29 @@ impl Node {
             // Gone if it was answered on the word of the followers, or given up.
             if let Some(batch) = writes.batches.iter_mut().find(|batch| batch.last == last) {
                 Writes::shift(&mut writes.paths, batch, Event::OwnDiskDone);
+            }
+        }
+        if P::plants(Bug::AnsweredAtOwnSync) {
+            self.answer_ahead(self.core.durable().0);
+        }
+    }
+
+    /// What [`Bug::AnsweredWhenAppended`] and [`Bug::AnsweredAtOwnSync`] do instead of waiting: the log is applied to a clone, and
+    /// what comes of it is answered.
+    fn answer_ahead(&mut self, through: u64) {
+        let (mut ahead, mut arena) = (self.store.clone(), BytesMut::new());
+        while ahead.applied().index < through {
+            let index = Index(ahead.applied().index + 1);
+            let Some(entry) = self.core.entry(index) else { return };
+            let (at, payload) = (LogPosition { index: index.0, term: entry.term.0 }, entry.payload.clone());
+            let Payload::Data(entry) = payload else {
+                let _ = ahead.skip(at);
+                continue;
+            };
+            let Ok(applied) = ahead.apply(at, &entry) else { return };
+            let waits = self.writes.proposed.front().is_some_and(|proposed| proposed.index == at.index);
+            if waits {
+                self.answer((at, &entry), &applied, &mut arena);
             }
         }
     }
@@ -567,11 +640,17 @@ impl Node {
     }
 
     /// Answers whoever waits for this entry.
-    pub(super) fn answer(&mut self, at: LogPosition, applied: &Applied, arena: &mut BytesMut) {
+    pub(super) fn answer(
+        &mut self,
+        (at, entry): (LogPosition, &Bytes),
+        applied: &Applied,
+        arena: &mut BytesMut,
+    ) {
         let Some(proposed) = self.writes.proposed.pop_front_if(|proposed| proposed.index <= at.index) else {
             return;
         };
-        debug_assert_eq!(proposed.index, at.index, "entries are applied in order, and each once");
+        let in_order = proposed.index == at.index || P::plants(Bug::AnsweredByIndex);
+        debug_assert!(in_order, "entries are applied in order, and each once: {proposed:?}, {at:?}");
         self.writes.proposed_bytes -= proposed.bytes;
         self.writes.proposed_calls -= proposed.calls;
         match proposed.waiter {
@@ -581,6 +660,11 @@ impl Node {
             }
             Waiter::LeaseRenewals(callers) => self.answer_lease_renewals(callers, at, &applied.outcome),
             Waiter::Client(caller) => {
+                if let (Err(refusal), false) = (&applied.outcome.0, applied.repeated)
+                    && let Ok((envelope, request)) = Envelope::split(entry)
+                {
+                    self.note_refused((&envelope.actor, envelope.address), &request, *refusal);
+                }
                 self.writes.scratch.clear();
                 applied.outcome.write(&mut self.writes.scratch);
                 arena.put_slice(&self.writes.scratch);
@@ -629,10 +713,15 @@ impl Node {
         for mut batch in std::mem::take(&mut self.writes.batches) {
             Writes::shift(&mut self.writes.paths, &mut batch, Event::Deposed);
         }
-        for proposed in std::mem::take(&mut self.writes.proposed) {
-            self.refuse_waiter(proposed.waiter, Refusal::LeadershipLost);
+        if !P::plants(Bug::AnsweredByIndex) {
+            let says_no = P::plants(Bug::DeposedSaysNotApplied);
+            let refusal = if says_no { Refusal::NotLeader } else { Refusal::LeadershipLost };
+            for proposed in std::mem::take(&mut self.writes.proposed) {
+                let silent = P::plants(Bug::SilentWhenDeposed);
+                self.refuse_waiter(if silent { Waiter::Nobody } else { proposed.waiter }, refusal);
+            }
+            (self.writes.proposed_bytes, self.writes.proposed_calls) = (0, 0);
         }
-        (self.writes.proposed_bytes, self.writes.proposed_calls) = (0, 0);
         self.writes.own.clear();
         let elsewhere = if self.core.leader().is_some() { Refusal::NotLeader } else { Refusal::NoLeader };
         while let Some(arrived) = self.writes.next() {
@@ -644,14 +733,18 @@ impl Node {
         for (caller, ..) in std::mem::take(&mut self.writes.lease_renewals) {
             self.refuse(caller, elsewhere);
         }
-        self.writes.expiring.clear();
+        if !P::plants(Bug::ExpiryNotRepeated) {
+            self.writes.expiring.clear();
+        }
     }
 
     /// Answers whoever does not wait any longer; the entries stay where they are.
     pub(super) fn give_up_late_writes(&mut self) {
         let now = self.now.micros;
-        for caller in self.writes.give_up_unproposed(now) {
-            self.refuse_untouched(caller, Refusal::TimedOut);
+        if !P::plants(Bug::GivenUpYetProposed) {
+            for caller in self.writes.give_up_unproposed(now) {
+                self.refuse_untouched(caller, Refusal::TimedOut);
+            }
         }
         let mut late = Vec::new();
         for proposed in self.writes.proposed.iter_mut().filter(|proposed| proposed.until <= now) {
@@ -659,7 +752,11 @@ impl Node {
             proposed.until = NEVER;
         }
         for waiter in late {
-            self.refuse_waiter(waiter, Refusal::TimedOut);
+            if let (Waiter::Client(caller), true) = (&waiter, P::plants(Bug::TimeoutSaysNotApplied)) {
+                self.refuse_untouched(*caller, Refusal::TimedOut);
+            } else {
+                self.refuse_waiter(waiter, Refusal::TimedOut);
+            }
         }
     }
 

@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use holdfast_command::{Actor, SessionId};
+use holdfast_wire::Connection;
 use holdfast_wire::connection::{Incoming, Role};
 use holdfast_wire::message::{ClientWelcome, CloseReason, Limits};
 use holdfast_wire::message_type::BODY_CAP;
-use holdfast_wire::{Connection, Message};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::hub::{BUILD, Event, FEATURES, Hub};
 use super::link::{Flow, Link};
-use crate::node::{Caller, Input, Submission};
+use crate::node::Input;
+use crate::port::{self, Said};
 
 /// Connections of clients. One costs some 2 KiB while it is quiet, and a file descriptor.
 pub(super) const CLIENTS_MAX: usize = 8_192;
@@ -87,7 +87,7 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
 }
 
 fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow {
-    let (header, message) = match incoming {
+    let said = match incoming {
         Incoming::Accepted(_) => return Flow::On,
         Incoming::Goodbye(_) => {
             if link.in_flight.get() == 0 {
@@ -97,56 +97,20 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
         }
         Incoming::Message(header, message) => (header, message),
     };
-    if matches!(message, Message::Pong(_)) {
-        // The answer to our own Ping, which belongs to no call.
-        return Flow::On;
-    }
-    if header.group.0 != 0 || header.call.0 == 0 {
-        let why = format!(
-            "call {} of group {}: there is group 0, and calls count from 1",
-            header.call.0, header.group.0
-        );
-        link.connection().turn_away(CloseReason::Violation, &why, hub.clock.millis());
-        return Flow::Pause;
-    }
-    let caller = Caller { connection: link.id, call: header.call.0 };
-    // Nobody has proved who it is; access control comes with its own issue.
-    let actor = Actor::Anonymous;
-    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else there is, clients do not say it here")]
-    let event = match message {
-        Message::Submit(submit) => Event::Node(Input::Submit(Submission {
-            caller,
-            actor,
-            address: Some((address.ip(), address.port())),
-            request: submit.request,
-            at: hub.clock.micros(),
-            timeout_ms: submit.timeout_ms,
-        })),
-        Message::KeepSession(keep) => Event::Node(Input::Keep {
-            caller,
-            actor,
-            session: SessionId(keep.session),
-            timeout_ms: keep.timeout_ms,
-        }),
-        Message::Read(read) => Event::Node(Input::Read { caller, read }),
-        Message::Query(query) => Event::Node(Input::Query { caller, query }),
-        Message::KeepLease(keep) => {
-            Event::Node(Input::KeepLease { caller, actor, lease: keep.lease, timeout_ms: keep.timeout_ms })
-        }
-        Message::ChangeMembers(change) => Event::Node(Input::ChangeMembers { caller, change }),
-        Message::Watch(watch) => Event::Node(Input::Watch { caller, watch }),
-        // These two are no calls: they speak of one, and what they bring about comes as its events do.
-        Message::WatchProgress(_) => {
-            hub.call(Event::Node(Input::AskProgress(caller)));
+    let from = (address.ip(), address.port());
+    let event = match port::understand(link.id, from, hub.clock.micros(), said) {
+        Said::Call(input) => Event::Node(input),
+        Said::Status(caller) => Event::Status(caller),
+        Said::Stats(caller) => Event::Stats(caller),
+        Said::Aside(input) => {
+            hub.call(Event::Node(input));
             return Flow::On;
         }
-        Message::WatchCancel(_) => {
-            hub.call(Event::Node(Input::Unwatch(caller)));
-            return Flow::On;
+        Said::Nothing => return Flow::On,
+        Said::Violation(why) => {
+            link.connection().turn_away(CloseReason::Violation, &why, hub.clock.millis());
+            return Flow::Pause;
         }
-        Message::Status(_) => Event::Status(caller),
-        Message::Stats(_) => Event::Stats(caller),
-        _ => return Flow::On,
     };
     hub.call(event);
     if link.called() { Flow::On } else { Flow::Pause }

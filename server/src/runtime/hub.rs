@@ -1,7 +1,7 @@
 //! What all tasks of one node share: queues, links, the clock. One thread, so no locks.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -134,6 +134,8 @@ pub(super) struct Hub {
     pub(super) greeted: Cell<usize>,
     /// Which directory each member has, as the configuration says.
     pub(super) directories: RefCell<BTreeMap<u64, [u8; 16]>>,
+    /// Who was a member and is none any more, as a configuration says that is committed.
+    pub(super) removed: RefCell<BTreeSet<u64>>,
     /// Nothing new is let in.
     pub(super) stopping: Cell<bool>,
     /// Microseconds that calls took to be read and decoded, and how many, since the node loop last looked.
@@ -163,6 +165,7 @@ impl Hub {
             client_address,
             greeted: Cell::new(0),
             directories: RefCell::default(),
+            removed: RefCell::default(),
             stopping: Cell::new(false),
             decoded: RefCell::default(),
             next_id: Cell::new(0),

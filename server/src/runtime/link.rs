@@ -340,6 +340,7 @@ fn size(message: &Message) -> usize {
     match message {
         Message::ReadDone(done) => done.outcome.len() + BESIDE,
         Message::QueryDone(done) => done.answer.len() + BESIDE,
+        Message::SnapshotPiece(piece) => piece.data.len() + BESIDE,
         Message::Submitted(submitted) => submitted.outcome.len() + BESIDE,
         _ => BESIDE,
     }

@@ -18,7 +18,7 @@
 //! | `turn` | the loop: what is done in which order |
 //! | `link` | a connection with its socket |
 //! | `clients`, `peers` | the two ports |
-//! | `disk`, `workers`, `snapshots` | the other threads |
+//! | `disk`, `workers`, `snapshots`, `audit` | the other threads |
 //! | `forming` | before there is a cluster |
 //! | `joining` | before this node belongs to the one that is there |
 //!
@@ -26,6 +26,7 @@
 //! lock the directory → identity and boot counter → (formation) → log → core → peers and listeners → ready. A stop goes
 //! the other way; `turn` has it as a list, with the reason for each place.
 
+mod audit;
 mod clients;
 mod disk;
 mod forming;
@@ -50,13 +51,16 @@ use holdfast_raft::formation::{
     ASK_TICKS, BadList, Formation, FormationConfig, FormationError, IdentityState, MemberList, Seed,
     StopReason,
 };
-use holdfast_raft::{ClusterEpoch, Config, NodeId};
+use holdfast_raft::{ClusterEpoch, ClusterId, Config, NodeId};
+use holdfast_store::Store;
+use holdfast_wal::disk::RealDisk;
 use holdfast_wal::thread::Settings;
 use holdfast_wire::{Boot, NodeId as WireNodeId, NodeIdentity, NodeUuid};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
+use crate::audit::{AuditError, AuditFiles, AuditOpened, AuditPolicy, AuditWork, RefusedLog};
 use crate::node::{Node, SnapshotPolicy};
 use crate::storage::{
     DataDir, Identity, LogOptions, Opened, PayloadError, SnapshotFiles, StorageError, open_log, start_core,
@@ -100,6 +104,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How much is applied before the next snapshot is taken.
     pub snapshots: SnapshotPolicy,
+    /// How large the files of the audit log become, and for how long they are kept.
+    pub audit: AuditPolicy,
     /// Bytes of entries that are kept in memory behind a snapshot, for peers that are slow; a peer that lacks more than that is
     /// sent the snapshot. An eighth of it is kept for those that are away.
     pub retain_bytes: usize,
@@ -126,6 +132,7 @@ impl Options {
             election_ticks: holdfast_raft::config::ELECTION_TICKS,
             segment_bytes: 64 * 1024 * 1024,
             snapshots: SnapshotPolicy::default(),
+            audit: AuditPolicy::default(),
             retain_bytes: holdfast_raft::config::RETAIN_BYTES,
             observer: Observer::default(),
         }
@@ -177,6 +184,10 @@ impl Options {
                 "a snapshot is taken of at least one entry, or one byte of them",
             ),
             (
+                self.audit.total_bytes >= self.audit.file_bytes && self.audit.age_ms >= 1,
+                "the audit log has room for one file of 16 MiB at least, and is kept for a day at least",
+            ),
+            (
                 !unspecified(advertised),
                 "clients are told the address that this node listens on, and that is none that they could reach: name one \
                  with --advertise-client",
@@ -193,6 +204,9 @@ pub enum RunError {
     /// The data directory.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The files of the audit log.
+    #[error("the audit log: {0}")]
+    Audit(#[from] AuditError),
     /// The list of members.
     #[error("the initial cluster is none: {0}")]
     List(#[from] BadList),
@@ -229,6 +243,14 @@ pub enum RunError {
         /// Which node.
         node: u64,
         /// Why.
+        why: String,
+    },
+    /// The node is no member any more.
+    #[error("node {node} ends: {why}")]
+    Removed {
+        /// Which node.
+        node: u64,
+        /// How it knows, and what is to be done.
         why: String,
     },
     /// The core wants something written that is no entry.
@@ -371,6 +393,44 @@ fn form(options: &Options, id: NodeId, seed: [u8; 16], identity: &Identity) -> R
     Ok(Formation::new(config, identity.formation.clone())?)
 }
 
+/// The files of the audit log, ready to go on behind the state from which the node starts.
+fn open_audit(
+    options: &Options,
+    data_dir: &DataDir,
+    (cluster, epoch): (ClusterId, ClusterEpoch),
+    state: &Store,
+) -> Result<AuditWork<RealDisk>, RunError> {
+    let node = options.node;
+    let applied = state.applied().index;
+    let AuditOpened { files, cut, damaged, missing } =
+        AuditFiles::open(data_dir.audit_disk()?, cluster, epoch, applied, options.audit)?;
+    for file in damaged {
+        tracing::error!(
+            node,
+            file,
+            "a file of the audit log is damaged; the other nodes have the same records"
+        );
+    }
+    if let Some(cut) = cut {
+        tracing::info!(node, ?cut, "the end of the audit log was not written to the end");
+    }
+    if let Some(missing) = missing {
+        let (first, last) = (missing.first, missing.last);
+        tracing::warn!(node, first, last, "the audit log lacks what the snapshot covers");
+    }
+    let (through, complete_from) = (files.through(), files.complete_from());
+    tracing::info!(node, complete_from, through, "audit log read");
+    // It is a hint for people: nobody is kept waiting because of it.
+    let refused = match RefusedLog::open(data_dir.audit_disk()?) {
+        Ok(refused) => refused,
+        Err(error) => {
+            tracing::warn!(node, %error, "the refused requests of the past cannot be gone on with; new ones go into a new file");
+            RefusedLog::anew(data_dir.audit_disk()?)
+        }
+    };
+    Ok(AuditWork::new(files, refused))
+}
+
 /// Ends a life in which nobody was served yet: there is nothing to drain.
 fn stop_early(life: &mut life::Life) {
     life.fact(LifeEvent::StopWanted);
@@ -475,6 +535,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     if let Some(meta) = &recovered.snapshot {
         tracing::info!(node = options.node, last = %meta.last, bytes = meta.bytes, "snapshot read");
     }
+    let audit = open_audit(options, &data_dir, (formed.cluster, ClusterEpoch(identity.epoch)), &state)?;
     let mut config = Config::new(
         formed.cluster,
         node,
@@ -514,7 +575,9 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         tokio::task::spawn_local(clients::listen(std::rc::Rc::clone(&hub), clients)).abort_handle();
     life.fact(LifeEvent::Recovered);
 
-    let snapshots = snapshots::Snapshots::start(files, hub.waker()).map_err(RunError::System)?;
+    let snapshots =
+        snapshots::Snapshots::start(files, options.node, hub.waker()).map_err(RunError::System)?;
+    let audit = audit::Audit::start(audit, options.node, hub.waker()).map_err(RunError::System)?;
     let workers = workers::Workers::start(hub.waker()).map_err(RunError::System)?;
     let turns = turn::Turns::new(turn::Parts {
         hub,
@@ -526,6 +589,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
         identity,
         workers,
         snapshots,
+        audit,
         tasks,
         accepting,
         contacts,

@@ -128,6 +128,9 @@ async fn talk(hub: &Rc<Hub>, peer: NodeId, lane: Lane, stream: TcpStream) -> boo
     let Some(ended) = connection.ended() else { return false };
     let reason = CloseReason::from_number(ended.goodbye.reason);
     let mismatch = reason.is_some_and(is_mismatch);
+    if reason == Some(CloseReason::Removed) {
+        hub.report(Event::Node(Input::Removed { by: peer }));
+    }
     if mismatch {
         tracing::error!(%peer, reason = ?reason, detail = %ended.goodbye.detail, "this node and the peer do not belong together");
     } else {
@@ -173,6 +176,13 @@ fn other_directory(hub: &Hub, theirs: NodeIdentity) -> Option<String> {
     ))
 }
 
+/// What a node is told that was a member and is none any more. One that was there when it was removed has read so in the log; one
+/// that was away has nobody left who would send it that.
+fn was_removed(hub: &Hub, theirs: NodeIdentity) -> Option<String> {
+    let removed = hub.removed.borrow().contains(&theirs.id.get());
+    removed.then(|| format!("node {} was removed from this cluster", theirs.id))
+}
+
 /// Whether a person has to mend it.
 fn is_mismatch(reason: CloseReason) -> bool {
     match reason {
@@ -184,7 +194,8 @@ fn is_mismatch(reason: CloseReason) -> bool {
         | CloseReason::WrongNode
         | CloseReason::OwnReflection
         | CloseReason::DuplicateNode
-        | CloseReason::UnknownLane => true,
+        | CloseReason::UnknownLane
+        | CloseReason::Removed => true,
         CloseReason::Shutdown
         | CloseReason::Done
         | CloseReason::HandshakeTimeout
@@ -266,6 +277,10 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
     let (header, message) = match incoming {
         Incoming::Accepted(hello) => {
             if let Message::PeerHello(hello) = hello {
+                if let Some(detail) = was_removed(hub, hello.node) {
+                    link.connection().turn_away(CloseReason::Removed, &detail, hub.clock.millis());
+                    return Flow::Pause;
+                }
                 if let Some(detail) = other_directory(hub, hello.node) {
                     tracing::error!(peer = %hello.node, "{detail}");
                     link.connection().turn_away(CloseReason::DuplicateNode, &detail, hub.clock.millis());

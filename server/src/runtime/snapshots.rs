@@ -22,13 +22,14 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Starts it; `waker` is used after each piece of work.
-    pub(super) fn start(files: SnapshotFiles<RealDisk>, waker: Waker) -> io::Result<Self> {
+    /// Starts it for this node; `waker` is used after each piece of work.
+    pub(super) fn start(files: SnapshotFiles<RealDisk>, node: u64, waker: Waker) -> io::Result<Self> {
         let (jobs, work) = channel();
         let (results, done) = channel();
         let run = move || {
             let ring = Ring(waker);
             work_on(files, &work, &results, &ring);
+            tracing::debug!(node, "the thread of the snapshots has ended");
         };
         let thread = thread::Builder::new().name("snapshots".to_owned()).spawn(run)?;
         Ok(Self { jobs, done, thread })

@@ -17,8 +17,11 @@
 //! | answer what is under way, and let clients read it | clients learn outcomes instead of guessing | [`DRAIN`] in all |
 //! | close the lanes to peers | nothing is owed to them: they ask another leader | - |
 //! | end the thread of the snapshots | it writes to the directory that is about to be released | a chunk, or an installation |
+//! | write and sync the audit log | so that its files hold all that was applied, though the next start would make it so as well | one sync |
 //! | write, sync and close the log | its mark says that the end is clean | one sync |
 //! | release the directory | last: another process may start the moment it is free | - |
+//!
+//! A node that cannot go on, as one that halts or was removed, drains nothing, but ends its threads in the same order.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -35,6 +38,7 @@ use holdfast_wire::message::{CloseReason, Digests, Lane, MemberStatus, Refused, 
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
 
+use super::audit::Audit;
 use super::disk::Disk;
 use super::forming::Forming;
 use super::hub::{BUILD, Event, Hub};
@@ -113,6 +117,7 @@ pub(super) struct Parts {
     pub(super) identity: Identity,
     pub(super) workers: Workers,
     pub(super) snapshots: Snapshots,
+    pub(super) audit: Audit,
     pub(super) tasks: Tasks,
     pub(super) accepting: AbortHandle,
     /// Members and where they are reached, for a node that has not received any configuration yet.
@@ -127,6 +132,8 @@ pub(super) struct Turns {
     dirty: Vec<Rc<Link>>,
     /// The index of the configuration whose members are dialed.
     configured: Option<u64>,
+    /// The index of the configuration whose removed members are told so.
+    removed_at: Option<u64>,
     /// The tick at which lanes to those who are members no more are closed.
     leaving_until: Option<u64>,
     next_tick: u64,
@@ -141,14 +148,38 @@ impl Turns {
             effects: Effects::default(),
             dirty: Vec::new(),
             configured: None,
+            removed_at: None,
             leaving_until: None,
             next_tick,
             ticks: 0,
         }
     }
 
-    /// Runs until it is told to stop, and stops in order.
+    /// Runs until it is told to stop, and stops in order; or until it cannot go on. Either way nothing writes to the directory
+    /// any more when it is released.
     pub(super) async fn run(mut self, stop: &Stop, life: &mut Life) -> Result<(), RunError> {
+        let lived = self.take_turns(stop, life).await;
+        let Parts { hub, disk, data_dir, tasks, workers, snapshots, audit, .. } = self.parts;
+        if lived.is_ok() {
+            life.fact(LifeEvent::Drained);
+            for link in hub.clients.borrow().values() {
+                link.push(hub.clock.millis());
+            }
+        }
+        drop(tasks);
+        drop(workers);
+        snapshots.close();
+        audit.close();
+        disk.close();
+        if lived.is_ok() {
+            life.fact(LifeEvent::Closed);
+        }
+        drop(data_dir);
+        lived
+    }
+
+    /// Turn after turn, until all is drained that was under way at a stop.
+    async fn take_turns(&mut self, stop: &Stop, life: &mut Life) -> Result<(), RunError> {
         let mut drain_until = None;
         loop {
             if self.effects.more {
@@ -157,7 +188,10 @@ impl Turns {
                 self.sleep(stop, drain_until.is_some()).await;
             }
             self.parts.disk.disarm();
+            let began = self.parts.hub.clock.micros();
             self.turn()?;
+            let took = self.parts.hub.clock.micros() - began;
+            self.parts.node.stages_mut().record_turn(took);
             if self.parts.node.is_ready() {
                 life.fact(LifeEvent::CaughtUp);
             } else if life.state() == LifeState::Ready {
@@ -170,22 +204,10 @@ impl Turns {
                     self.begin_stop();
                     drain_until = Some(now + u64::try_from(DRAIN.as_micros()).unwrap_or(0));
                 }
-                Some(until) if self.is_drained() || now >= until => break,
+                Some(until) if self.is_drained() || now >= until => return Ok(()),
                 None | Some(_) => {}
             }
         }
-        life.fact(LifeEvent::Drained);
-        let Parts { hub, disk, data_dir, tasks, workers, snapshots, .. } = self.parts;
-        for link in hub.clients.borrow().values() {
-            link.push(hub.clock.millis());
-        }
-        drop(tasks);
-        drop(workers);
-        snapshots.close();
-        disk.close();
-        life.fact(LifeEvent::Closed);
-        drop(data_dir);
-        Ok(())
     }
 
     /// Until something happens.
@@ -249,6 +271,9 @@ impl Turns {
         while let Some(done) = self.parts.snapshots.next() {
             self.parts.node.handle(began, Input::Snapshot(done));
         }
+        while let Some(done) = self.parts.audit.next() {
+            self.parts.node.handle(began, Input::Audit(done));
+        }
         self.tick();
         let (mut questions, mut later) = (0, Vec::new());
         for event in self.parts.hub.calls.take() {
@@ -262,7 +287,8 @@ impl Turns {
         self.effects.more |= !later.is_empty();
         self.parts.hub.calls.borrow_mut().append(&mut later);
         self.parts.disk.retry()?;
-        if self.parts.workers.is_broken() || self.parts.snapshots.is_broken() {
+        let Parts { workers, snapshots, audit, .. } = &self.parts;
+        if workers.is_broken() || snapshots.is_broken() || audit.is_broken() {
             let why = "a thread beside the node's ended; please report this".to_owned();
             return Err(RunError::Halted { node: self.parts.identity.node.0, why });
         }
@@ -306,6 +332,9 @@ impl Turns {
         *self.parts.hub.leader.borrow_mut() = self.parts.node.leader_hint();
         self.log_events();
         match self.parts.node.halted() {
+            Some(why) if self.parts.node.is_removed() => {
+                Err(RunError::Removed { node: self.parts.identity.node.0, why: why.to_owned() })
+            }
             Some(why) => Err(RunError::Halted { node: self.parts.identity.node.0, why: why.to_owned() }),
             None => Ok(()),
         }
@@ -402,6 +431,9 @@ impl Turns {
         self.effects.replies = replies;
         for job in self.effects.snapshots.drain(..) {
             self.parts.snapshots.give(job);
+        }
+        for job in self.effects.audit.drain(..) {
+            self.parts.audit.give(job);
         }
         for job in std::mem::take(&mut self.effects.jobs) {
             match self.parts.workers.give(job) {
@@ -505,6 +537,12 @@ impl Turns {
                 tasks.dialed.insert(peer, address);
             }
         }
+        if core.commit() >= *index && self.removed_at != Some(index.0) {
+            self.removed_at = Some(index.0);
+            // One that leaves with a joint configuration is a member until that ends.
+            let gone = configuration.removed().iter().filter(|id| !configuration.members().contains_key(id));
+            *hub.removed.borrow_mut() = gone.map(|id| id.0).collect();
+        }
         let is_gone = |peer: &u64| !configuration.members().contains_key(&NodeId(*peer));
         if core.commit() < *index || configuration.members().is_empty() || !tasks.dials.keys().any(is_gone) {
             return;
@@ -588,6 +626,9 @@ impl Turns {
             syncs,
             log_bytes,
             terms_led: counts.terms_led,
+            snapshots_taken: counts.snapshots_taken,
+            snapshots_installed: counts.snapshots_installed,
+            turn_times: node.stages().encode_turns(),
             stages: node.stages().encode(),
         }
         .into()
@@ -609,6 +650,10 @@ impl Turns {
                 NodeEvent::Reinstalled { index, revision } => {
                     tracing::info!(node, index, revision, "the state was replaced by a snapshot");
                 }
+                NodeEvent::AuditFailed(why) => {
+                    tracing::error!(node, %why, "the audit log cannot be written; it is tried again");
+                }
+                NodeEvent::AuditGoesOn => tracing::info!(node, "the audit log can be written again"),
                 NodeEvent::Drift(drift) => tracing::warn!(node, %drift, "clocks differ"),
             }
         }

@@ -18,6 +18,16 @@ const VERSION: u8 = 1;
 /// entry has to be the same on all of them. Each says later what it can do.
 pub const FORMED_FEATURE_LEVEL: u16 = 1;
 
+/// Whether this is a host and a port that a member can be reached at: `host:port`, with a port from 1 on. Whether anybody is there is
+/// another question.
+#[must_use]
+pub fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = |character: char| !character.is_whitespace() && !character.is_control();
+        !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
 /// A member's [`context`](holdfast_raft::Member::context).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberContext {

@@ -10,6 +10,7 @@ use super::codec::{BadIdentity, IDENTITY_BYTES_MAX, decode, encode, known_versio
 use super::error::StorageError;
 use super::identity::Identity;
 use super::snapshots::SNAPSHOT_DIRECTORY;
+use crate::audit::AUDIT_DIRECTORY;
 
 /// The file that says who the node is.
 pub const IDENTITY_FILE: &str = "identity";
@@ -64,6 +65,15 @@ impl DataDir {
     pub fn snapshot_disk(&self) -> Result<RealDisk, StorageError> {
         let path = Path::new(&self.disk.place()).join(SNAPSHOT_DIRECTORY);
         RealDisk::create(path).map_err(|error| self.io("opening the directory of the snapshots", error))
+    }
+
+    /// The directory of the audit log, made if it is missing.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`].
+    pub fn audit_disk(&self) -> Result<RealDisk, StorageError> {
+        let path = Path::new(&self.disk.place()).join(AUDIT_DIRECTORY);
+        RealDisk::create(path).map_err(|error| self.io("opening the directory of the audit log", error))
     }
 }
 

@@ -38,9 +38,10 @@ mod ops;
 mod payload;
 mod recover;
 mod restore;
+mod saves;
 mod snapshots;
 
-pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext};
+pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext, is_host_and_port};
 pub use data_dir::{DataDir, IDENTITY_FILE, LOG_DIRECTORY};
 pub use error::StorageError;
 pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};

@@ -4,6 +4,7 @@
 //!   snapshots/
 //!     taking.new                             being written of the own state
 //!     receiving.new                          being received of a leader
+//!     saving.new                             for an operator; loses its name at once, and lives while it is open
 //!     0000000000000028-0000000000000003.snap up to index 40 (hexadecimal), of term 3
 //! ```
 //! A snapshot gets its name when all of it is synced, and counts when the directory is synced after that. A crash in between
@@ -26,12 +27,13 @@ use std::io;
 use bytes::Bytes;
 use holdfast_raft::{ClusterEpoch, ClusterId, EntryId, Index, Recovered, SnapshotMeta};
 use holdfast_store::snapshot::{Decoder, Encoder, Header, SnapshotError, Source};
-use holdfast_store::{Halt, LogPosition, NoPlant, Store};
+use holdfast_store::{Halt, LogPosition, NoPlant, Plant, Store};
 use holdfast_wal::disk::{Access, Disk};
 
 use super::error::StorageError;
 use super::payload::{PayloadError, decode_membership, encode_membership};
 use super::recover::with_snapshot;
+use super::saves::{SAVING, Saves};
 use crate::node::{SnapshotDone, SnapshotJob};
 
 /// The directory of the snapshots, in the data directory.
@@ -107,18 +109,18 @@ pub enum SnapshotFileError {
 
 /// A snapshot that is whole, and what it holds.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Loaded<S: Plant = NoPlant> {
     /// What the core has to know of it.
     pub meta: SnapshotMeta,
     /// The state.
-    pub store: Store,
+    pub store: Store<S>,
 }
 
 /// A snapshot that is being written.
 #[derive(Debug)]
-struct Taking<F> {
+struct Taking<F, S: Plant> {
     file: F,
-    encoder: Encoder,
+    encoder: Encoder<S>,
     last: EntryId,
     bytes: u64,
     synced: u64,
@@ -137,19 +139,19 @@ struct Receiving<F> {
 
 /// What a start finds.
 #[derive(Debug)]
-pub struct Opened<D: Disk> {
+pub struct Opened<D: Disk, S: Plant = NoPlant> {
     /// The directory.
-    pub files: SnapshotFiles<D>,
+    pub files: SnapshotFiles<D, S>,
     /// The newest snapshot that is whole.
-    pub loaded: Option<Loaded>,
+    pub loaded: Option<Loaded<S>>,
     /// Those that are newer and not whole, the newest first, and what is wrong with them.
     pub damaged: Vec<(EntryId, SnapshotFileError)>,
 }
 
 /// The snapshots of a node. All calls belong on a thread that may wait for the disk.
 #[derive(Debug)]
-pub struct SnapshotFiles<D: Disk> {
-    disk: D,
+pub struct SnapshotFiles<D: Disk, S: Plant = NoPlant> {
+    pub(super) disk: D,
     /// Whose snapshots these are.
     names: (ClusterId, ClusterEpoch),
     /// Those that are whole.
@@ -157,8 +159,9 @@ pub struct SnapshotFiles<D: Disk> {
     /// Those that are not, by name. Kept until there is a newer one, for whoever wants to know what happened.
     damaged: Vec<String>,
     open: VecDeque<(EntryId, D::File)>,
-    taking: Option<Taking<D::File>>,
+    taking: Option<Taking<D::File, S>>,
     receiving: Option<Receiving<D::File>>,
+    pub(super) saves: Saves<D::File, S>,
 }
 
 fn name(last: EntryId) -> String {
@@ -173,12 +176,12 @@ fn parse(name: &str) -> Option<EntryId> {
     (self::name(last) == name).then_some(last)
 }
 
-impl<D: Disk> SnapshotFiles<D> {
+impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
     /// Opens the directory: removes what never got a name, makes names durable, and reads the newest snapshot that is whole.
     ///
     /// # Errors
     /// [`SnapshotFileError::Io`]: the directory cannot be read at all.
-    pub fn open(disk: D, cluster: ClusterId, epoch: ClusterEpoch) -> Result<Opened<D>, SnapshotFileError> {
+    pub fn open(disk: D, cluster: ClusterId, epoch: ClusterEpoch) -> Result<Opened<D, S>, SnapshotFileError> {
         let mut files = Self {
             disk,
             names: (cluster, epoch),
@@ -187,9 +190,10 @@ impl<D: Disk> SnapshotFiles<D> {
             open: VecDeque::new(),
             taking: None,
             receiving: None,
+            saves: Saves::default(),
         };
         let mut names = files.disk.list().map_err(|error| files.io("listing", error))?;
-        for left in [TAKING, RECEIVING] {
+        for left in [TAKING, RECEIVING, SAVING] {
             if names.iter().any(|name| name == left) {
                 files.disk.unlink(left).map_err(|error| files.io("removing what was left", error))?;
             }
@@ -220,7 +224,7 @@ impl<D: Disk> SnapshotFiles<D> {
         Ok(Opened { files, loaded, damaged })
     }
 
-    fn io(&self, doing: &'static str, error: io::Error) -> SnapshotFileError {
+    pub(super) fn io(&self, doing: &'static str, error: io::Error) -> SnapshotFileError {
         SnapshotFileError::Io { place: self.disk.place(), doing, error }
     }
 
@@ -229,13 +233,13 @@ impl<D: Disk> SnapshotFiles<D> {
     }
 
     /// Reads a whole file.
-    fn load(&self, name: &str, last: EntryId) -> Result<Loaded, SnapshotFileError> {
+    fn load(&self, name: &str, last: EntryId) -> Result<Loaded<S>, SnapshotFileError> {
         let damaged =
             |why| SnapshotFileError::Damaged { place: self.disk.place(), name: name.to_owned(), why };
         let reading = |error| self.io("reading a snapshot", error);
         let file = self.disk.open(name, Access::Read).map_err(reading)?;
         let bytes = self.disk.len(&file).map_err(reading)?;
-        let mut decoder = Decoder::<NoPlant>::new();
+        let mut decoder = Decoder::<S>::new();
         let (mut piece, mut at) = (vec![0; READ_BYTES], 0);
         while at < bytes {
             let count = usize::try_from(bytes - at).unwrap_or(READ_BYTES).min(READ_BYTES);
@@ -262,7 +266,7 @@ impl<D: Disk> SnapshotFiles<D> {
     }
 
     /// An empty file under a name that means nothing yet.
-    fn create(&self, name: &str) -> io::Result<D::File> {
+    pub(super) fn create(&self, name: &str) -> io::Result<D::File> {
         if self.disk.list()?.iter().any(|found| found == name) {
             self.disk.unlink(name)?;
         }
@@ -270,7 +274,7 @@ impl<D: Disk> SnapshotFiles<D> {
     }
 
     /// Appends, and syncs from time to time.
-    fn append(&self, file: &D::File, at: u64, synced: &mut u64, data: &[u8]) -> io::Result<u64> {
+    pub(super) fn append(&self, file: &D::File, at: u64, synced: &mut u64, data: &[u8]) -> io::Result<u64> {
         let end = at + data.len() as u64;
         self.disk.allocate(file, end)?;
         self.disk.write_at(file, at, data)?;
@@ -308,12 +312,16 @@ impl<D: Disk> SnapshotFiles<D> {
     /// Whether [`step`](Self::step) has something to do.
     #[must_use]
     pub fn is_taking(&self) -> bool {
-        self.taking.is_some()
+        self.taking.is_some() || self.saves.is_busy()
     }
 
-    /// Writes one more chunk of the snapshot that is being taken. Says when it is done, or has failed.
-    pub fn step(&mut self) -> Option<SnapshotDone> {
-        let mut taking = self.taking.take()?;
+    /// Writes one more chunk of the snapshot that is being taken. Says when it is done, or has failed. Before that, those are
+    /// answered who have left.
+    pub fn step(&mut self) -> Option<SnapshotDone<S>> {
+        if let Some(answer) = self.saves.answer_dropped() {
+            return Some(answer);
+        }
+        let Some(mut taking) = self.taking.take() else { return self.save_step() };
         let (last, doing) = (taking.last, "writing a snapshot");
         let written = match taking.encoder.next() {
             Some(chunk) => {
@@ -336,7 +344,7 @@ impl<D: Disk> SnapshotFiles<D> {
     }
 
     /// Does what is asked for. A snapshot that is to be taken is only begun: see [`step`](Self::step).
-    pub fn run(&mut self, job: SnapshotJob) -> Option<SnapshotDone> {
+    pub fn run(&mut self, job: SnapshotJob<S>) -> Option<SnapshotDone<S>> {
         match job {
             SnapshotJob::Take { store, meta } => {
                 let last = meta.last;
@@ -346,7 +354,8 @@ impl<D: Disk> SnapshotFiles<D> {
                 }
             }
             SnapshotJob::Read { to, last, offset, bytes_max } => {
-                let data = self.read(last, offset, bytes_max).map_err(|error| error.to_string());
+                let data = self.read(last, offset, bytes_max).map(|(data, _)| data);
+                let data = data.map_err(|error| error.to_string());
                 Some(SnapshotDone::Read { to, last, offset, data })
             }
             SnapshotJob::Store { meta, offset, data, ack } => match self.store(&meta, offset, &data) {
@@ -364,24 +373,43 @@ impl<D: Disk> SnapshotFiles<D> {
                 drop(store);
                 None
             }
+            SnapshotJob::Save { caller, store, meta } => self.save(caller, *store, &meta),
+            SnapshotJob::Fetch { caller, last, offset } => {
+                Some(SnapshotDone::Fetched { caller, piece: self.fetch(caller, last, offset) })
+            }
+            SnapshotJob::Leave(connection) => {
+                self.saves.leave(connection);
+                None
+            }
         }
     }
 
-    fn begin(&mut self, store: Store, meta: &SnapshotMeta) -> Result<(), SnapshotFileError> {
+    pub(super) fn encoder(
+        &self,
+        store: Store<S>,
+        meta: &SnapshotMeta,
+    ) -> Result<Encoder<S>, SnapshotFileError> {
         let (cluster, epoch) = (self.names.0.0, self.names.1.0);
         let source = Source { cluster, epoch, membership: encode_membership(&meta.configuration) };
-        let encoder = Encoder::new(store, source)?;
+        Ok(Encoder::new(store, source)?)
+    }
+
+    fn begin(&mut self, store: Store<S>, meta: &SnapshotMeta) -> Result<(), SnapshotFileError> {
+        let encoder = self.encoder(store, meta)?;
         let file = self.create(TAKING).map_err(|error| self.io("beginning a snapshot", error))?;
         self.taking = Some(Taking { file, encoder, last: meta.last, bytes: 0, synced: 0 });
         Ok(())
     }
 
-    fn read(&mut self, last: EntryId, offset: u64, bytes_max: usize) -> Result<Bytes, SnapshotFileError> {
-        let reading = |error| SnapshotFileError::Io {
-            place: self.disk.place(),
-            doing: "reading a snapshot for a peer",
-            error,
-        };
+    /// A piece of a snapshot, and how long the whole is.
+    pub(super) fn read(
+        &mut self,
+        last: EntryId,
+        offset: u64,
+        bytes_max: usize,
+    ) -> Result<(Bytes, u64), SnapshotFileError> {
+        let reading =
+            |error| SnapshotFileError::Io { place: self.disk.place(), doing: "reading a snapshot", error };
         if !self.open.iter().any(|(open, _)| *open == last) {
             let file = self.disk.open(&name(last), Access::Read).map_err(reading)?;
             // The one that has been open for longest goes: a follower that still wants it is offered a newer one.
@@ -393,10 +421,31 @@ impl<D: Disk> SnapshotFiles<D> {
         let found = self.open.iter().find(|(open, _)| *open == last);
         let Some((_, file)) = found else { return Err(self.other(&name(last), "it is not open")) };
         let length = self.disk.len(file).map_err(reading)?;
+        Ok((self.piece(file, length, offset, bytes_max).map_err(reading)?, length))
+    }
+
+    /// What a file of this length holds from `offset` on, up to a bound.
+    pub(super) fn piece(
+        &self,
+        file: &D::File,
+        length: u64,
+        offset: u64,
+        bytes_max: usize,
+    ) -> io::Result<Bytes> {
         let count = usize::try_from(length.saturating_sub(offset)).unwrap_or(bytes_max).min(bytes_max);
         let mut data = vec![0; count];
-        self.disk.read_at(file, offset, &mut data).map_err(reading)?;
+        self.disk.read_at(file, offset.min(length), &mut data)?;
         Ok(data.into())
+    }
+
+    /// The newest that is in place, if there is one.
+    pub(super) fn newest(&self) -> Option<EntryId> {
+        self.kept.last().copied()
+    }
+
+    /// Whether a snapshot can still be read: it is in place, or open.
+    pub(super) fn has(&self, last: EntryId) -> bool {
+        self.kept.contains(&last) || self.open.iter().any(|(open, _)| *open == last)
     }
 
     /// Stores a piece. The core gives them in order; what does not fit is of a transfer that broke.
@@ -422,7 +471,7 @@ impl<D: Disk> SnapshotFiles<D> {
         stored.map(drop)
     }
 
-    fn install(&mut self, meta: &SnapshotMeta) -> Result<Box<Store>, SnapshotFileError> {
+    fn install(&mut self, meta: &SnapshotMeta) -> Result<Box<Store<S>>, SnapshotFileError> {
         let whole = |receiving: &Receiving<D::File>| {
             !receiving.broken && receiving.last == meta.last && receiving.bytes == meta.bytes
         };
@@ -444,11 +493,11 @@ impl<D: Disk> SnapshotFiles<D> {
 /// # Errors
 /// [`StorageError::SnapshotDamaged`] if a newer one is damaged and the log cannot stand for it,
 /// [`StorageError::SnapshotMissing`] if the log begins behind an entry that no snapshot covers.
-pub fn start_from(
+pub fn start_from<S: Plant>(
     recovered: Recovered,
-    loaded: Option<Loaded>,
+    loaded: Option<Loaded<S>>,
     damaged: &[(EntryId, SnapshotFileError)],
-) -> Result<(Recovered, Store), StorageError> {
+) -> Result<(Recovered, Store<S>), StorageError> {
     let covered = loaded.as_ref().map_or(Index(0), |loaded| loaded.meta.last.index);
     let begins_behind = recovered.prev.index;
     let end = begins_behind.0 + recovered.entries.len() as u64;

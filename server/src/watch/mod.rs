@@ -16,6 +16,8 @@
 //! ```
 //! | file | what stands there |
 //! |---|---|
+//! | `publish` | from an entry to the queues of those who want what it changed |
+//! | `catch_up` | from history to the queue of a watch that is behind, until it is live |
 //! | `machine` | machine 13 |
 //! | `index` | which watches want a key |
 //! | `event` | changes as bytes |
@@ -40,22 +42,23 @@ pub mod limits;
 pub mod machine;
 pub mod plant;
 
+mod catch_up;
 mod event;
 mod index;
 mod piece;
+mod publish;
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
+use holdfast_command::Refusal;
 use holdfast_command::keys::Span;
-use holdfast_command::{Code, Refusal};
 use holdfast_machine::{Machine, Numbered, Trace, decide};
-use holdfast_store::{Change, Store};
+use holdfast_store::{Plant as StorePlant, Store};
 use holdfast_wire::Message;
 use holdfast_wire::message::{WatchEnded, WatchStarted};
 
-use event::Forms;
 pub use event::Wants;
 use index::Index;
 pub use limits::Budget;
@@ -176,7 +179,12 @@ impl<P: Plant> Hub<P> {
     /// # Errors
     /// Why there is none: [`Refusal::EmptyKey`], [`Refusal::EmptySpan`], [`Refusal::Contradiction`] for a call that is
     /// a watch already, [`Refusal::Overloaded`], [`Refusal::Compacted`].
-    pub fn open(&mut self, caller: Caller, ask: Ask, store: &Store) -> Result<Option<WatchStarted>, Refusal> {
+    pub fn open(
+        &mut self,
+        caller: Caller,
+        ask: Ask,
+        store: &Store<impl StorePlant>,
+    ) -> Result<Option<WatchStarted>, Refusal> {
         match &ask.span {
             Span::Key(key) if key.is_empty() => return Err(Refusal::EmptyKey),
             Span::Between { start, end } if start >= end => return Err(Refusal::EmptySpan),
@@ -204,7 +212,7 @@ impl<P: Plant> Hub<P> {
     }
 
     /// A watch begins.
-    fn begin(&mut self, caller: Caller, store: &Store) -> Opened {
+    fn begin(&mut self, caller: Caller, store: &Store<impl StorePlant>) -> Opened {
         let published = self.published;
         let Some(watch) = self.watches.get_mut(&caller) else { return Err(Refusal::Contradiction) };
         let from = if watch.ask.from == 0 { published + 1 } else { watch.ask.from };
@@ -228,7 +236,7 @@ impl<P: Plant> Hub<P> {
     }
 
     /// The client of a watch wants no more of it. What is queued for it still goes out, then its end.
-    pub fn cancel(&mut self, caller: Caller, store: &Store) {
+    pub fn cancel(&mut self, caller: Caller, store: &Store<impl StorePlant>) {
         // It may have ended by itself while the wish was on its way.
         let Some(watch) = self.watches.get(&caller) else { return };
         let asked = watch.ask.index;
@@ -256,7 +264,7 @@ impl<P: Plant> Hub<P> {
     }
 
     /// Ends all watches for this reason: the node stops, or knows no leader.
-    pub fn end_all(&mut self, why: Refusal, store: &Store) {
+    pub fn end_all(&mut self, why: Refusal, store: &Store<impl StorePlant>) {
         let callers: Vec<Caller> = self.watches.keys().copied().collect();
         for caller in callers {
             self.dismiss(caller, why.code().number(), why, store);
@@ -264,7 +272,7 @@ impl<P: Plant> Hub<P> {
     }
 
     /// Ends a watch; one that has not begun is refused instead.
-    fn dismiss(&mut self, caller: Caller, code: u16, refusal: Refusal, store: &Store) {
+    fn dismiss(&mut self, caller: Caller, code: u16, refusal: Refusal, store: &Store<impl StorePlant>) {
         let is_opening = self.state(caller) == Some(State::Opening);
         self.shift(caller, Event::Dismissed);
         if is_opening {
@@ -338,247 +346,6 @@ impl<P: Plant> Hub<P> {
         }
     }
 
-    /// Takes note of the revisions that an entry has added. After each entry: the next may be a compaction.
-    pub fn publish(&mut self, store: &Store) {
-        let from = self.published + 1;
-        if store.revision() < from {
-            return;
-        }
-        self.published = store.revision();
-        if self.index.is_empty() {
-            return;
-        }
-        match store.changes(from) {
-            Ok(changes) => self.distribute(changes),
-            // It would have to be compacted by the entry that made it, and no entry does both.
-            Err(_) => self.all_fall_behind(from),
-        }
-    }
-
-    fn distribute<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
-        let mut revision = 0;
-        let mut gathered: BTreeMap<Caller, Option<Gathered>> = BTreeMap::new();
-        let mut found = std::mem::take(&mut self.found);
-        for change in changes {
-            if change.version.mod_revision() != revision {
-                self.deliver(revision, &mut gathered);
-                revision = change.version.mod_revision();
-            }
-            found.clear();
-            self.index.find(change.version.key(), &mut found);
-            let mut forms = Forms::<P>::new(change, self.budget.event_bytes);
-            for caller in &found {
-                let Some(watch) = self.watches.get(caller) else { continue };
-                let wants = watch.ask.wants;
-                let is_early = revision < watch.from && !P::plants(Bug::FutureDeliversPast);
-                if watch.state != State::Live || is_early || !wants.admit::<P>(change) {
-                    continue;
-                }
-                // None: more than a queue holds, so it is not collected.
-                let Some(own) = gathered.entry(*caller).or_insert_with(|| Some(Gathered::default())) else {
-                    continue;
-                };
-                own.cost += ENTRY_BYTES + forms.size(wants);
-                if own.cost > self.budget.connection_bytes && !P::plants(Bug::QueueUnbounded) {
-                    gathered.insert(*caller, None);
-                } else {
-                    own.events.push(forms.get(wants));
-                }
-            }
-        }
-        self.deliver(revision, &mut gathered);
-        self.found = found;
-    }
-
-    /// What a revision has for each watch goes into the queues, or the watch falls behind at it.
-    fn deliver(&mut self, revision: u64, gathered: &mut BTreeMap<Caller, Option<Gathered>>) {
-        for (caller, own) in std::mem::take(gathered) {
-            let fits = own.filter(|own| self.has_room(caller.connection, own.cost));
-            let Some(own) = fits else {
-                if !P::plants(Bug::LostWhenFull) {
-                    self.fall_behind(caller, revision);
-                }
-                continue;
-            };
-            let count = own.events.len();
-            for (place, bytes) in own.events.into_iter().enumerate() {
-                let (first, last) = (place == 0, place + 1 == count);
-                self.push(caller, |call| Entry::Event { call, first, last, bytes });
-            }
-            if let Some(watch) = self.watches.get_mut(&caller) {
-                watch.told = revision;
-            }
-        }
-    }
-
-    fn has_room(&self, connection: u64, cost: usize) -> bool {
-        let taken = self.queues.get(&connection).map_or(0, Queue::taken);
-        let of_node = self.bytes + cost <= self.budget.node_bytes || taken == 0;
-        (taken + cost <= self.budget.connection_bytes && of_node) || P::plants(Bug::QueueUnbounded)
-    }
-
-    fn fall_behind(&mut self, caller: Caller, revision: u64) {
-        if let Some(watch) = self.watches.get_mut(&caller) {
-            watch.at = Place { revision: revision.max(watch.from), skip: 0 };
-            self.shift(caller, Event::QueueFull);
-            self.lag(caller);
-        }
-    }
-
-    fn all_fall_behind(&mut self, revision: u64) {
-        let live = self.watches.iter().filter(|(_, watch)| watch.state == State::Live);
-        let live: Vec<Caller> = live.map(|(caller, _)| *caller).collect();
-        for caller in live {
-            self.fall_behind(caller, revision);
-        }
-    }
-
-    /// Opens what was waiting for a position, and reads on in history for those who have room. Says who was opened, and
-    /// adds to `jobs` what another thread should read.
-    pub fn advance(&mut self, store: &Store, jobs: &mut Jobs<P>) -> Vec<(Caller, Opened)> {
-        let mut opened = std::mem::take(&mut self.refused);
-        while let Some((index, caller)) = self.opening.first().copied()
-            && index <= store.applied().index
-        {
-            self.opening.pop_first();
-            opened.push((caller, self.begin(caller, store)));
-        }
-        let mut looked = 0;
-        while looked <= self.budget.turn_changes
-            && let Some(connection) = self.next_hungry()
-        {
-            self.fed = connection;
-            let Some(used) = self.feed(connection, store, jobs) else { break };
-            looked += used + 1;
-        }
-        opened
-    }
-
-    /// Whether [`advance`](Self::advance) has something to do without anything else having happened.
-    #[must_use]
-    pub fn has_more(&self) -> bool {
-        !self.hungry.is_empty() && self.reading < self.budget.reading
-    }
-
-    fn next_hungry(&self) -> Option<u64> {
-        self.hungry.range(self.fed + 1..).chain(&self.hungry).next().copied()
-    }
-
-    /// One piece of history for one watch of a connection. Says how many changes were looked at here; `None` if nothing
-    /// can be done for now.
-    fn feed(&mut self, connection: u64, store: &Store, jobs: &mut Jobs<P>) -> Option<usize> {
-        let queue = self.queues.get_mut(&connection)?;
-        let call = queue.next_lagging()?;
-        let caller = Caller { connection, call };
-        let taken = queue.taken();
-        let watch = self.watches.get(&caller)?;
-        if watch.state == State::Behind {
-            self.shift(caller, Event::Drained);
-        }
-        let watch = self.watches.get(&caller)?;
-        let at = watch.at;
-        if at.revision > self.published {
-            self.queues.get_mut(&connection)?.served = call;
-            self.caught_up(caller);
-            return Some(0);
-        }
-        let left = store.changes(at.revision).map_or(0, |changes| changes.size_hint().0);
-        let is_short = left <= self.budget.inline_changes;
-        if !is_short && self.reading >= self.budget.reading {
-            return None;
-        }
-        let bytes = self.budget.piece_bytes.min(self.budget.connection_bytes.saturating_sub(taken));
-        let piece = Piece {
-            caller,
-            serial: watch.serial,
-            span: watch.ask.span.clone(),
-            wants: watch.ask.wants,
-            at,
-            bytes,
-            changes: self.budget.piece_changes,
-            longest: self.budget.event_bytes,
-            plant: PhantomData,
-        };
-        let queue = self.queues.get_mut(&connection)?;
-        queue.served = call;
-        if is_short {
-            let spliced = piece.run(store);
-            let looked = spliced.looked;
-            self.settle(spliced);
-            Some(looked)
-        } else {
-            queue.reserved = Some((piece.serial, bytes));
-            self.bytes += bytes;
-            self.reading += 1;
-            self.refresh(connection);
-            jobs.push(piece);
-            Some(0)
-        }
-    }
-
-    /// A piece was read elsewhere.
-    pub fn spliced(&mut self, spliced: Spliced) {
-        self.reading = self.reading.saturating_sub(1);
-        let connection = spliced.caller.connection;
-        if let Some(queue) = self.queues.get_mut(&connection)
-            && let Some((_, reserved)) = queue.reserved.take_if(|(serial, _)| *serial == spliced.serial)
-        {
-            self.bytes -= reserved;
-        }
-        self.settle(spliced);
-        self.refresh(connection);
-    }
-
-    fn settle(&mut self, spliced: Spliced) {
-        let Spliced { caller, serial, events, at, gone, at_end, .. } = spliced;
-        let connection = caller.connection;
-        let Some(watch) = self.watches.get_mut(&caller).filter(|watch| watch.serial == serial) else {
-            return;
-        };
-        if let Some(oldest) = gone {
-            if P::plants(Bug::LostAtCompaction) {
-                watch.at = Place { revision: oldest + 1, skip: 0 };
-                return self.refresh(connection);
-            }
-            self.shift(caller, Event::HistoryGone);
-            return self.end(caller, Code::Compacted.number(), oldest);
-        }
-        watch.at = at;
-        watch.told = at.revision - 1;
-        for found in events {
-            self.push(caller, |call| Entry::Event {
-                call,
-                first: found.first,
-                last: found.last,
-                bytes: found.bytes,
-            });
-        }
-        if at.revision > self.published || (at_end && P::plants(Bug::GapAtSplice)) {
-            return self.caught_up(caller);
-        }
-        let full = self.queues.get(&connection).is_some_and(|queue| {
-            queue.bytes() > self.budget.connection_bytes / 2 && queue.lagging.contains(&caller.call)
-        });
-        if full {
-            self.shift(caller, Event::QueueFull);
-        }
-        self.refresh(connection);
-    }
-
-    fn caught_up(&mut self, caller: Caller) {
-        self.shift(caller, Event::CaughtUp);
-        if let Some(queue) = self.queues.get_mut(&caller.connection) {
-            queue.lagging.remove(&caller.call);
-        }
-        if let Some(watch) = self.watches.get_mut(&caller) {
-            watch.told = watch.told.min(self.published);
-            if watch.is_asked {
-                self.mark(caller);
-            }
-        }
-        self.refresh(caller.connection);
-    }
-
     /// A client wants to know how far its watch is, as soon as it has caught up.
     pub fn ask(&mut self, caller: Caller) {
         let Some(watch) = self.watches.get_mut(&caller) else { return };
@@ -627,7 +394,7 @@ impl<P: Plant> Hub<P> {
 
     /// The state was replaced by that of a snapshot. Each watch goes on behind the last revision that was queued for it,
     /// out of the history that the snapshot brought, or is told that it is gone. What is queued was committed, and stays.
-    pub fn reinstalled(&mut self, store: &Store) {
+    pub fn reinstalled(&mut self, store: &Store<impl StorePlant>) {
         let before = self.published;
         self.published = store.revision();
         let callers: Vec<Caller> = self.watches.keys().copied().collect();

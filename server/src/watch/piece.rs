@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use holdfast_command::Refusal;
 use holdfast_command::keys::Span;
-use holdfast_store::Store;
+use holdfast_store::{Plant as StorePlant, Store};
 
 use super::event::{Forms, Wants};
 use super::limits::ENTRY_BYTES;
@@ -75,7 +75,7 @@ impl Spliced {
 impl<P: Plant> Piece<P> {
     /// Reads.
     #[must_use]
-    pub fn run(self, store: &Store) -> Spliced {
+    pub fn run(self, store: &Store<impl StorePlant>) -> Spliced {
         let Self { caller, serial, .. } = self;
         let done =
             |events, at, looked, at_end| Spliced { caller, serial, events, at, gone: None, looked, at_end };

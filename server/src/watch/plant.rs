@@ -36,7 +36,7 @@ numbered! {
 
 /// Which hub it is.
 pub trait Plant: fmt::Debug + Clone + Copy + Send + 'static {
-    /// The rule left out.
+    /// The rule left out; `None` as well if that is not known before it runs.
     const BUG: Option<Bug>;
 
     /// Whether this rule is left out.

@@ -190,6 +190,7 @@ impl History {
             self.step();
         }
         self.judge();
+        self.world.judge_audit();
     }
 
     fn run_until(&mut self, end: u64) {

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use holdfast_command::leases::{GrantLease, RevokeLease};
 use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::query::{Answer, Query, QueueInfo, QueueKind, When};
-use holdfast_command::{Code, Command, Refusal, Reply};
+use holdfast_command::{Actor, Code, Command, Refusal, Reply};
+use holdfast_server::node::Input;
 use holdfast_wire::Message;
 
 use crate::clients::put;
@@ -285,6 +286,28 @@ fn leases_live_through_everything_that_can_go_wrong_or_end_after_their_time() {
             }
             let wait = world.rng.between(100, 1_500);
             world.run_ms(wait);
+        }
+    }
+}
+
+#[test]
+fn a_renewal_in_another_name_is_unknown_and_that_of_the_holder_in_the_same_turn_is_not() {
+    for first in [true, false] {
+        let (mut world, leader) = World::calm(11, 3);
+        let lease = grant(&mut world, leader);
+        let stranger = Actor::Named("stranger".into());
+        let mut callers = Vec::new();
+        for actor in
+            if first { [stranger.clone(), Actor::Anonymous] } else { [Actor::Anonymous, stranger.clone()] }
+        {
+            let caller = world.caller();
+            let is_holder = actor == Actor::Anonymous;
+            world.input(leader, Input::KeepLease { caller, actor, lease, timeout_ms: 0 });
+            callers.push((caller, is_holder));
+        }
+        for (caller, is_holder) in callers {
+            let Message::LeaseKept(kept) = world.await_answer(caller) else { panic!("not answered") };
+            assert_eq!((kept.known, kept.ttl_ms > 0), (is_holder, is_holder), "the stranger first: {first}");
         }
     }
 }

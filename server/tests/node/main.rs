@@ -3,6 +3,7 @@
 //! `world` is what stands around nodes, and checks at every step what always holds; `clients` is who asks them; the other
 //! modules are the tests.
 
+mod audit;
 mod away;
 mod calls;
 mod clients;

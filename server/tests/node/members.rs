@@ -140,6 +140,18 @@ fn a_member_is_replaced_in_one_step() {
 }
 
 #[test]
+fn an_address_that_is_no_host_and_port_is_refused_and_nothing_is_changed() {
+    let (mut world, leader) = World::calm(9, 3);
+    let before = world.node(leader).core().configuration().0;
+    for peer in ["", "bla", "host:", ":7401", "host:0", "host:99999", "two words:1"] {
+        let moved = ChangeMembers { peer: peer.into(), ..change(MemberChange::Move, 1) };
+        let caller = world.change_members(leader, moved);
+        assert_eq!(world.await_refusal(caller).0, Code::BadAddress, "{peer:?}");
+    }
+    assert_eq!(world.node(leader).core().configuration().0, before);
+}
+
+#[test]
 fn leadership_is_handed_to_whom_the_operator_names() {
     for seed in 1..=10 {
         let (mut world, leader) = World::calm(seed, 3);

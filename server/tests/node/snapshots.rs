@@ -3,16 +3,20 @@
 use bytes::Bytes;
 use holdfast_command::keys::Span;
 use holdfast_command::sessions::OpenSession;
-use holdfast_command::{Command, Reply, Request, RequestKey, SessionId};
+use holdfast_command::{Code, Command, Reply, Request, RequestKey, SessionId};
 use holdfast_raft::TransferState;
-use holdfast_store::snapshot::{Encoder, Source};
+use holdfast_server::node::limits::SAVES_MAX;
+use holdfast_server::node::{Input, SnapshotPolicy};
+use holdfast_store::NoPlant;
+use holdfast_store::snapshot::{Decoder, Encoder, Source};
 use holdfast_wire::Message;
-use holdfast_wire::message::{Consistency, Position};
+use holdfast_wire::message::{Consistency, MemberChange, Position, SaveSnapshot};
 
 use crate::away::delete_all;
 use crate::clients::{position, put, read};
+use crate::members::change;
 use crate::watches::{all, started, told, watch};
-use crate::world::{Rough, World};
+use crate::world::{MS, Rough, World};
 
 /// A calm world whose nodes take a snapshot every 20 entries and keep nothing of the log that nobody needs.
 fn calm(seed: u64, nodes: usize) -> (World, usize) {
@@ -75,6 +79,33 @@ fn a_snapshot_is_taken_when_enough_was_applied_and_takes_the_place_of_the_log() 
 }
 
 #[test]
+fn a_snapshot_waits_until_as_much_was_applied_as_the_last_one_has_bytes_or_as_may_be_held_in_memory() {
+    for (bytes_max, waits) in [(u64::MAX, true), (2_000, false)] {
+        let (mut world, leader) = calm(12, 3);
+        world.set_snapshot_policy(SnapshotPolicy { entries: 20, bytes_max, ..SnapshotPolicy::default() });
+        for number in 0..20 {
+            world
+                .done(leader, &put(&format!("large/{number}"), "v".repeat(2_000)))
+                .1
+                .expect("it is executed");
+        }
+        world.run_ms(1_000);
+        let first = world.node(leader).core().snapshot().expect("enough was applied").clone();
+        assert!((20_000..100_000).contains(&first.bytes), "{}", first.bytes);
+        write(&mut world, leader, "small", 60);
+        world.run_ms(1_000);
+        let now = world.node(leader).core().snapshot().map(|meta| meta.last.index);
+        assert_eq!(now == Some(first.last.index), waits, "three times as many entries, and few bytes");
+        // Each counts 128 bytes beside its own.
+        write(&mut world, leader, "more", first.bytes / 128);
+        world.run_ms(1_000);
+        let now = world.node(leader).core().snapshot().map(|meta| meta.last.index);
+        assert!(now > Some(first.last.index), "as much as the snapshot has bytes");
+        judge_equal(&mut world);
+    }
+}
+
+#[test]
 fn a_node_that_starts_again_goes_on_from_snapshot_and_log() {
     let (mut world, leader) = calm(2, 3);
     write(&mut world, leader, "k", 50);
@@ -90,6 +121,30 @@ fn a_node_that_starts_again_goes_on_from_snapshot_and_log() {
     judge_equal(&mut world);
     assert_eq!(world.node(0).store().keys(), 55);
     assert!(world.places.iter().all(|place| place.snapshots[1..] == [0, 0]), "nobody needed another's");
+}
+
+/// A new leader has heard it, but has no acknowledgement of it, when it comes back: its log is asked before it is sent all.
+#[test]
+fn a_leader_that_handed_over_and_starts_again_is_not_sent_a_snapshot_that_it_does_not_need() {
+    for seed in 0..30 {
+        let mut world = World::with_snapshots(seed, 3, Rough { disk: 100 * MS, ..Rough::CALM }, (20, 0));
+        let leader = world.await_leader();
+        let next = another(leader);
+        // Its own log reaches back to the first entry, and that of the others does not.
+        world.hold_snapshots(leader, true);
+        write(&mut world, leader, "k", 50);
+        world.run_ms(1_000);
+        assert!(world.node(next).core().prev().index.0 >= 20, "seed {seed}");
+        let caller = world.change_members(leader, change(MemberChange::Transfer, next));
+        world.await_answer(caller);
+        let wait = world.rng.between(0, 150);
+        world.run_ms(wait);
+        world.crash(leader);
+        world.start(leader);
+        world.until("all are equally far", 20_000, World::all_equally_far);
+        assert_eq!(world.places[leader].snapshots[1], 0, "seed {seed}");
+        judge_equal(&mut world);
+    }
 }
 
 fn open(world: &mut World, at: usize) -> SessionId {
@@ -284,4 +339,54 @@ fn a_watch_over_an_installation_is_told_each_revision_once_and_in_order() {
     let (events, _, end) = told(&mut world, away, caller);
     assert_eq!(end, None);
     assert_eq!(events, (begins.from..begins.from + 70).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_operator_is_given_what_was_acknowledged_or_told_why_not_and_only_so_many_are_served_at_a_time() {
+    let (mut world, leader) = calm(9, 3);
+    let at = write(&mut world, leader, "k", 10);
+    let newest = SaveSnapshot { newest: true, ..SaveSnapshot::default() };
+    let caller = world.save_snapshot(leader, newest);
+    assert_eq!(world.await_refusal(caller).0, Code::NoSnapshot, "it has taken none yet");
+    let save =
+        |index| SaveSnapshot { min_position: Some(Position { index, ..at }), ..SaveSnapshot::default() };
+    let caller = world.save_snapshot(leader, save(at.index + 1_000));
+    assert_eq!(world.await_refusal(caller).0, Code::PositionNotReached);
+    world.hold_snapshots(leader, true);
+    let callers: Vec<_> = (0..SAVES_MAX).map(|_| world.save_snapshot(leader, save(at.index))).collect();
+    let one_more = world.save_snapshot(leader, save(at.index));
+    assert_eq!(world.await_refusal(one_more).0, Code::Overloaded);
+    world.hold_snapshots(leader, false);
+    for caller in callers {
+        let Message::SnapshotPiece(piece) = world.await_answer(caller) else { panic!("no piece") };
+        assert!(piece.last.index >= at.index && piece.data.len() as u64 == piece.bytes);
+        let mut decoder = Decoder::<NoPlant>::new();
+        decoder.push(&piece.data).expect("whole");
+        assert_eq!(decoder.finish().expect("whole").store.keys(), 10);
+    }
+    let caller = world.save_snapshot(leader, save(at.index));
+    assert!(matches!(world.await_answer(caller), Message::SnapshotPiece(_)), "the others have made room");
+}
+
+#[test]
+fn operators_that_go_while_their_snapshots_are_written_leave_their_places_to_others() {
+    let (mut world, leader) = calm(13, 3);
+    let at = write(&mut world, leader, "k", 10);
+    let save = SaveSnapshot { min_position: Some(at), ..SaveSnapshot::default() };
+    // All places at once, then one after the other: each of them frees its own, and only that.
+    for together in [SAVES_MAX, 1, 1, 1, 1] {
+        world.hold_snapshots(leader, true);
+        let gone: Vec<_> = (0..together).map(|_| world.save_snapshot(leader, save)).collect();
+        for caller in gone {
+            world.input(leader, Input::Gone(caller.connection));
+        }
+        world.run_ms(50);
+        world.hold_snapshots(leader, false);
+        world.run_ms(50);
+    }
+    let callers: Vec<_> = (0..SAVES_MAX).map(|_| world.save_snapshot(leader, save)).collect();
+    for caller in callers {
+        let answer = world.await_answer(caller);
+        assert!(matches!(answer, Message::SnapshotPiece(_)), "seed {}: {answer:?}", world.seed);
+    }
 }

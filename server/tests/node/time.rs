@@ -4,6 +4,7 @@ use bytes::Bytes;
 use holdfast_command::keys::Span;
 use holdfast_command::sessions::OpenSession;
 use holdfast_command::{Code, Command, FeatureLevel, Reply, Request, SessionId};
+use holdfast_machine::Numbered;
 use holdfast_server::node::Caller;
 use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, Read};
@@ -125,6 +126,35 @@ fn a_member_that_is_cut_off_knows_that_it_grows_old_and_refuses_beyond_the_bound
     let (code, refused) = world.await_refusal(caller);
     assert_eq!((code, refused.second), (Code::TooStale, 1_000));
     assert!(refused.first >= 4_000);
+}
+
+#[test]
+fn a_stale_read_that_waits_for_a_position_is_refused_if_the_state_is_too_old_by_then() {
+    let mut refused = 0;
+    for seed in 1..=20 {
+        println!("seed {seed}");
+        let (mut world, leader) = World::calm(seed, 3);
+        world.run_ms(1_000);
+        let follower = (leader + 1) % 3;
+        world.isolate(follower);
+        let (position, done) = world.done(leader, &put("a", "1"));
+        done.expect("executed");
+        let one = Span::Key(Bytes::from_static(b"a"));
+        let late = Read { max_stale_ms: 1_000, ..read(Consistency::Stale, one, Some(position)) };
+        let caller = world.read(follower, late);
+        world.run_ms(2_000);
+        assert!(world.answer(caller).is_none(), "it waits for its position");
+        world.heal();
+        match world.await_answer(caller) {
+            Message::ReadDone(done) => assert!(done.staleness_ms <= 1_000, "{} ms", done.staleness_ms),
+            Message::Refused(refusal) => {
+                assert_eq!((refusal.code, refusal.second), (Code::TooStale.number(), 1_000));
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(refused > 0, "the state was never too old");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! What is checked at every step, whatever the test:
 //! - a write is answered only when a majority has its entry on the disk;
 //! - nothing that depends on leading waits at a node that does not lead;
-//! - nodes that have applied the same entries have the same state;
+//! - nodes that have applied the same entries have the same state, and have handed on the same audit records;
+//! - no snapshot is in place of what the audit log does not hold durably;
 //! - what a stale read lacks was committed no longer ago than it says;
 //! - nobody is answered twice.
 
@@ -33,6 +34,7 @@ use holdfast_wal::disk::FakeDisk;
 use holdfast_wire::Message;
 use holdfast_wire::message::{self as wire, ChangeMembers, Consistency, Position, Read, Refused};
 
+use crate::audit::Desk;
 use crate::disk::Disk;
 use crate::rng::Rng;
 
@@ -78,6 +80,7 @@ pub(crate) enum Happening {
     Turn(usize, u64),
     Work(usize, u64, u64),
     Snapshots(usize, u64),
+    Audit(usize, u64),
     Answer(Caller, Box<Message>),
     Restart(usize),
     Wake(usize),
@@ -110,6 +113,8 @@ pub(crate) struct Place {
     pub(crate) covered: u64,
     /// Snapshots that were taken, that came from a leader, and that failed, in all boots.
     pub(crate) snapshots: [u64; 3],
+    /// The audit log of this machine, and who works on it.
+    pub(crate) desk: Desk,
     /// Of machine 15 at the end of the last turn.
     pub(crate) edges: BTreeMap<&'static str, u64>,
     /// Of machine 01 in boots that are over.
@@ -136,6 +141,7 @@ impl Place {
             snapshots_held: false,
             covered: 0,
             snapshots: [0; 3],
+            desk: Desk::default(),
             edges: BTreeMap::new(),
             paths: BTreeMap::new(),
         }
@@ -163,6 +169,9 @@ pub(crate) struct World {
     /// When each index was first known to be committed.
     committed: Vec<u64>,
     digests: BTreeMap<u64, u64>,
+    /// Audit records by index, as nodes have handed them on, and up to which index all of them are known.
+    pub(crate) records: BTreeMap<u64, Bytes>,
+    pub(crate) recorded: u64,
     /// Of all effects; only if it is asked for.
     pub(crate) effects_hash: Option<u64>,
     pub(crate) heartbeats: u64,
@@ -191,7 +200,14 @@ impl World {
 
     /// Nodes whose builds understand these feature levels; 0 introduces itself to nobody.
     pub(crate) fn of_levels(seed: u64, levels: &[u16], rough: Rough) -> Self {
-        Self::of(seed, levels, rough, (SnapshotPolicy::default(), holdfast_raft::config::RETAIN_BYTES))
+        Self::of(seed, levels, rough, (SnapshotPolicy::default(), holdfast_raft::config::RETAIN_BYTES), &[])
+    }
+
+    /// One node, whose log holds these entries from the first, and whose turns are long.
+    pub(crate) fn with_entries(seed: u64, entries: &[Entry]) -> Self {
+        let usual = (SnapshotPolicy::default(), holdfast_raft::config::RETAIN_BYTES);
+        let rough = Rough { turn: 100 * MS, ..Rough::CALM };
+        Self::of(seed, &[FeatureLevel::LATEST.0], rough, usual, entries)
     }
 
     /// Nodes that take a snapshot every so many entries, and keep an eighth of so many bytes of the log behind it.
@@ -201,8 +217,16 @@ impl World {
         rough: Rough,
         (entries, retain): (u64, usize),
     ) -> Self {
-        let policy = SnapshotPolicy { entries, ..SnapshotPolicy::default() };
-        Self::of(seed, &vec![FeatureLevel::LATEST.0; nodes], rough, (policy, retain))
+        let policy = SnapshotPolicy { entries, bytes_max: 0, ..SnapshotPolicy::default() };
+        Self::of(seed, &vec![FeatureLevel::LATEST.0; nodes], rough, (policy, retain), &[short_ranges()])
+    }
+
+    /// From now on, for all nodes.
+    pub(crate) fn set_snapshot_policy(&mut self, policy: SnapshotPolicy) {
+        self.snapshot_policy = policy;
+        for node in self.places.iter_mut().filter_map(|place| place.node.as_mut()) {
+            node.set_snapshot_policy(policy);
+        }
     }
 
     fn of(
@@ -210,14 +234,13 @@ impl World {
         levels: &[u16],
         rough: Rough,
         (snapshot_policy, retain_bytes): (SnapshotPolicy, usize),
+        entries: &[Entry],
     ) -> Self {
         let member =
             |at: usize| Member { uuid: NodeUuid([at as u8 + 1; 16]), promote: false, context: Bytes::new() };
         let formed = Configuration::initial((0..levels.len()).map(|at| (id(at), member(at))));
         let mut first = Recovered::formed(formed.clone());
-        if snapshot_policy != SnapshotPolicy::default() {
-            first.entries.push(short_ranges());
-        }
+        first.entries.extend_from_slice(entries);
         let place = |level: &u16| Place::new(*level, first.clone());
         let mut world = Self {
             seed,
@@ -235,6 +258,8 @@ impl World {
             linearizable: BTreeSet::new(),
             committed: Vec::new(),
             digests: BTreeMap::new(),
+            records: BTreeMap::new(),
+            recorded: 0,
             effects_hash: None,
             heartbeats: 0,
             halts: BTreeSet::new(),
@@ -286,7 +311,8 @@ impl World {
             | Happening::Tell(at, ..)
             | Happening::Turn(at, _)
             | Happening::Work(at, ..)
-            | Happening::Snapshots(at, _) => Some(*at),
+            | Happening::Snapshots(at, _)
+            | Happening::Audit(at, _) => Some(*at),
             Happening::Answer(..) | Happening::Restart(_) | Happening::Wake(_) | Happening::Chaos => None,
         };
         if let Some(until) = paused.map(|at| self.places[at].paused_until).filter(|until| *until > now) {
@@ -312,6 +338,7 @@ impl World {
             Happening::Turn(at, boot) => self.turn(at, boot),
             Happening::Work(at, boot, job) => self.work(at, boot, job),
             Happening::Snapshots(at, boot) => self.work_on_snapshots(at, boot),
+            Happening::Audit(at, boot) => self.work_on_audit(at, boot),
             Happening::Restart(at) => self.start(at),
             Happening::Answer(..) | Happening::Wake(_) | Happening::Chaos => return Some(happening),
         }
@@ -376,6 +403,7 @@ impl World {
         place.covered = loaded.as_ref().map_or(0, |loaded| loaded.meta.last.index.0);
         let (recovered, store) =
             start_from(place.disk.recovered(), loaded, &damaged).expect("log and snapshot meet");
+        place.desk.open(config.cluster, config.epoch, store.applied().index);
         let core = Core::new(config, recovered).expect("a sound log");
         let mut node = Node::new(core, store, address(at), self.time(at));
         node.set_snapshot_policy(self.snapshot_policy);
@@ -423,6 +451,7 @@ impl World {
             place.snapshot_disk.after_power_cut(&choices)
         };
         place.paused_until = 0;
+        place.desk.crash(&mut self.rng);
     }
 
     /// Nothing gets from one of these to another, either way.
@@ -545,6 +574,12 @@ impl World {
             SnapshotDone::Taken { last, bytes: Ok(_) } => {
                 place.snapshots[0] += 1;
                 place.covered = place.covered.max(last.index.0);
+                let durable = place.desk.status().durable;
+                assert!(
+                    durable >= last.index.0,
+                    "seed {}: the snapshot {last}, and records up to {durable}",
+                    self.seed
+                );
             }
             SnapshotDone::Installed { last, store: Ok(_) } => {
                 place.snapshots[1] += 1;
@@ -553,7 +588,7 @@ impl World {
             SnapshotDone::Taken { bytes: Err(_), .. }
             | SnapshotDone::NotStored(_)
             | SnapshotDone::Installed { store: Err(_), .. } => place.snapshots[2] += 1,
-            SnapshotDone::Read { .. } | SnapshotDone::Stored(_) => {}
+            SnapshotDone::Read { .. } | SnapshotDone::Stored(_) | SnapshotDone::Fetched { .. } => {}
         }
         self.tell(at, boot, Input::Snapshot(done));
     }
@@ -578,7 +613,7 @@ impl World {
         node.apply(now, &mut effects);
         holdfast_raft::invariants::check(node.core());
         self.note_effects(&effects);
-        let Effects { send, persist, replies, jobs, snapshots, digests, events, more } = effects;
+        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more } = effects;
         if !digests.is_empty() {
             self.tell_digests(at, &digests);
         }
@@ -603,7 +638,9 @@ impl World {
                 }
                 NodeEvent::Halted(why)
                     if why.starts_with("it was removed")
-                        || self.halts.contains(&at) && why.contains("differs from what a majority has") =>
+                        || self.halts.contains(&at)
+                            && (why.contains("differs from what a majority has")
+                                || why.contains("upgrade it")) =>
                 {
                     removed = true;
                 }
@@ -613,6 +650,8 @@ impl World {
                 | NodeEvent::SnapshotTaken { .. }
                 | NodeEvent::SnapshotFailed(_)
                 | NodeEvent::Reinstalled { .. } => {}
+                NodeEvent::AuditFailed(_) => self.places[at].desk.failures += 1,
+                NodeEvent::AuditGoesOn => self.places[at].desk.recoveries += 1,
             }
         }
         if !snapshots.is_empty() {
@@ -625,6 +664,7 @@ impl World {
                 self.after(wait, Happening::Snapshots(at, boot));
             }
         }
+        self.give_audit(at, audit);
         for (caller, message) in replies {
             self.reply(at, caller, message);
         }
@@ -690,7 +730,7 @@ impl World {
             Message::QueryDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
             Message::MembersChanged(_) => {}
             Message::ReadDone(done) => self.judge_staleness(at, caller, done.position, done.staleness_ms),
-            Message::Refused(_) | Message::WatchStarted(_) => {}
+            Message::Refused(_) | Message::WatchStarted(_) | Message::SnapshotPiece(_) => {}
             other => panic!("seed {}: node {} answers {other:?}", self.seed, at + 1),
         }
         self.pass_on(caller, message);
@@ -785,7 +825,7 @@ impl World {
 
     fn note_effects(&mut self, effects: &Effects) {
         if let Some(hash) = &mut self.effects_hash {
-            let Effects { send, persist, replies, jobs, snapshots, digests, events, more } = effects;
+            let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more } = effects;
             let jobs: Vec<String> = jobs
                 .iter()
                 .map(|job| match job {
@@ -798,7 +838,7 @@ impl World {
                 .collect();
             let snapshots = snapshots.len();
             let text = format!(
-                "{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {digests:?} {events:?} {more}"
+                "{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {audit:?} {digests:?} {events:?} {more}"
             );
             let mut hasher = DefaultHasher::new();
             (*hash, self.now, text).hash(&mut hasher);
@@ -883,6 +923,12 @@ impl World {
             }
             other => panic!("seed {}: not answered: {other:?}", self.seed),
         }
+    }
+
+    pub(crate) fn save_snapshot(&mut self, at: usize, save: wire::SaveSnapshot) -> Caller {
+        let caller = self.caller();
+        self.tell_now(at, Input::SaveSnapshot { caller, save });
+        caller
     }
 
     pub(crate) fn change_members(&mut self, at: usize, change: ChangeMembers) -> Caller {

@@ -4,8 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use holdfast_client::{ChangeMembers, Client, LockOptions, MemberChange, NodeId, Outcome};
+use holdfast_client::{ChangeMembers, Client, LockOptions, MemberChange, NodeId, Outcome, ReadOptions};
 use holdfast_command::Code;
+use holdfast_command::query::{Answer, Query, QueueKind, When};
 use holdfast_machine::Numbered as _;
 
 use crate::block_on;
@@ -160,7 +161,12 @@ fn nodes_join_take_the_place_of_others_and_survive_being_killed_while_they_do() 
         assert_eq!(status.keys, 201);
         // Who was removed says so, and ends.
         let (code, said) = cluster.await_end(0);
-        assert_eq!(code, Some(9), "{said}");
+        assert_eq!(code, Some(11), "{said}");
+        // One that was dead when it was removed is told when it comes back, and every time.
+        for _ in 0..2 {
+            let (code, said) = cluster.run_to_its_end(&cluster.arguments(1));
+            assert!(code == Some(11) && said.contains("it was removed from the cluster"), "{code:?} {said}");
+        }
         client.close().await;
     });
 }
@@ -335,5 +341,91 @@ fn a_guard_whose_clock_stands_still_is_stopped_by_its_token_and_by_nothing_else(
             });
         });
         tokio::task::spawn_blocking(move || thread.join()).await.expect("joined").expect("it holds");
+    });
+}
+
+async fn places(client: &Client, kind: QueueKind, name: &str) -> usize {
+    let query = Query::Queue { kind, name: name.to_owned().into(), when: When::Now };
+    match client.query(query, ReadOptions::default()).await.expect("answered").0 {
+        Answer::Queue(queue) => queue.places.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn leases(client: &Client) -> usize {
+    match client.query(Query::Leases { after: 0, limit: 0 }, ReadOptions::default()).await {
+        Ok((Answer::Leases { leases, .. }, _)) => leases.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_is_told_that_it_did_not_get_an_office_or_a_lock_waits_for_it_no_more() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        let ttl = Duration::from_secs(60);
+        let (first, second) =
+            (client.lease(ttl).await.expect("granted"), client.lease(ttl).await.expect("granted"));
+        let office = first.campaign("office", "first", None).await.expect("elected");
+        let lock = first.lock("lock", "first", None).await.expect("granted");
+        for wait in [Duration::ZERO, Duration::from_millis(50)] {
+            for _ in 0..20 {
+                second.campaign("office", "second", Some(wait)).await.expect_err("somebody is in office");
+                assert_eq!(places(&client, QueueKind::Election, "office").await, 0, "{wait:?}");
+                second.lock("lock", "second", Some(wait)).await.expect_err("somebody holds it");
+                assert_eq!(places(&client, QueueKind::Lock, "lock").await, 0, "{wait:?}");
+            }
+        }
+        assert!(office.is_held() && lock.is_held());
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_lease_that_is_there_for_a_lock_alone_ends_with_its_guard_and_with_an_attempt_that_is_dropped() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).build().expect("a client");
+        let options = LockOptions { ttl: Duration::from_secs(3_600), ..LockOptions::default() };
+        let guard = client.lock("lock", options.clone()).await.expect("granted");
+        let waits = tokio::time::timeout(Duration::from_millis(300), client.lock("lock", options)).await;
+        assert!(waits.is_err(), "it is held");
+        let until = Instant::now() + PATIENCE;
+        while leases(&client).await > 1 {
+            assert!(Instant::now() < until, "the lease of the attempt is left");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(guard);
+        while leases(&client).await > 0 {
+            assert!(Instant::now() < until, "the lease of the guard is left");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        client.close().await;
+    });
+}
+
+#[test]
+fn questions_that_nobody_waits_for_any_more_take_no_room_from_others() {
+    block_on(async {
+        let cluster = Cluster::start(1);
+        cluster.wait(0, "ready", |status| status.ready).await;
+        let client =
+            Client::builder(cluster.endpoints()).timeout(PATIENCE).calls_max(2).build().expect("a client");
+        client.put("k", "v").await.expect("written");
+        let news = || {
+            let when = When::ChangedFrom { index: 0 };
+            let query = Query::Queue { kind: QueueKind::Lock, name: "nobody".into(), when };
+            client.query(query, ReadOptions::default())
+        };
+        for _ in 0..10 {
+            let asked =
+                tokio::time::timeout(Duration::from_millis(50), async { tokio::join!(news(), news()) });
+            assert!(asked.await.is_err(), "nothing happens");
+            client.get("k").await.expect("there is room").expect("it was written");
+        }
+        client.close().await;
     });
 }

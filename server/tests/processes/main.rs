@@ -1,6 +1,8 @@
 //! Real processes, killed at random under load. Needs real time: it waits for what is to happen, and fails only when that
 //! takes longer than [`cluster::PATIENCE`].
 
+mod audit;
+mod backup;
 mod cluster;
 mod coordination;
 mod snapshots;

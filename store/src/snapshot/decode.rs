@@ -11,6 +11,7 @@ use crate::namespaces::NamespaceRecords;
 use crate::plant::{NoPlant, Plant};
 use crate::state::State;
 use crate::store::Store;
+use crate::trail::RANGE_BYTES;
 
 /// What a snapshot holds.
 #[derive(Debug)]
@@ -144,7 +145,12 @@ impl Restoring {
             Section::Digest => {
                 let version = fields.u16()?;
                 Refused::unless(version == 1, "the digest has version 1")?;
-                state.trail.restore(fields.array()?);
+                let digest = fields.array()?;
+                // It came later than the digest.
+                let open_bytes = if fields.left() == 0 { 0 } else { fields.u64()? };
+                let open = open_bytes < RANGE_BYTES;
+                Refused::unless(open, "a range of digests that has not ended has less than 16 MiB")?;
+                state.trail.restore(digest, open_bytes);
             }
             Section::Auth | Section::Audit => {
                 return Err(Refused(SnapshotFault::UnknownSection));

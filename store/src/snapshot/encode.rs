@@ -129,6 +129,7 @@ impl<P: Plant> Encoder<P> {
                     records.put(Section::Digest, |out| {
                         out.put_u16_le(1);
                         out.put_slice(&state.trail.digest());
+                        out.put_u64_le(state.trail.open_bytes());
                     });
                     Place::Back
                 }

@@ -130,6 +130,7 @@ pub(crate) struct Naive {
     /// The digest, the ranges that ended, and what the entry under way adds.
     pub(crate) digest: [u8; 32],
     pub(crate) finished: Vec<(u64, [u8; 32])>,
+    pub(crate) open_bytes: usize,
     pub(crate) effects: Vec<u8>,
     /// What the command under way touches, and the record that the last one left.
     pub(crate) things: Vec<Touched>,
@@ -164,6 +165,7 @@ impl Naive {
             token: 0,
             digest: [0; 32],
             finished: Vec::new(),
+            open_bytes: 0,
             effects: Vec::new(),
             things: Vec::new(),
             record: None,
@@ -193,7 +195,7 @@ impl Naive {
     pub(crate) fn skip(&mut self, at: Position) -> Result<(), Halted> {
         self.follow(at)?;
         self.effect(1, None, &[]);
-        self.end_of_entry();
+        self.end_of_entry(0);
         Ok(())
     }
 
@@ -218,7 +220,7 @@ impl Naive {
         let answered = self.answer(at, entry, seen)?;
         self.things.clear();
         self.effects_behind(&answered.outcome, answered.repeated);
-        self.end_of_entry();
+        self.end_of_entry(entry.len());
         Ok(answered)
     }
 

@@ -100,7 +100,7 @@ impl Naive {
     }
 
     /// The entry is over: the next link of the chain.
-    pub(crate) fn end_of_entry(&mut self) {
+    pub(crate) fn end_of_entry(&mut self, bytes: usize) {
         let (term, index) = self.applied;
         let mut hasher = Sha256::new();
         hasher.update(self.digest);
@@ -110,7 +110,10 @@ impl Naive {
         hasher.update(&self.effects);
         self.effects.clear();
         self.digest = hasher.finalize().into();
-        if (index + 1).is_multiple_of(self.settings.get(holdfast_command::Setting::DigestRange)) {
+        self.open_bytes += bytes;
+        let length = self.settings.get(holdfast_command::Setting::DigestRange);
+        if (index + 1).is_multiple_of(length) || self.open_bytes >= 16 << 20 {
+            self.open_bytes = 0;
             self.finished.push((index, self.digest));
         }
     }

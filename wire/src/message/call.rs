@@ -333,7 +333,7 @@ pub struct Stats {}
 
 /// What the node has measured since it started.
 ///
-/// Sections: stages one each.
+/// Sections: turn_times, stages one each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsReply {
     /// Which process it is, so that what it costs can be measured from outside.
@@ -354,6 +354,13 @@ pub struct StatsReply {
     pub log_bytes: u64,
     /// Terms that this node has led.
     pub terms_led: u64,
+    /// Snapshots that it has taken of its own state.
+    pub snapshots_taken: u64,
+    /// Snapshots of a leader that have taken the place of its state.
+    pub snapshots_installed: u64,
+    /// A histogram of microseconds in the same format: how long each turn took, from its begin to its end. Nobody is served by
+    /// this node for longer than its longest.
+    pub turn_times: Bytes,
     /// One histogram of microseconds for each of the nine stages, in the V2 format of `HdrHistogram`; at most
     /// [`STAGES_MAX`].
     pub stages: Vec<Bytes>,
@@ -647,33 +654,49 @@ struct StatsReplyMeta {
     syncs: u64,
     log_bytes: u64,
     terms_led: u64,
+    snapshots_taken: u64,
+    snapshots_installed: u64,
 }
 
 impl Body for StatsReply {
     fn write<S: Sink>(&self, header: Header, sink: &mut S) -> Result<(), WireError> {
-        let &Self {
-            process,
-            turns,
-            proposed,
-            applied,
-            reads,
-            refused,
-            syncs,
-            log_bytes,
-            terms_led,
-            ref stages,
-        } = self;
-        let metadata =
-            StatsReplyMeta { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led };
-        few("stages", stages.len(), STAGES_MAX)?;
-        let sections: Vec<Section<'_>> = stages.iter().map(Section::Share).collect();
+        let metadata = StatsReplyMeta {
+            process: self.process,
+            turns: self.turns,
+            proposed: self.proposed,
+            applied: self.applied,
+            reads: self.reads,
+            refused: self.refused,
+            syncs: self.syncs,
+            log_bytes: self.log_bytes,
+            terms_led: self.terms_led,
+            snapshots_taken: self.snapshots_taken,
+            snapshots_installed: self.snapshots_installed,
+        };
+        few("stages", self.stages.len(), STAGES_MAX)?;
+        let sections: Vec<Section<'_>> =
+            [&self.turn_times].into_iter().chain(&self.stages).map(Section::Share).collect();
         body::write(sink, header, &metadata, &sections, &[])
     }
 
     fn read(parts: &Parts, sections: &mut body::Sections<'_>) -> Result<Self, WireError> {
-        let StatsReplyMeta { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led } =
-            parts.metadata()?;
+        let meta: StatsReplyMeta = parts.metadata()?;
+        let turn_times = sections.bytes()?;
         let stages = super::at_most(parts, sections, STAGES_MAX, body::Sections::bytes)?;
-        Ok(Self { process, turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led, stages })
+        Ok(Self {
+            process: meta.process,
+            turns: meta.turns,
+            proposed: meta.proposed,
+            applied: meta.applied,
+            reads: meta.reads,
+            refused: meta.refused,
+            syncs: meta.syncs,
+            log_bytes: meta.log_bytes,
+            terms_led: meta.terms_led,
+            snapshots_taken: meta.snapshots_taken,
+            snapshots_installed: meta.snapshots_installed,
+            turn_times,
+            stages,
+        })
     }
 }

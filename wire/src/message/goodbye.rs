@@ -48,6 +48,8 @@ numbered! {
         Unread = 16,
         /// A peer opened a lane that this build does not know. Upgrade the older side.
         UnknownLane = 17,
+        /// The cluster has removed the node that calls. Its number is never used again, and it has nothing to do here.
+        Removed = 18,
     }
 }
 

@@ -8,6 +8,7 @@ mod call;
 mod formation;
 mod goodbye;
 mod greeting;
+mod operator;
 mod peer;
 mod watch;
 
@@ -22,6 +23,8 @@ pub use goodbye::{CloseReason, Goodbye};
 pub use greeting::{
     ClientHello, ClientWelcome, Credentials, Features, Lane, LeaderHint, Limits, PeerHello, PeerWelcome,
 };
+
+pub use operator::{SaveSnapshot, SnapshotPiece};
 
 pub use peer::{
     Append, AppendAck, AppendReject, Digests, EntryId, Heartbeat, HeartbeatAck, Introduce, Notice,
@@ -98,6 +101,10 @@ pub enum Message {
     WatchCancel(WatchCancel),
     /// See [`MessageType::WatchEnded`].
     WatchEnded(WatchEnded),
+    /// See [`MessageType::SaveSnapshot`].
+    SaveSnapshot(SaveSnapshot),
+    /// See [`MessageType::SnapshotPiece`].
+    SnapshotPiece(SnapshotPiece),
     /// See [`MessageType::PreVote`].
     PreVote(PreVote),
     /// See [`MessageType::PreVoteReply`].
@@ -195,6 +202,8 @@ impl Message {
             Self::WatchProgress(_) => MessageType::WatchProgress,
             Self::WatchCancel(_) => MessageType::WatchCancel,
             Self::WatchEnded(_) => MessageType::WatchEnded,
+            Self::SaveSnapshot(_) => MessageType::SaveSnapshot,
+            Self::SnapshotPiece(_) => MessageType::SnapshotPiece,
             Self::PreVote(_) => MessageType::PreVote,
             Self::PreVoteReply(_) => MessageType::PreVoteReply,
             Self::Vote(_) => MessageType::Vote,
@@ -263,6 +272,8 @@ impl Message {
             Self::WatchProgress(body) => body.write(header, sink),
             Self::WatchCancel(body) => body.write(header, sink),
             Self::WatchEnded(body) => body.write(header, sink),
+            Self::SaveSnapshot(body) => body.write(header, sink),
+            Self::SnapshotPiece(body) => body.write(header, sink),
             Self::PreVote(body) => body.write(header, sink),
             Self::PreVoteReply(body) => body.write(header, sink),
             Self::Vote(body) => body.write(header, sink),
@@ -324,6 +335,8 @@ impl Message {
             MessageType::WatchProgress => Self::WatchProgress(read(body, skipped)?),
             MessageType::WatchCancel => Self::WatchCancel(read(body, skipped)?),
             MessageType::WatchEnded => Self::WatchEnded(read(body, skipped)?),
+            MessageType::SaveSnapshot => Self::SaveSnapshot(read(body, skipped)?),
+            MessageType::SnapshotPiece => Self::SnapshotPiece(read(body, skipped)?),
             MessageType::PreVote => Self::PreVote(read(body, skipped)?),
             MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
             MessageType::Vote => Self::Vote(read(body, skipped)?),
@@ -397,6 +410,7 @@ plain_bodies!(
     WatchProgress,
     WatchCancel,
     WatchEnded,
+    SaveSnapshot,
     PreVote,
     PreVoteReply,
     Vote,
@@ -477,6 +491,8 @@ from_body!(
     WatchProgress,
     WatchCancel,
     WatchEnded,
+    SaveSnapshot,
+    SnapshotPiece,
     Status,
     StatusReply,
     Stats,

@@ -6,9 +6,10 @@ use holdfast_wire::message::{
     Append, AppendAck, AppendReject, ChangeMembers, Consistency, Digests, EntryId, FormationAnswer,
     FormationAsk, FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint,
     LeaseKept, MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote,
-    PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept,
-    SnapshotAck, SnapshotChunk, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted,
-    TimeoutNow, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot,
+    SessionKept, SnapshotAck, SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status,
+    StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents,
+    WatchProgress, WatchStarted,
 };
 use holdfast_wire::{Boot, ClusterId, Life, Message, NodeId, NodeUuid};
 
@@ -88,6 +89,9 @@ pub(crate) fn stats_reply() -> StatsReply {
         syncs: 6,
         log_bytes: 7,
         terms_led: 8,
+        snapshots_taken: 9,
+        snapshots_installed: 10,
+        turn_times: Bytes::from_static(b"turns"),
         stages: vec![Bytes::from_static(b"histogram"), Bytes::new()],
     }
 }
@@ -151,6 +155,27 @@ fn calls() -> Vec<Sample> {
         ("WatchProgress", WatchProgress { revision: 0x0304 }.into()),
         ("WatchCancel", WatchCancel {}.into()),
         ("WatchEnded", WatchEnded { code: 1302, resume: 0x0102, oldest: 0x0203 }.into()),
+        ("SaveSnapshot", SaveSnapshot { min_position: Some(POSITION), ..SaveSnapshot::default() }.into()),
+        (
+            "SaveSnapshot further",
+            SaveSnapshot {
+                last: Some(EntryId { term: 3, index: 40 }),
+                offset: 0x0102,
+                newest: true,
+                min_position: None,
+            }
+            .into(),
+        ),
+        (
+            "SnapshotPiece",
+            SnapshotPiece {
+                last: EntryId { term: 3, index: 40 },
+                bytes: 0x0304,
+                offset: 0x0102,
+                data: Bytes::from_static(b"piece"),
+            }
+            .into(),
+        ),
     ]);
     for (name, known) in [("SessionKept", true), ("SessionKept unknown", false)] {
         all.push((name, SessionKept { position: POSITION, known }.into()));

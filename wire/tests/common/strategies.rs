@@ -5,9 +5,9 @@ use holdfast_wire::message::{
     Append, AppendAck, AppendReject, ChangeMembers, Digests, EntryId, FormationAnswer, FormationAsk,
     FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept,
     MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone,
-    Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SessionKept, SnapshotAck, SnapshotChunk,
-    SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply,
-    Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot, SessionKept, SnapshotAck,
+    SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted,
+    TimeoutNow, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -119,9 +119,20 @@ fn call() -> impl Strategy<Value = Message> {
             Refused { code, effect, retry_after_ms, first, second, leader, detail: detail.into() }.into()
         },
     );
-    let stats_reply =
-        (any::<u32>(), any::<[u64; 8]>(), vec(blob(100), 0..10)).prop_map(|(process, counts, stages)| {
-            let [turns, proposed, applied, reads, refused, syncs, log_bytes, terms_led] = counts;
+    let stats_reply = (any::<u32>(), any::<[u64; 10]>(), blob(100), vec(blob(100), 0..10)).prop_map(
+        |(process, counts, turn_times, stages)| {
+            let [
+                turns,
+                proposed,
+                applied,
+                reads,
+                refused,
+                syncs,
+                log_bytes,
+                terms_led,
+                snapshots_taken,
+                snapshots_installed,
+            ] = counts;
             StatsReply {
                 process,
                 turns,
@@ -132,11 +143,25 @@ fn call() -> impl Strategy<Value = Message> {
                 syncs,
                 log_bytes,
                 terms_led,
+                snapshots_taken,
+                snapshots_installed,
+                turn_times,
                 stages,
             }
             .into()
+        },
+    );
+    let entry = any::<[u64; 2]>().prop_map(|[term, index]| EntryId { term, index });
+    let save = (option::of(entry), any::<u64>(), any::<bool>(), option::of(position())).prop_map(
+        |(last, offset, newest, min_position)| SaveSnapshot { last, offset, newest, min_position }.into(),
+    );
+    let piece =
+        (any::<[u64; 4]>(), blob(2 * SHARE_BYTES)).prop_map(|([term, index, bytes, offset], data)| {
+            SnapshotPiece { last: EntryId { term, index }, bytes, offset, data }.into()
         });
     prop_oneof![
+        save,
+        piece,
         submit,
         submitted,
         read,
