@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod cluster;
+pub mod history;
 pub mod model;
+pub mod node;
 pub mod raft;
 pub mod wal;

@@ -1,6 +1,8 @@
 //! The command line of the simulators.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +11,10 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 use holdfast_machine::Numbered;
 use holdfast_raft::Bug;
+use holdfast_sim::cluster;
 use holdfast_sim::model::scenarios::{self, DEEP, SCENARIOS, Scenario};
+use holdfast_sim::node;
+use holdfast_sim::node::plants::Planted;
 use holdfast_sim::raft::drive::{run_all, story};
 use holdfast_sim::raft::museum;
 use holdfast_sim::wal::breaks::{Hunt, NAMES, hunt, proofs};
@@ -42,6 +47,23 @@ enum What {
     },
     /// Runs whole clusters of the Raft core in simulated time, each seed twice, and judges them after every event.
     Raft(RaftArguments),
+    /// Runs whole nodes with disks, network, clients and an operator in simulated time, each seed twice.
+    Node(NodeArguments),
+    /// Cuts links for good, in shapes in which others had no leader for hours, and measures how soon somebody leads and stays.
+    Topologies {
+        /// Seeds of each shape and moment.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+    },
+    /// Does every damage that a disk can do to a cluster at rest, one at a time and several, and lets it go on from there.
+    Atlas {
+        /// Names the load.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Every member of several loads.
+        #[arg(long)]
+        all: bool,
+    },
     /// Explores every behaviour of a few cores within small bounds, to the fixpoint.
     Model {
         /// Only this scenario; `deep` is one that takes hours and many gigabytes.
@@ -51,15 +73,49 @@ enum What {
         #[arg(long, default_value_t = 20_000_000, value_parser = clap::value_parser!(u64).range(1..))]
         states_max: u64,
     },
-    /// Plants historical bugs in the Raft core, one at a time, and counts the seeds until a run finds them.
+    /// Runs real processes under real faults, and judges what clients saw.
+    Cluster(cluster::Arguments),
+    /// A node of such a cluster; started by this program.
+    #[command(hide = true, name = cluster::process::SUBCOMMAND)]
+    ClusterNode {
+        /// What the command line of the server is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Plants historical bugs in the Raft core and in whole nodes, one at a time, and counts the seeds until a run finds them.
     Museum {
-        /// The name of a bug, or `all`.
+        /// The name of a bug of the core, `part:name` for one of a whole node, or `all`.
         #[arg(long, default_value = "all")]
         bug: String,
-        /// Seeds within which a bug has to be found.
-        #[arg(long, default_value_t = museum::SEEDS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
-        seeds: u64,
+        /// Seeds within which a bug has to be found; 10,000 for the core and 200 for whole nodes if nothing is said.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: Option<u64>,
     },
+}
+
+#[derive(Args, Debug)]
+struct NodeArguments {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    start: u64,
+    /// The first of them follows from this commit id, so that every commit explores something new.
+    #[arg(long, value_name = "HEX", value_parser = start_of_commit, conflicts_with = "start")]
+    from_commit: Option<u64>,
+    /// Only this seed, once.
+    #[arg(long, conflicts_with_all = ["seeds", "start", "from_commit"])]
+    seed: Option<u64>,
+    /// Prints everything that happens in it.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// With a rule left out, as `museum` does.
+    #[arg(long, value_name = "PART:NAME", value_parser = left_out, requires = "seed")]
+    bug: Option<Planted>,
+    /// Prints how often each probe was reached, and which errors clients got.
+    #[arg(long)]
+    coverage: bool,
 }
 
 #[derive(Args, Debug)]
@@ -98,6 +154,11 @@ fn start_of_commit(hex: &str) -> Result<u64, String> {
     }
 }
 
+fn left_out(name: &str) -> Result<Planted, String> {
+    let names = || Planted::all().iter().map(Planted::to_string).collect::<Vec<_>>().join(", ");
+    Planted::named(name).ok_or_else(|| format!("there is no bug of this name; there are: {}", names()))
+}
+
 fn planted(name: &str) -> Result<Bug, String> {
     let names = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
     museum::named(name).ok_or_else(|| format!("there is no bug of this name; there are: {}", names()))
@@ -115,7 +176,15 @@ fn main() -> ExitCode {
         }
         What::Raft(RaftArguments { seed: Some(seed), trace, bug, .. }) => raft_seed(seed, trace, bug),
         What::Raft(arguments) => raft(&arguments),
+        What::Node(NodeArguments { seed: Some(seed), trace, bug, coverage, .. }) => {
+            node_seed(seed, bug, trace, coverage)
+        }
+        What::Node(arguments) => node(&arguments),
+        What::Topologies { seeds } => topologies(seeds),
+        What::Atlas { seed, all } => atlas(seed, all),
         What::Model { scenario, states_max } => model(scenario, states_max),
+        What::Cluster(arguments) => cluster::run(&arguments),
+        What::ClusterNode { arguments } => cluster::process::serve(arguments),
         What::Museum { bug, seeds } => visit(&bug, seeds),
     }
 }
@@ -171,35 +240,146 @@ fn raft(arguments: &RaftArguments) -> ExitCode {
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn visit(name: &str, seeds: u64) -> ExitCode {
-    let bugs = match (name, museum::named(name)) {
-        ("all", _) => Bug::ALL.to_vec(),
-        (_, Some(bug)) => vec![bug],
-        (_, None) => {
-            eprintln!("{}", planted(name).err().unwrap_or_default());
+fn node_seed(seed: u64, bug: Option<Planted>, trace: bool, coverage: bool) -> ExitCode {
+    without_panic_messages();
+    let outcome = node::drive::run(seed, bug, false);
+    if trace || outcome.violation.is_some() {
+        print!("{}", node::drive::story(&outcome, bug, trace));
+    }
+    if coverage {
+        print!("{}", outcome.tally.coverage());
+    }
+    println!(
+        "seed={seed} events={} ops={} hash={:016x}",
+        outcome.tally.events, outcome.tally.ops, outcome.hash
+    );
+    if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn node(arguments: &NodeArguments) -> ExitCode {
+    without_panic_messages();
+    let clock = Instant::now();
+    let start = arguments.from_commit.unwrap_or(arguments.start);
+    println!("start={start}");
+    let report = node::drive::run_all(start, arguments.seeds, THREADS);
+    for failed in &report.failed {
+        println!("{}", node::drive::story(failed, None, false));
+    }
+    for seed in &report.nondeterministic {
+        println!("NONDETERMINISTIC seed {seed}");
+    }
+    if arguments.coverage {
+        print!("{}", report.tally.coverage());
+    }
+    let missing = report.tally.missing();
+    if !missing.is_empty() {
+        println!("NEVER REACHED: {}", missing.join(", "));
+    }
+    println!("{} seconds={:.1}", report.details(), clock.elapsed().as_secs_f64());
+    println!("{}", report.summary());
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn topologies(seeds: u64) -> ExitCode {
+    let clock = Instant::now();
+    let lines = node::topologies::run_all(seeds, THREADS);
+    for line in &lines {
+        println!("{line}");
+    }
+    println!("seconds={:.1}", clock.elapsed().as_secs_f64());
+    println!("{}", node::topologies::summary(&lines));
+    let good = lines.iter().all(node::topologies::Line::is_good);
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn atlas(seed: u64, all: bool) -> ExitCode {
+    without_panic_messages();
+    let clock = Instant::now();
+    let extent = if all { node::atlas::Extent::All } else { node::atlas::Extent::Some };
+    let report = match node::atlas::run(seed, extent, THREADS) {
+        Ok(report) => report,
+        Err(why) => {
+            println!("VIOLATION without any damage: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for wrong in &report.wrong {
+        println!("WRONG {wrong}");
+    }
+    print!("{report}");
+    println!("seconds={:.1}", clock.elapsed().as_secs_f64());
+    println!("{}", report.summary());
+    if report.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is planted: in the core alone, or in whole nodes.
+#[derive(Clone, Copy, Debug)]
+enum Exhibit {
+    Core(Bug),
+    Node(Planted),
+}
+
+fn exhibits(name: &str) -> Result<Vec<Exhibit>, String> {
+    let all = || {
+        let cores = Bug::ALL.iter().copied().map(Exhibit::Core);
+        cores.chain(node::museum::SHOWN.iter().copied().map(Exhibit::Node)).collect()
+    };
+    match (name, museum::named(name)) {
+        ("all", _) => Ok(all()),
+        (_, Some(bug)) => Ok(vec![Exhibit::Core(bug)]),
+        (_, None) if name.contains(':') => Ok(vec![Exhibit::Node(left_out(name)?)]),
+        (_, None) => Err(planted(name).err().unwrap_or_default()),
+    }
+}
+
+/// What became of one bug: the line of it, whether it was found, and after how many seeds.
+fn hunt_exhibit(exhibit: Exhibit, seeds: Option<u64>) -> (String, bool, u64) {
+    match exhibit {
+        Exhibit::Core(bug) => {
+            let hunt = museum::hunt(bug, seeds.unwrap_or(museum::SEEDS_MAX));
+            (museum::line(&hunt), hunt.found.is_some(), hunt.seeds)
+        }
+        Exhibit::Node(bug) => {
+            let hunt = node::museum::hunt(bug, seeds.unwrap_or(node::museum::SEEDS_MAX));
+            (node::museum::line(&hunt), hunt.found.is_some(), hunt.seeds)
+        }
+    }
+}
+
+fn visit(name: &str, seeds: Option<u64>) -> ExitCode {
+    let exhibits = match exhibits(name) {
+        Ok(exhibits) => exhibits,
+        Err(why) => {
+            eprintln!("{why}");
             return ExitCode::from(2);
         }
     };
     without_panic_messages();
     let next = AtomicUsize::new(0);
-    let hunts: Mutex<Vec<museum::Hunt>> = Mutex::new(Vec::new());
+    let hunts: Mutex<BTreeMap<usize, (String, bool, u64)>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let hunt = museum::hunt(*bug, seeds);
-                    hunts.lock().unwrap_or_else(PoisonError::into_inner).push(hunt);
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(exhibit) = exhibits.get(at) else { break };
+                    let hunt = hunt_exhibit(*exhibit, seeds);
+                    hunts.lock().unwrap_or_else(PoisonError::into_inner).insert(at, hunt);
                 }
             });
         }
     });
-    let mut hunts = hunts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    hunts.sort_by_key(|hunt| hunt.bug);
-    for hunt in &hunts {
-        println!("{}", museum::line(hunt));
+    let hunts = hunts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (line, ..) in hunts.values() {
+        println!("{line}");
     }
-    println!("{}", museum::summary(&hunts));
-    if hunts.iter().all(|hunt| hunt.found.is_some()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let found = hunts.values().filter(|(_, found, _)| *found).count();
+    let mut seeds: Vec<u64> = hunts.values().map(|(.., seeds)| *seeds).collect();
+    seeds.sort_unstable();
+    let median = seeds.get(seeds.len() / 2).copied().unwrap_or_default();
+    println!("median_seeds={median}");
+    println!("planted={} found={found}", hunts.len());
+    if found == hunts.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn prove(extent: Extent) -> ExitCode {

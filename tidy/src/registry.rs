@@ -4,7 +4,7 @@
 use holdfast_client::core::breaker::{BreakerEdge, BreakerEvent, BreakerMachine, BreakerState};
 use holdfast_command::audit::TouchedKind;
 use holdfast_command::keys::{Content, OperationNumber, Relation, SortBy, Subject};
-use holdfast_command::query::{QueryNumber, QueueKind};
+use holdfast_command::query::{MissingReason, QueryNumber, QueueKind};
 use holdfast_command::{Code, CommandNumber, Extension, ReplyNumber, Setting};
 use holdfast_machine::{Machine, Numbered, audit, golden, render};
 use holdfast_raft::formation::{self, FormationMachine};
@@ -134,6 +134,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<Code>("command::Code"),
         NumbersEntry::of::<QueryNumber>("command::QueryNumber"),
         NumbersEntry::of::<QueueKind>("command::QueueKind"),
+        NumbersEntry::of::<MissingReason>("command::MissingReason"),
         NumbersEntry::of::<TouchedKind>("command::TouchedKind"),
         NumbersEntry::of::<format::Kind>("wal::Kind"),
         NumbersEntry::of::<SegmentState>("wal::segment::State"),
@@ -183,10 +184,12 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<path::State>("server::path::State"),
         NumbersEntry::of::<path::Event>("server::path::Event"),
         NumbersEntry::of::<path::Edge>("server::path::Edge"),
+        NumbersEntry::of::<holdfast_server::node::plant::Bug>("server::node::Bug"),
         NumbersEntry::of::<watch::State>("server::watch::State"),
         NumbersEntry::of::<watch::Event>("server::watch::Event"),
         NumbersEntry::of::<watch::Edge>("server::watch::Edge"),
         NumbersEntry::of::<holdfast_server::watch::plant::Bug>("server::watch::Bug"),
+        NumbersEntry::of::<holdfast_server::audit::FrameKind>("server::audit::FrameKind"),
         NumbersEntry::of::<LifeState>("server::life::State"),
         NumbersEntry::of::<LifeEvent>("server::life::Event"),
         NumbersEntry::of::<LifeEdge>("server::life::Edge"),

@@ -241,6 +241,7 @@ pub const SHAPES: &[Shape] = &[
                 &[4],
             ),
             only(said("key", Type::Section, "Of which key."), "number", &[5]),
+            only(said("audit", Type::Shape("AuditQuery"), "Which records."), "number", &[6]),
         ],
     },
     Shape {
@@ -272,7 +273,35 @@ pub const SHAPES: &[Shape] = &[
             only(said("queue", Type::Shape("QueueInfo"), "Who holds and who waits."), "number", &[3]),
             only(said("queues", Type::List("NamedQueue"), "In the order of their names."), "number", &[4]),
             only(said("versions", Type::List("VersionInfo"), "Newest first."), "number", &[5]),
+            only(said("page", Type::Shape("AuditPage"), "Some records."), "number", &[6]),
         ],
+    },
+    Shape {
+        name: "AuditQuery",
+        rows: &[
+            row("from", U64),
+            row("since", U64),
+            row("until", U64),
+            row("limit", U32),
+            row("prefix", Type::Section),
+            row("actor", Type::Optional("Name")),
+        ],
+    },
+    Shape {
+        name: "AuditPage",
+        rows: &[
+            row("complete_from", U64),
+            row("through", U64),
+            row("next", U64),
+            row("records", Type::List("Record")),
+            row("missing", Type::List("MissingRecords")),
+        ],
+    },
+    Shape { name: "Record", rows: &[said("record", Type::Section, "An audit record.")] },
+    Shape { name: "Name", rows: &[said("name", Type::Text, "Of an actor; empty for those who have none.")] },
+    Shape {
+        name: "MissingRecords",
+        rows: &[row("first", U64), row("last", U64), said("why", U8, "A `MissingReason`.")],
     },
     Shape { name: "Named", rows: &[said("name", Type::Section, "A key.")] },
     Shape {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use holdfast_command::keys::{Content, OperationNumber, Put, Relation, SortBy, Subject};
 use holdfast_command::number::Origin;
-use holdfast_command::query::{self, QueryNumber};
+use holdfast_command::query::{self, MissingReason, QueryNumber};
 use holdfast_command::settings::Unit;
 use holdfast_command::{
     Actor, Code, Command, CommandNumber, Effect, Entry, Envelope, Extension, Extensions, ReplyNumber,
@@ -94,7 +94,7 @@ fn the_page_of_the_command_format_is_current() {
         ("reply bodies", tables(replies)),
         ("parts of replies", tables(named(["KeyValue", "Result", "Session", "Lease"]))),
         ("queries", render::list::<QueryNumber>("query")),
-        ("query bodies", tables(named(["Query", "When", "Answer"]))),
+        ("query bodies", tables(named(["Query", "When", "AuditQuery", "Name", "Answer"]))),
         (
             "parts of answers",
             tables(named([
@@ -102,11 +102,15 @@ fn the_page_of_the_command_format_is_current() {
                 "QueueInfo",
                 "PlaceInfo",
                 "VersionInfo",
+                "AuditPage",
+                "Record",
+                "MissingRecords",
                 "By",
                 "Named",
                 "NamedQueue",
             ])),
         ),
+        ("missing reasons", render::list::<MissingReason>("reason")),
         ("limits", limits()),
         ("hexdump", hexdump()),
     ];

@@ -19,7 +19,11 @@ const LAYERS: [(&str, &[&str], &str); 14] = [
         &["machine", "handoff", "hlc", "command", "wire", "raft", "wal", "store", "client"],
         "the node, its runtime, HTTP, CLI: the one binary",
     ),
-    ("sim", &["machine", "raft", "wal", "store", "server", "client"], "deterministic simulator"),
+    (
+        "sim",
+        &["machine", "hlc", "command", "wire", "raft", "wal", "store", "client", "server"],
+        "simulators, and real processes under real faults",
+    ),
     ("bench", &["machine", "command", "wire", "wal", "client", "server"], "load generator and reports"),
     ("loom-tests", &[], "model-checks the shared structures, compiled by path"),
     ("tidy", &["*"], "docs and numbers checked against code"),

@@ -28,7 +28,7 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 9] = [
+const RUNTIME: [&str; 10] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
@@ -38,6 +38,7 @@ const RUNTIME: [&str; 9] = [
     "server/src/runtime/forming.rs",
     "server/src/runtime/joining.rs",
     "server/src/runtime/workers.rs",
+    "server/src/runtime/audit.rs",
 ];
 
 /// Every constant of these files, as it is written there.

@@ -14,6 +14,8 @@ use holdfast_tidy::{blocks, layout, symbols, workspace};
 enum Kind {
     /// A little-endian number of so many bytes.
     Number(usize),
+    /// The same, at the end, and not there in the snapshots of early builds.
+    Later(usize),
     /// So many bytes.
     Bytes(usize),
     /// A u32 length and as many bytes.
@@ -28,7 +30,7 @@ enum Kind {
     Rest,
 }
 
-use Kind::{Actor, Bytes, Number, Rest, Run, Runs, Settings};
+use Kind::{Actor, Bytes, Later, Number, Rest, Run, Runs, Settings};
 
 /// A field: its name, what stands there, what it means.
 type Field = (&'static str, Kind, &'static str);
@@ -193,6 +195,7 @@ const RECORDS: [(Section, &[Field]); 17] = [
         &[
             ("version", Number(2), "of the list of effects that it was made by: 1"),
             ("digest", Bytes(32), "behind the last entry; the next link goes on from it"),
+            ("open_bytes", Later(8), "of the entries behind the last range that ended"),
         ],
     ),
 ];
@@ -229,6 +232,7 @@ fn records() -> String {
         for (name, kind, meaning) in fields {
             let bytes = match kind {
                 Number(count) => format!("{count}, a number"),
+                Later(count) => format!("{count}, a number; or none, from an early build: 0"),
                 Bytes(count) => count.to_string(),
                 Run => "u32 length, and as many".to_owned(),
                 Actor => "u8 kind (0 anonymous, 1 named, 2 the cluster), u8 length of the name, the name"
@@ -286,13 +290,15 @@ fn walk(section: Section, mut rest: &[u8]) -> Vec<(&'static str, String)> {
         RECORDS.iter().find(|(found, _)| *found == section).expect("a section that is described");
     let mut out = Vec::new();
     for (name, kind, _) in *fields {
+        let ended = rest.is_empty();
         let mut take = |count: usize| {
             let (taken, left) = rest.split_at(count);
             rest = left;
             taken
         };
         let shown = match kind {
-            Number(count) => number(take(*count)).to_string(),
+            Later(_) if ended => continue,
+            Number(count) | Later(count) => number(take(*count)).to_string(),
             Bytes(count) => format!("{:02x}…", take(*count)[0]),
             Run => {
                 let length = number(take(4)) as usize;

@@ -41,7 +41,7 @@ mod snapshots;
 mod survival;
 pub mod swarm;
 pub mod tally;
-mod trace;
+pub mod trace;
 mod turn;
 pub mod under_test;
 mod watch;

@@ -37,6 +37,12 @@ impl<T> Queue<T> {
         self.order.push(Reverse((at, order, place)));
     }
 
+    /// When the next comes.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Micros> {
+        self.order.peek().map(|Reverse((at, _, _))| *at)
+    }
+
     /// What comes next, and when.
     pub fn pop(&mut self) -> Option<(Micros, T)> {
         let Reverse((at, _, place)) = self.order.pop()?;
