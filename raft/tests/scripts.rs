@@ -103,6 +103,7 @@ stories! {
     #[test] fn learner_stays_behind;
     #[test] fn local_snapshot_is_of_what_is_applied;
     #[test] fn local_snapshot_trims_the_log;
+    #[test] fn left_out_and_still_needed;
     #[test] fn log_matching;
     #[test] fn log_matching_keeps_what_agrees;
     #[test] fn lost_votes_are_never_counted;

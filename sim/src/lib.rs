@@ -11,5 +11,6 @@ pub mod cluster;
 pub mod history;
 pub mod model;
 pub mod node;
+pub mod plants;
 pub mod raft;
 pub mod wal;

@@ -14,7 +14,7 @@ use holdfast_raft::Bug;
 use holdfast_sim::cluster;
 use holdfast_sim::model::scenarios::{self, DEEP, SCENARIOS, Scenario};
 use holdfast_sim::node;
-use holdfast_sim::node::plants::Planted;
+use holdfast_sim::plants::Planted;
 use holdfast_sim::raft::drive::{run_all, story};
 use holdfast_sim::raft::museum;
 use holdfast_sim::wal::breaks::{Hunt, NAMES, hunt, proofs};

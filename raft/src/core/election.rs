@@ -37,13 +37,24 @@ impl<P: Plant> Core<P> {
         self.election_timeout = self.config.election_ticks + (self.draw() % spread) as u32;
     }
 
-    /// Whether this node could lead: it votes in the acting configuration, its log and its votes are whole, its disk
-    /// answers, and no snapshot is about to replace what it has.
+    /// Whether this node could lead: it has a part in elections, its log and its votes are whole, its disk answers, and no
+    /// snapshot is about to replace what it has.
     fn may_campaign(&self) -> bool {
-        let voter = self.configuration().1.is_voter(self.config.id) || P::plants(Bug::NonVoterCampaigns);
+        let part = self.has_part() || P::plants(Bug::NonVoterCampaigns);
         let whole = self.broken.is_none() && !self.hard_lost;
         let installing = matches!(self.transfer, Transfer::Installing(_));
-        voter && whole && !installing && !self.disk_stalled() && self.hard.term.0 + 1 < COUNT_MAX
+        part && whole && !installing && !self.disk_stalled() && self.hard.term.0 + 1 < COUNT_MAX
+    }
+
+    /// Whether this node votes in the acting configuration; or did in the one before, and the acting one, which leaves it out,
+    /// is not known to be committed. Then its log may be the longest, and the others, which act on a configuration that needs
+    /// its vote, do not get it for a shorter one: unless it asks them, nobody ever leads (dissertation §4.2.2). It asks the
+    /// voters of the configuration that leaves it out, and does not count itself.
+    fn has_part(&self) -> bool {
+        let (index, acting) = self.configuration();
+        let before = || &self.configurations.at(index.previous()).1;
+        let own = self.config.id;
+        acting.is_voter(own) || (*index > self.commit && before().is_voter(own))
     }
 
     pub(super) fn disk_stalled(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Faults: by the clock, and upon conditions of the run's own state.
 
-use holdfast_raft::{MembershipEdge, NodeId, RoleEdge, Term};
+use holdfast_raft::{NodeId, RoleEdge, Term};
 use holdfast_wal::disk::{Call, Disk, Fault as DiskFault, Injection};
 
 use super::Micros;
@@ -546,8 +546,7 @@ impl<P: Plant> World<P> {
     }
 
     /// A node has taken an edge of its membership.
-    pub(super) fn membership(&mut self, at: usize, edge: MembershipEdge) {
-        self.tally.note_membership(edge);
+    pub(super) fn membership(&mut self, at: usize) {
         if self.healing.is_none() && self.swarm.hunt_members && self.rng.chance(300) {
             let wait = self.rng.between(0, 30 * MS);
             let life = self.machines[at].life;

@@ -14,7 +14,6 @@ use super::world::{End, Happening, World};
 use crate::history::{self, Clocks, History, wgl};
 use crate::raft::ghost::{Verdict, Violation, holds};
 use crate::raft::trace::say;
-use holdfast_raft::NodeId;
 use holdfast_server::node::plant::Plant;
 
 /// Within so many of the longest election timeouts the core has to go on.
@@ -70,19 +69,20 @@ impl<P: Plant> World<P> {
     /// A quorum that can go on, or nobody if that is not sure.
     fn draw_core(&mut self) -> Vec<usize> {
         let mut voters = self.voters();
-        let mut acting = self.machines.iter().filter(|machine| !machine.retired).filter_map(|machine| {
-            let process = machine.process.as_ref()?;
-            Some(process.node.core().configuration().0)
-        });
+        // What is down may have a newer configuration than all that run.
+        let present = self.present();
+        let mut acting =
+            present.iter().filter(|at| self.joined(**at)).map(|at| self.machines[*at].acting_at());
         let first = acting.next();
         let settled = self.changing.is_none()
             && first.is_some_and(|first| acting.all(|other| other == first))
-            && self.present().iter().all(|at| self.machines[*at].process.is_some() || voters.contains(at));
+            && present.iter().all(|at| self.machines[*at].process.is_some() || voters.contains(at));
         let bad = voters.iter().any(|at| self.machines[*at].damaged || self.is_spent(*at));
         if !settled || bad || voters.len() < 3 {
             return Vec::new();
         }
-        while voters.len() > voters_of(self).len() / 2 + 1 {
+        let quorum = voters.len() / 2 + 1;
+        while voters.len() > quorum {
             let gone = self.rng.position(voters.len());
             voters.remove(gone);
         }
@@ -248,12 +248,6 @@ impl<P: Plant> World<P> {
             self.after(500 * MS, Happening::Judge);
             return Ok(());
         }
-        if self.is_stranded() {
-            say!(self, "nobody can lead: a member that was left out holds what the others lack");
-            self.tally.impossible += 1;
-            self.over = true;
-            return Ok(());
-        }
         if let Some(client) = self.clients.iter().skip(1).find(|client| client.open() > 0) {
             return Err(Self::complaint(client));
         }
@@ -268,28 +262,6 @@ impl<P: Plant> World<P> {
             lines.join("\n")
         );
         Err(Violation { property: "Q2 Liveness", what })
-    }
-
-    /// Whether nobody can lead although all run: whoever has the longest log is no voter by its own configuration, which is not
-    /// committed, and so does not ask for votes; and by theirs the others need its vote, which it does not give to a shorter
-    /// log. A node that may still be needed would have to ask all the same (dissertation, section 4.2.2): it is a weakness of
-    /// the core, known since seed 1288 of the first day, counted here and never taken for success.
-    fn is_stranded(&self) -> bool {
-        let cores = self.machines.iter().filter(|machine| !machine.retired);
-        let cores: Vec<_> = cores.filter_map(|machine| Some(machine.process.as_ref()?.node.core())).collect();
-        let longest = cores.iter().max_by_key(|core| (core.last().term, core.last().index));
-        self.leader().is_none()
-            && longest.is_some_and(|core| {
-                let (index, acting) = core.configuration();
-                let stands = |id: NodeId| {
-                    let other = cores.iter().find(|other| other.id() == id);
-                    other.is_some_and(|other| {
-                        let (last, own) = (other.last(), core.last());
-                        (last.term, last.index) < (own.term, own.index)
-                    })
-                };
-                *index > core.commit() && !acting.is_voter(core.id()) && acting.has_quorum(stands)
-            })
     }
 
     /// Machines that are members, and of some use.
@@ -354,8 +326,4 @@ impl<P: Plant> World<P> {
         }
         Ok(())
     }
-}
-
-fn voters_of(world: &World<impl Plant>) -> Vec<usize> {
-    world.voters()
 }

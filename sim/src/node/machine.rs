@@ -11,7 +11,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use holdfast_hlc::UnixMillis;
 use holdfast_raft::formation::{Formed, IdentityState, Mint};
-use holdfast_raft::{Boot, Config, Configuration, EntryId, NodeId, NodeUuid, PersistId};
+use holdfast_raft::{Boot, Config, Configuration, EntryId, Index, NodeId, NodeUuid, PersistId};
 use holdfast_server::audit::{AuditFiles, AuditWork, RefusedLog};
 use holdfast_server::node::plant::{AsDesigned, Plant};
 use holdfast_server::node::{AuditJob, Job, Node, Now, SnapshotJob};
@@ -197,6 +197,8 @@ pub struct Machine<P: Plant = AsDesigned> {
     pub clock: Clock,
     /// The process, while one runs.
     pub process: Option<Process<P>>,
+    /// Where the configuration stood that acted when the last process ended. Its disks may have lost it since.
+    pub acted: Index,
     /// Starts so far: names a life of the process.
     pub life: u64,
     /// It takes nothing in before.
@@ -239,6 +241,7 @@ impl<P: Plant> Machine<P> {
             disks: Disks::new(),
             clock: Clock::new(7_777 * id.0, rate),
             process: None,
+            acted: Index(0),
             life: 0,
             paused_until: 0,
             stalled_until: 0,
@@ -373,7 +376,9 @@ impl<P: Plant> Machine<P> {
     /// Ends the process; the disks keep what they want to keep. `choose` says which of so many contents of an unsynced cell
     /// a power cut leaves; nothing is chosen at the end of a process.
     pub fn crash(&mut self, power: Option<&mut dyn FnMut(usize) -> usize>) {
-        self.process = None;
+        if let Some(process) = self.process.take() {
+            self.acted = process.node.core().configuration().0;
+        }
         (self.paused_until, self.doomed) = (0, false);
         self.disks = match power {
             None => self.disks.each(FakeDisk::after_kill),
@@ -408,6 +413,12 @@ impl<P: Plant> Machine<P> {
     #[must_use]
     pub fn held(&self, index: u64, term: u64) -> bool {
         self.covered >= index || self.durable.get(&index) == Some(&term)
+    }
+
+    /// Where the configuration stands that acts at its node, or did when it ran last.
+    #[must_use]
+    pub fn acting_at(&self) -> Index {
+        self.process.as_ref().map_or(self.acted, |process| process.node.core().configuration().0)
     }
 
     /// The configuration that acts at its node, while one runs.

@@ -30,7 +30,7 @@
 //! | `probes`, `tally`, `drive` | deep states, sums, many seeds |
 //! | `atlas` | every damage that a disk can do to a cluster at rest |
 //! | `topologies` | links that are gone for good: does somebody lead, and stay? |
-//! | `plants`, `museum` | rules left out, and whether that is found |
+//! | `museum` | rules that are left out (`plants`, above), and whether that is found |
 
 pub mod atlas;
 pub mod callers;
@@ -42,7 +42,6 @@ pub mod ghost;
 pub mod machine;
 pub mod members;
 pub mod museum;
-pub mod plants;
 pub mod ports;
 pub mod probes;
 pub mod swarm;

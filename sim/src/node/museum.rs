@@ -9,8 +9,8 @@ use holdfast_server::node::plant::Bug as N;
 use holdfast_store::Bug as S;
 
 use super::drive::run;
-use super::plants::Planted;
 use super::tally::Outcome;
+use crate::plants::Planted;
 
 /// Within so many seeds a bug has to be found.
 pub const SEEDS_MAX: u64 = 200;

@@ -259,7 +259,7 @@ impl<P: Plant> World<P> {
                 self.tally.note_role(edge);
                 self.elected(at, edge, term);
             }
-            NodeEvent::Raft(CoreEvent::Membership(edge, _)) => self.membership(at, edge),
+            NodeEvent::Raft(CoreEvent::Membership(..)) => self.membership(at),
             NodeEvent::Raft(CoreEvent::Healed(_)) => {
                 self.tally.repairs += 1;
                 self.tally.probes.hit(Probe::LogHealed);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use holdfast_client::Outcome as Fate;
 use holdfast_command::Code;
 use holdfast_machine::Numbered;
-use holdfast_raft::{MembershipEdge, RoleEdge};
+use holdfast_raft::RoleEdge;
 use holdfast_server::node::leadership;
 
 use super::probes::{Probe, Probes};
@@ -48,8 +48,6 @@ pub struct Tally {
     pub elections: u64,
     /// Runs in which only a core was healed at first.
     pub cores: u64,
-    /// Runs in which nobody could lead in the end; see `end`.
-    pub impossible: u64,
     /// Histories that the independent checker found linearizable.
     pub searched: u64,
     /// Histories that the independent checker could not decide within its bound.
@@ -80,7 +78,6 @@ impl Tally {
         self.repairs += other.repairs;
         self.elections += other.elections;
         self.cores += other.cores;
-        self.impossible += other.impossible;
         self.searched += other.searched;
         self.undecided += other.undecided;
         for (error, count) in &other.errors {
@@ -93,9 +90,6 @@ impl Tally {
     pub fn note_role(&mut self, edge: RoleEdge) {
         self.elections += u64::from(edge == RoleEdge::WinElection);
     }
-
-    /// A node took an edge of its membership.
-    pub fn note_membership(&mut self, _edge: MembershipEdge) {}
 
     /// A node took an edge of its leadership.
     pub fn note_leadership(&mut self, edge: leadership::Edge) {

@@ -9,6 +9,7 @@ use holdfast_raft::Bug;
 
 use super::tally::{Outcome, Tally};
 use super::world::World;
+use crate::plants::{Planted, chosen};
 use crate::raft::probes::Probe;
 use holdfast_machine::Numbered;
 
@@ -34,10 +35,14 @@ pub fn regressions() -> Vec<u64> {
     lines.filter_map(|seed| seed.parse().ok()).collect()
 }
 
-/// One run of one seed.
+/// One run of one seed, with a rule left out or as designed.
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>, traced: bool) -> Outcome {
-    World::new(seed, bug, traced).run()
+    let lived = || World::new(seed, bug, traced).run();
+    match bug {
+        None => lived(),
+        Some(bug) => chosen(Planted::Raft(bug), lived),
+    }
 }
 
 /// What a seed came to.

@@ -46,8 +46,8 @@ pub struct Healing {
 /// Whether the nodes of a core could elect a leader among them, if they only wait long enough. This is the predicate that
 /// excuses a core that does not go on; everything else is a violation.
 ///
-/// There has to be a node of the core that may lead: a voter by its own log, which has no hole, and with term and vote. And
-/// a quorum of *its* configuration has to be in the core that votes for it: nodes that have not lost term and vote, that
+/// There has to be a node of the core that may lead: one that has a part in elections by its own log, which has no hole, and
+/// with term and vote. And a quorum of *its* configuration has to be in the core that votes for it: nodes that have not lost term and vote, that
 /// are not barred by damage that may hide entries, and whose log does not reach further than its own.
 #[must_use]
 pub fn could_go_on(nodes: &[Node], ghost: &Ghost, core: &[bool; NODES_MAX]) -> bool {
@@ -60,8 +60,11 @@ pub fn could_go_on(nodes: &[Node], ghost: &Ghost, core: &[bool; NODES_MAX]) -> b
             voter == at
                 || (voter < nodes.len() && core[voter] && nodes[voter].disk.may_vote() && end(voter) <= own)
         };
+        let shadow = &ghost.shadows[at];
+        // What is down will know nothing to be committed behind its snapshot.
+        let commit = if nodes[at].is_up() { nodes[at].view.commit } else { shadow.covered };
         let stands = nodes[at].disk.mark.is_none() && !nodes[at].disk.hard_state_lost;
-        stands && acting.is_voter(nodes[at].id) && acting.has_quorum(votes)
+        stands && shadow.has_part(nodes[at].id, commit) && acting.has_quorum(votes)
     })
 }
 

@@ -102,6 +102,8 @@ numbered! {
         CoreImpossible = 47,
         /// A message for another cluster or node, or with impossible numbers, was dropped.
         ForgeryDropped = 48,
+        /// A node was elected that an uncommitted configuration leaves out: the others could not have done without its log.
+        LeftOutLeads = 49,
     }
 }
 

@@ -40,11 +40,12 @@ impl World {
         input: Input,
         heard: Heard,
     ) -> Result<Result<Option<EntryId>, Refusal>, Violation> {
+        let node = &mut self.nodes[at];
         let shadow = &mut self.ghost.shadows[at];
         if shadow.turn_configuration.is_none() {
-            shadow.turn_configuration = Some(self.nodes[at].running().configuration().clone());
+            shadow.turn_configuration = Some(node.running().configuration().clone());
+            shadow.turn_part = shadow.has_part(node.id, node.view.commit);
         }
-        let node = &mut self.nodes[at];
         let drops = match heard {
             Heard::Letter(_) => Ghost::stale_drops(node),
             Heard::Tick | Heard::Refused(_) | Heard::Other => 0,

@@ -1,7 +1,7 @@
 //! The core that a run drives: as designed, or with one rule left out.
 //!
-//! The core is generic over what is planted in it. The world around it is not: it would be compiled anew for each fault of
-//! the museum. So the world sees a core through [`UnderTest`], and [`make`] turns the value of a fault into its type.
+//! The core is generic over what is planted in it. The world around it is not: it sees a core through [`UnderTest`], and
+//! [`make`] takes the core that serves, or the one that asks what its thread has [chosen](crate::plants::chosen).
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use holdfast_raft::{
     Boot, Bug, Config, Configuration, Core, DropCause, Entry, EntryId, Index, Input, NoPlant, NodeId, Output,
     Plant, Progress, Recovered, Refusal, Rejected, RoleState, Term, invariants,
 };
+
+use crate::plants::Chosen;
 
 /// What a core shows of itself, taken after each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,49 +151,13 @@ impl<P: Plant> UnderTest for Core<P> {
     }
 }
 
-fn made<P: Plant>(config: Config, recovered: Recovered) -> Result<Box<dyn UnderTest>, Rejected> {
-    Ok(Box::new(Core::<P>::new(config, recovered)?))
-}
-
-/// One type for each fault, and the way from its value to its type.
-macro_rules! planted {
-    ($( $bug:ident ),+ $(,)?) => {
-        /// A type for each fault.
-        pub mod plants {
-            use holdfast_raft::{Bug, Plant};
-            $(
-                #[doc = concat!("The core without the rule that [`Bug::", stringify!($bug), "`] leaves out.")]
-                #[derive(Clone, Copy, Debug)]
-                pub struct $bug;
-
-                impl Plant for $bug {
-                    const BUG: Option<Bug> = Some(Bug::$bug);
-                }
-            )+
-        }
-
-        /// A core with this rule left out, or as designed.
-        ///
-        /// # Errors
-        /// What the core says of the configuration, or of what was recovered.
-        pub fn make(
-            bug: Option<Bug>,
-            config: Config,
-            recovered: Recovered,
-        ) -> Result<Box<dyn UnderTest>, Rejected> {
-            match bug {
-                None => made::<NoPlant>(config, recovered),
-                $( Some(Bug::$bug) => made::<plants::$bug>(config, recovered), )+
-            }
-        }
-    };
-}
-
-planted! {
-    CommitPriorTerm, VoteBeforeDurable, RequestVoteBeforeDurable, AckBeforeSync, LeaderCountsUnsynced,
-    ChangeBeforeOwnTerm, ConfigurationNotReverted, ConfigurationNotFromSnapshot, ReadBeforeOwnTerm, RoundReused,
-    TimeoutNowUnbound, MatchRegresses, OldBootCounted, AddresseeBootIgnored, StrangersDropped, StickyDuringTransfer,
-    NoCheckQuorum, LearnerCounted, JointCountsNewOnly, JointLeftEarly, NotSticky, ChunkTwice, HolePassedByAck,
-    LostHardStateCounts, CommitBeyondVerified, TruncatesWithoutConflict, DurableAba, VoteIgnoresLog, VotesTwice,
-    ReadJoinsOldRound, LateVoteCounted, NonVoterCampaigns, LowerTermIgnored, VoteNotPersisted,
+/// A core with this rule left out, or as designed.
+///
+/// # Errors
+/// What the core says of the configuration, or of what was recovered.
+pub fn make(bug: Option<Bug>, config: Config, recovered: Recovered) -> Result<Box<dyn UnderTest>, Rejected> {
+    Ok(match bug {
+        None => Box::new(Core::<NoPlant>::new(config, recovered)?),
+        Some(_) => Box::new(Core::<Chosen>::new(config, recovered)?),
+    })
 }

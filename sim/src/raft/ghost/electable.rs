@@ -34,7 +34,9 @@ impl Ghost {
         }
         let node = &nodes[at];
         let acting = &shadow.acting().1;
-        if node.disk.mark.is_some() || node.disk.hard_state_lost || !acting.is_voter(node.id) {
+        // Started anew it knows nothing to be committed behind its snapshot.
+        let part = shadow.has_part(node.id, shadow.covered);
+        if node.disk.mark.is_some() || node.disk.hard_state_lost || !part {
             return Ok(());
         }
         let grants =

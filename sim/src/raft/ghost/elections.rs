@@ -4,7 +4,8 @@
 //! - **S2 Vote once**: whoever becomes leader has durable votes of a quorum, cast in that very term. Together with the
 //!   promises this makes S1 true, and is checked where S1 may hold by luck.
 //! - **S5 Leader completeness** (§5.4): a new leader has everything that was committed in a lower term.
-//! - **M4 Never elected**: learners, removed nodes, nodes with holes, nodes without hard state.
+//! - **M4 Never elected**: learners, removed nodes, nodes with holes, nodes without hard state. A voter that is left out by
+//!   a configuration which it does not know to be committed has to be electable: the others may need its log.
 //! - **F10, F11** (*CheckQuorum*): a leader that hears no quorum, or whose disk does not answer, resigns in time.
 //! - **F12, F18** (stickiness, dissertation §4.2.3): a node that hears a live leader raises its term for nobody, except
 //!   for whom that leader hands over to.
@@ -57,12 +58,9 @@ impl Ghost {
             known.1
         );
         let acting = node.running().configuration();
-        holds!(
-            acting.is_voter(node.id),
-            "M4 NeverElected",
-            "node {} leads and is no voter of {acting}",
-            node.id
-        );
+        let part = self.shadows[at].has_part(node.id, node.view.commit);
+        holds!(part, "M4 NeverElected", "node {} leads and is no voter of {acting}", node.id);
+        self.probes.hit_if(!acting.is_voter(node.id), Probe::LeftOutLeads);
         let whole = !node.view.damaged && !node.disk.hard_state_lost;
         holds!(whole, "M4 NeverElected", "node {} leads, and its disk is not whole", node.id);
         let voted = |id: NodeId| {

@@ -3,7 +3,9 @@
 //! - **S3 Leader append only** (the paper, §5.3): a leader never overwrites or deletes its own entries.
 //! - **S4 Log matching** (§5.3): two logs with an entry of the same index and term are equal up to there. Every entry that
 //!   ever stood in a log is remembered with the chain of hashes up to it; a second one of its name must have the same.
-//! - **S7 Committed immutable**: nothing committed is ever cut from a log, in memory or on a disk.
+//! - **S7 Committed immutable**: nothing committed is ever cut from a log, in memory or on a disk, by a node that has reached the
+//!   term in which it was committed. (A leader of an earlier term may still be elected, by late votes, and replace the entry on
+//!   followers of that term: nobody counted them. The quorum that did commit it has left that term.)
 //! - **D2 No phantom**: every command was proposed, and stands at one place only; and only the leader of a term writes
 //!   entries of it.
 
@@ -91,7 +93,7 @@ impl Ghost {
         holds!(!led_on, "S3 LeaderAppendOnly", "leader {} cut its log from {last} to {keep}", at + 1);
         let first = keep.next();
         if let (Some(fact), Some(known)) = (self.fact(first), self.shadows[at].at(first)) {
-            let lost = fact.chain == known.chain;
+            let lost = fact.chain == known.chain && view.term >= fact.committed_in;
             holds!(!lost, "S7 CommittedImmutable", "node {} cut {first}, which is committed", at + 1);
         }
         let shadow = &self.shadows[at];
@@ -208,14 +210,16 @@ impl Ghost {
             | LogOp::Trim { .. } => &[],
         };
         for index in first.0..=end.min(self.commit().0) {
-            let committed = self.facts[index as usize].term;
+            let fact = &self.facts[index as usize];
+            let committed = fact.term;
             let stays = entries.get((index - first.0) as usize).is_some_and(|entry| entry.term == committed);
             let was = node.disk.term_at(Index(index)) == Some(committed);
             // A slow disk writes in order: what replaced the entry before it was committed, and then the entry again. In
             // memory it is there; nobody was told that it is durable; M1b says whether the cluster could lose it meanwhile.
             let known = self.shadows[place(node.id)].at(Index(index));
             let comes_again = known.is_some_and(|known| known.term == committed);
-            let lost = was && !stays && !comes_again;
+            let reached = node.disk.hard_state.term >= fact.committed_in;
+            let lost = was && !stays && !comes_again && reached;
             holds!(
                 !lost,
                 "S8 QuorumLog",

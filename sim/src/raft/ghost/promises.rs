@@ -80,11 +80,9 @@ impl Ghost {
         let newest = &self.configurations[self.configurations.len() - 1].1;
         self.probes.hit_if(newest.removed().contains(&node.id), Probe::RemovedNodeCampaigned);
         let shadow = &self.shadows[place(node.id)];
-        let acting = &shadow.acting().1;
-        // It may have heard of another configuration later in the turn that is ending.
-        let before = shadow.turn_configuration.as_ref();
-        let voter = acting.is_voter(node.id) || before.is_some_and(|before| before.is_voter(node.id));
-        holds!(voter, "M4 NeverElected", "node {} asks for votes in {acting}", node.id);
+        // It may have heard of another configuration, or that one is committed, later in the turn that is ending.
+        let part = shadow.turn_part || shadow.has_part(node.id, node.view.commit);
+        holds!(part, "M4 NeverElected", "node {} asks for votes in {}", node.id, shadow.acting().1);
         Ok(())
     }
 

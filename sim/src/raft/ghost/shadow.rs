@@ -60,6 +60,8 @@ pub struct Shadow {
     pub owed: Vec<NodeId>,
     /// The configuration that acted when the turn began.
     pub turn_configuration: Option<Arc<Configuration>>,
+    /// It had a part in elections when the turn began.
+    pub turn_part: bool,
     /// The newest snapshot it ever had.
     pub covered: Index,
     /// The highest term that was ever durable.
@@ -94,6 +96,7 @@ impl Shadow {
             reads: BTreeMap::new(),
             owed: Vec::new(),
             turn_configuration: None,
+            turn_part: false,
             covered: Index(0),
             durable_term: Term(0),
             was_barred: false,
@@ -118,6 +121,19 @@ impl Shadow {
     #[must_use]
     pub fn acting(&self) -> &(Index, Arc<Configuration>) {
         &self.configurations[self.configurations.len() - 1]
+    }
+
+    /// Whether this node, which knows the log to be committed up to here, has a part in elections: it votes by the
+    /// configuration that acts; or it did by the one before, and does not know the one that leaves it out to be committed
+    /// (dissertation §4.2.2).
+    #[must_use]
+    pub fn has_part(&self, id: NodeId, commit: Index) -> bool {
+        let mut newest = self.configurations.iter().rev();
+        let acting = newest.next();
+        acting.is_some_and(|(index, acting)| {
+            let before = if *index > commit { newest.next() } else { None };
+            acting.is_voter(id) || before.is_some_and(|(_, before)| before.is_voter(id))
+        })
     }
 
     /// Drops what is behind this index.

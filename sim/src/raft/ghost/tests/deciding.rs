@@ -250,3 +250,10 @@ fn s7_a_committed_entry_that_is_cut() {
     let mut stage = Stage::with_leader();
     violates(stage.step(2, |puppet| puppet.cut(1)), "S7 CommittedImmutable");
 }
+
+#[test]
+fn s7_a_node_may_cut_what_was_committed_in_a_term_that_it_has_not_reached() {
+    let mut stage = Stage::with_leader();
+    stage.ghost.facts[2].committed_in = Term(stage.nodes[1].view.term.0 + 1);
+    assert_eq!(stage.step(2, |puppet| puppet.cut(1)), Ok(()));
+}

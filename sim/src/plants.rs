@@ -1,7 +1,7 @@
-//! Rules that are left out of a whole node, chosen when it runs.
+//! Rules that are left out of a core or of a whole node, chosen when it runs.
 //!
-//! The core, the store and the hub are compiled anew for each rule that their own tests leave out. A whole node some seventy times
-//! would take an hour to compile. So one further type stands for all: it asks what this thread has chosen.
+//! The tests of the store and of the hub compile the code anew for each rule that they leave out. A core or a whole node, some
+//! seventy times, would take an hour to compile. So one further type stands for all: it asks what this thread has chosen.
 
 use std::cell::Cell;
 use std::fmt;
