@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use holdfast_machine::Numbered;
 use holdfast_raft::{
-    Alarm, Bug, DropCause, MembershipEdge, NoPlant, Plant, ProgressEdge, Refusal, RoleEdge, TransferEdge,
+    Alarm, Bug, DropCause, MembershipEdge, NoPlant, ProgressEdge, Refusal, RoleEdge, TransferEdge,
 };
 
 /// A test for each script: it runs, breaks nothing, and says what it said before.
@@ -148,16 +148,9 @@ macro_rules! planted {
     ($( #[test] fn $name:ident: $bug:ident; )+) => {
         const PLANTED: &[&str] = &[$( stringify!($name) ),+];
 
-        $( #[derive(Clone, Copy, Debug)]
-        struct $bug;
-
-        impl Plant for $bug {
-            const BUG: Option<Bug> = Some(Bug::$bug);
-        }
-
-        #[test]
+        $( #[test]
         fn $name() {
-            script::planted::<$bug>(stringify!($name));
+            script::planted(stringify!($name), Bug::$bug);
         } )+
     };
 }

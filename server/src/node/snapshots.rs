@@ -121,7 +121,7 @@ pub enum SnapshotDone<S: StorePlant = NoPlant> {
         /// Where the piece begins, in bytes.
         offset: u64,
         /// The piece.
-        data: Result<Bytes, String>,
+        data: Result<Bytes, NoPiece>,
     },
     /// A piece is stored: this is to be sent.
     Stored(Box<Envelope>),
@@ -275,8 +275,11 @@ impl<P: Plant> Node<P> {
         match done {
             SnapshotDone::Taken { last, bytes } => self.snapshot_taken(last, bytes),
             SnapshotDone::Read { to, last, offset, data } => {
-                let data = data.map_err(|why| self.events.push(NodeEvent::SnapshotFailed(why))).ok();
-                self.tell(CoreInput::SnapshotRead { to, last, offset, data });
+                // A peer that was silent for long may ask for one that newer ones have replaced: it is offered the newest.
+                if let Err(NoPiece::Failed(why)) = &data {
+                    self.events.push(NodeEvent::SnapshotFailed(why.clone()));
+                }
+                self.tell(CoreInput::SnapshotRead { to, last, offset, data: data.ok() });
             }
             SnapshotDone::Stored(ack) => self.sends.push(*ack),
             SnapshotDone::Fetched { caller, piece } => self.fetched(caller, piece),

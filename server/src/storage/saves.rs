@@ -142,11 +142,7 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
         let last = last.or(self.newest()).ok_or(NoPiece::Gone)?;
         let ours = |saved: &Saved<D::File>| saved.connection == caller.connection && saved.last == last;
         let Some(at) = self.saves.saved.iter().position(ours) else {
-            if !self.has(last) {
-                return Err(NoPiece::Gone);
-            }
-            let (data, bytes) =
-                self.read(last, offset, PIECE_BYTES).map_err(|error| NoPiece::Failed(error.to_string()))?;
+            let (data, bytes) = self.read(last, offset, PIECE_BYTES)?;
             return Ok(Piece { last, bytes, offset, data });
         };
         let saved = self.saves.saved.get(at).ok_or(NoPiece::Gone)?;

@@ -34,7 +34,7 @@ use super::error::StorageError;
 use super::payload::{PayloadError, decode_membership, encode_membership};
 use super::recover::with_snapshot;
 use super::saves::{SAVING, Saves};
-use crate::node::{SnapshotDone, SnapshotJob};
+use crate::node::{NoPiece, SnapshotDone, SnapshotJob};
 
 /// The directory of the snapshots, in the data directory.
 pub const SNAPSHOT_DIRECTORY: &str = "snapshots";
@@ -355,7 +355,6 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
             }
             SnapshotJob::Read { to, last, offset, bytes_max } => {
                 let data = self.read(last, offset, bytes_max).map(|(data, _)| data);
-                let data = data.map_err(|error| error.to_string());
                 Some(SnapshotDone::Read { to, last, offset, data })
             }
             SnapshotJob::Store { meta, offset, data, ack } => match self.store(&meta, offset, &data) {
@@ -407,11 +406,17 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
         last: EntryId,
         offset: u64,
         bytes_max: usize,
-    ) -> Result<(Bytes, u64), SnapshotFileError> {
-        let reading =
-            |error| SnapshotFileError::Io { place: self.disk.place(), doing: "reading a snapshot", error };
+    ) -> Result<(Bytes, u64), NoPiece> {
+        if !self.has(last) {
+            return Err(NoPiece::Gone);
+        }
+        let place = self.disk.place();
+        let failed = |error| {
+            let doing = "reading a snapshot";
+            NoPiece::Failed(SnapshotFileError::Io { place: place.clone(), doing, error }.to_string())
+        };
         if !self.open.iter().any(|(open, _)| *open == last) {
-            let file = self.disk.open(&name(last), Access::Read).map_err(reading)?;
+            let file = self.disk.open(&name(last), Access::Read).map_err(failed)?;
             // The one that has been open for longest goes: a follower that still wants it is offered a newer one.
             if self.open.len() >= OPEN_MAX {
                 self.open.pop_front();
@@ -419,9 +424,9 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
             self.open.push_back((last, file));
         }
         let found = self.open.iter().find(|(open, _)| *open == last);
-        let Some((_, file)) = found else { return Err(self.other(&name(last), "it is not open")) };
-        let length = self.disk.len(file).map_err(reading)?;
-        Ok((self.piece(file, length, offset, bytes_max).map_err(reading)?, length))
+        let Some((_, file)) = found else { return Err(NoPiece::Gone) };
+        let length = self.disk.len(file).map_err(failed)?;
+        Ok((self.piece(file, length, offset, bytes_max).map_err(failed)?, length))
     }
 
     /// What a file of this length holds from `offset` on, up to a bound.

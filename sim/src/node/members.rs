@@ -182,8 +182,15 @@ impl<P: Plant> World<P> {
             }
         };
         if !done {
-            if let Order::HandTo(_) = order {
+            // Nobody waits for another leader, nor for a quorum that a member which has to be replaced first would be part of.
+            let code = result.as_ref().err().and_then(|error| error.code);
+            let hopeless = code == Some(Code::WouldLoseQuorum)
+                && self.voters().iter().any(|at| self.is_spent(*at) && order != Order::Remove(*at));
+            if matches!(order, Order::HandTo(_)) || hopeless {
                 self.changing = None;
+                if let Order::Add(at, _) = order {
+                    self.machines[at].retired = true;
+                }
             }
             return;
         }
