@@ -171,7 +171,8 @@ fn m4_a_leader_that_is_no_voter_or_not_whole() {
     let mut stage = Stage::new(3);
     let member = stage.puppets[0].configuration.members()[&NodeId(1)].clone();
     let without = Arc::new(Configuration::initial([(NodeId(1), member)]));
-    stage.puppets[2].configuration = without;
+    stage.puppets[2].configuration = without.clone();
+    stage.ghost.shadows[2].configurations = vec![(Index(1), without)];
     violates(stage.elect(3, 2, &[1, 2, 3]), "M4 NeverElected");
     let mut stage = Stage::new(3);
     stage.nodes[0].disk.hard_state_lost = true;
@@ -253,7 +254,25 @@ fn s7_a_committed_entry_that_is_cut() {
 
 #[test]
 fn s7_a_node_may_cut_what_was_committed_in_a_term_that_it_has_not_reached() {
+    let mut stage = Stage::new(3);
+    assert_eq!(stage.elect(1, 2, &[1, 2]), Ok(()));
+    assert_eq!(stage.follow(2, 2, 1).and_then(|()| stage.follow(3, 2, 1)), Ok(()));
+    assert_eq!(stage.append(&[1, 2, 3], 2, &Payload::Empty), Ok(()));
+    assert_eq!(stage.commit(1, 2), Ok(()));
+    stage.ghost.facts[2].committed_in = Term(3);
+    assert_eq!(stage.step(3, |puppet| puppet.cut(1)), Ok(()));
+}
+
+#[test]
+fn m4_a_voter_that_an_uncommitted_configuration_leaves_out_has_a_part_until_it_is_committed() {
     let mut stage = Stage::with_leader();
-    stage.ghost.facts[2].committed_in = Term(stage.nodes[1].view.term.0 + 1);
-    assert_eq!(stage.step(2, |puppet| puppet.cut(1)), Ok(()));
+    let joint = joint(&stage, 3);
+    let shadow = &mut stage.ghost.shadows[2];
+    let end = Arc::new(joint.leave_joint());
+    shadow.configurations.extend([(Index(3), Arc::new(joint)), (Index(4), end)]);
+    assert!(!shadow.acting().1.is_voter(NodeId(3)));
+    assert!(shadow.has_part(NodeId(3), Index(2)), "two configurations that it does not know committed");
+    assert!(shadow.has_part(NodeId(3), Index(3)), "the one that leaves it out is not committed");
+    assert!(!shadow.has_part(NodeId(3), Index(4)), "it is");
+    assert!(!shadow.has_part(NodeId(4), Index(2)), "it never was a voter");
 }
