@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_raft::{
-    Boot, ClusterId, Config, Configuration, Core, Damage, Entry, EntryId, HardState, Hole, Index, Member,
-    NodeId, NodeUuid, Payload, Recovered, Rejected, SnapshotMeta, Term,
+    Boot, ClusterEpoch, ClusterId, Config, Configuration, Core, Damage, Entry, EntryId, Envelope, HardState,
+    Hole, Index, Input, LogOp, Member, Message, NoPlant, NodeId, NodeUuid, Output, Payload, Recovered,
+    Rejected, SnapshotMeta, Stretch, Term, invariants,
 };
 
 const COVERED: EntryId = EntryId::new(5, 8);
@@ -83,4 +84,96 @@ fn every_configuration_on_the_way_of_a_change_can_be_put_together_from_its_parts
         let again = Configuration::from_parts(parts.0, parts.1, members, configuration.removed().clone());
         assert_eq!(again.as_ref(), Ok(configuration), "{configuration}");
     }
+}
+
+/// A log behind 8@3 up to 10@4 whose beginning, and the snapshot that stood for it, is lost.
+fn without_beginning(trustworthy: bool) -> Core {
+    let damage = Damage { holes: vec![], behind: vec![], claimed_end: EntryId::new(4, 10), trustworthy };
+    let recovered = Recovered {
+        hard_state: HardState { term: Term(5), vote: None },
+        prev: EntryId::new(3, 8),
+        entries: vec![entry(4), entry(4)],
+        damage: Some(damage),
+        ..Recovered::default()
+    };
+    Core::new(Config::new(ClusterId([1; 16]), NodeId(1), NodeUuid([1; 16]), Boot(2), 1), recovered).unwrap()
+}
+
+/// Gives it a message of node 2; returns what it wants done.
+fn hears(core: &mut Core, message: Message) -> Output {
+    let envelope = Envelope {
+        cluster: ClusterId([1; 16]),
+        epoch: ClusterEpoch(1),
+        from: NodeId(2),
+        from_boot: Boot(1),
+        to: NodeId(1),
+        to_boot: Some(Boot(2)),
+        term: Term(5),
+        message,
+    };
+    core.step(Input::Receive(envelope)).unwrap();
+    let mut output = Output::default();
+    core.flush(&mut output);
+    invariants::check(core);
+    output
+}
+
+#[test]
+fn a_log_whose_beginning_is_lost_votes_by_the_end_that_it_had() {
+    for (trustworthy, last, granted) in [
+        (true, EntryId::new(4, 9), false),
+        (true, EntryId::new(4, 10), true),
+        (false, EntryId::new(4, 10), false),
+    ] {
+        let mut core = without_beginning(trustworthy);
+        let said = hears(&mut core, Message::PreVote { last }).send_now;
+        let reply = Message::PreVoteReply { asked: Term(6), granted };
+        assert!(said.iter().any(|envelope| envelope.message == reply), "{trustworthy} {last}: {said:?}");
+    }
+}
+
+#[test]
+fn a_log_whose_beginning_is_lost_is_kept_until_a_leader_sends_it_anew_and_then_begins_anew() {
+    let mut core = without_beginning(true);
+    assert_eq!((core.prev(), core.last()), (EntryId::ZERO, EntryId::ZERO), "nothing of it counts");
+    for _ in 0..1_000 {
+        core.step(Input::Tick).unwrap();
+        let mut output = Output::default();
+        core.flush(&mut output);
+        assert!(
+            output.persist.is_none(),
+            "nothing is written before a leader was heard: {:?}",
+            output.persist
+        );
+    }
+    let append = |prev: u64, term: u64, count: usize| Message::Append {
+        prev: if prev == 0 { EntryId::ZERO } else { EntryId::new(term, prev) },
+        entries: std::iter::repeat_with(|| entry(2)).take(count).collect(),
+        commit: Index(0),
+        established: false,
+        stretch: Stretch(1),
+    };
+    let refused = hears(&mut core, append(10, 4, 1));
+    let log = refused.persist.map(|persist| persist.log).unwrap_or_default();
+    assert_eq!(log, [], "an append behind what counts for nothing");
+    let log = hears(&mut core, append(0, 0, 3)).persist.expect("three entries").log;
+    assert_eq!(log[0], LogOp::Reset { last: EntryId::ZERO });
+    assert!(
+        matches!(&log[1..], [LogOp::Append { first: Index(1), entries }] if entries.len() == 3),
+        "{log:?}"
+    );
+    assert!(core.damaged(), "until all is there that was acknowledged");
+    let log = hears(&mut core, append(3, 2, 2)).persist.expect("two entries").log;
+    assert!(matches!(&log[..], [LogOp::Append { first: Index(4), .. }]), "it begins anew once: {log:?}");
+}
+
+#[test]
+fn a_log_that_begins_behind_its_snapshot_without_being_damaged_is_a_contradiction() {
+    let recovered = Recovered {
+        hard_state: HardState { term: Term(5), vote: None },
+        prev: EntryId::new(3, 8),
+        ..Recovered::default()
+    };
+    let config = Config::new(ClusterId([1; 16]), NodeId(1), NodeUuid([1; 16]), Boot(2), 1);
+    assert!(matches!(Core::<NoPlant>::new(config, recovered), Err(Rejected::Contradiction(_))));
 }

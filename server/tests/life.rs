@@ -358,7 +358,9 @@ fn t11_a_log_without_an_identity_is_refused() {
     let root = directory();
     let options = alone(root.path());
     form(std::slice::from_ref(&options));
-    std::fs::remove_file(options.data_dir.join("identity")).expect("the identity file");
+    for name in ["identity", "identity.copy"] {
+        std::fs::remove_file(options.data_dir.join(name)).expect("the identity file, and its copy");
+    }
     let (heard, ended) = live(options, &Stop::new());
     let refused = ended.expect_err("nobody knows whose log it is");
     assert!(matches!(refused, RunError::Storage(StorageError::IdentityMissing { .. })), "{refused}");

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 
 use holdfast_raft::formation::IdentityState;
 use holdfast_raft::{EntryId, NodeId};
-use holdfast_server::storage::{DamageMark, DataDir, IDENTITY_FILE, Identity, StorageError};
+use holdfast_server::storage::{DamageMark, DataDir, IDENTITY_COPY, IDENTITY_FILE, Identity, StorageError};
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
 use storage_common::{NODE, crashes, data_dir, mint};
 
@@ -87,21 +87,24 @@ fn what_was_being_written_when_the_process_ended_is_in_nobodys_way() {
     dir.begin_boot(NODE, "prod").expect("a blank directory");
     disk.inject(Injection { call: Call::Rename, skip: 0, fault: Fault::Fail(ErrorKind::Other) });
     assert!(matches!(dir.begin_boot(NODE, "prod"), Err(StorageError::Io { .. })));
-    assert_eq!(disk.names(), [IDENTITY_FILE, "identity.new"]);
+    assert_eq!(disk.names(), [IDENTITY_FILE, IDENTITY_COPY, "identity.copy.new", "identity.new"]);
     drop(dir);
     assert_eq!(data_dir(&disk).begin_boot(NODE, "prod").expect("it is ours").boot, 2);
-    assert_eq!(disk.names(), [IDENTITY_FILE]);
+    assert_eq!(disk.names(), [IDENTITY_FILE, IDENTITY_COPY]);
 }
 
 #[test]
 fn a_failure_of_any_step_is_reported() {
     let calls = [Call::Create, Call::Allocate, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory];
-    for call in calls {
+    for (call, skip) in calls.into_iter().flat_map(|call| [(call, 0), (call, 1)]) {
+        if (call, skip) == (Call::SyncDirectory, 1) {
+            continue; // One for both files.
+        }
         let disk = small_disk();
         let dir = data_dir(&disk);
-        disk.inject(Injection { call, skip: 0, fault: Fault::Fail(ErrorKind::StorageFull) });
+        disk.inject(Injection { call, skip, fault: Fault::Fail(ErrorKind::StorageFull) });
         let error = dir.begin_boot(NODE, "prod").expect_err("it failed");
-        assert!(error.to_string().contains("replacing the identity file"), "{call:?}: {error}");
+        assert!(error.to_string().contains("replacing the identity file"), "{call:?} {skip}: {error}");
     }
 }
 
@@ -131,14 +134,47 @@ fn a_node_id_or_a_name_that_cannot_be_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn a_damaged_identity_names_what_to_do_and_a_later_one_the_build() {
+fn an_identity_file_or_its_copy_may_be_damaged_missing_or_old_and_the_next_start_mends_it() {
+    let disk = small_disk();
+    let dir = data_dir(&disk);
+    dir.begin_boot(NODE, "prod").expect("a blank directory");
+    let old = disk.after_kill();
+    let second = dir.begin_boot(NODE, "prod").expect("it is ours");
+    for name in [IDENTITY_FILE, IDENTITY_COPY] {
+        for harm in 0..5 {
+            let disk = disk.after_kill();
+            match harm {
+                0 => disk.flip_bit(name, 8 * 25),
+                1 => disk.set_length(name, 0),
+                2 => disk.set_length(name, 100_000),
+                3 => disk.remove_file(name),
+                _ => disk.restore_file(name, &old),
+            }
+            let dir = data_dir(&disk);
+            assert_eq!(dir.load().expect("the other counts"), Some(second.clone()), "{name} {harm}");
+            assert_eq!(dir.begin_boot(NODE, "prod").expect("it is ours").boot, 3, "{name} {harm}");
+            let other = if name == IDENTITY_FILE { IDENTITY_COPY } else { IDENTITY_FILE };
+            disk.remove_file(other);
+            assert_eq!(
+                data_dir(&disk).load().expect("mended").map(|found| found.boot),
+                Some(3),
+                "{name} {harm}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_damaged_identity_without_a_copy_that_is_whole_names_what_to_do() {
     let disk = small_disk();
     data_dir(&disk).begin_boot(NODE, "prod").expect("a blank directory");
     let whole = disk.after_kill();
     disk.flip_bit(IDENTITY_FILE, 8 * 25);
+    disk.flip_bit(IDENTITY_COPY, 8 * 25);
     let error = data_dir(&disk).begin_boot(NODE, "prod").expect_err("damaged");
     assert!(error.to_string().contains("member replace"), "{error}");
 
+    whole.remove_file(IDENTITY_COPY);
     for length in [0, 5, 100_000] {
         whole.set_length(IDENTITY_FILE, length);
         let cut = data_dir(&whole).load();
@@ -152,7 +188,9 @@ fn a_log_without_an_identity_file_is_not_the_start_of_a_new_node() {
     let dir = DataDir::open(path.path()).expect("a directory");
     dir.begin_boot(NODE, "prod").expect("a blank directory");
     dir.log_disk().expect("a directory in it");
-    std::fs::remove_file(path.path().join(IDENTITY_FILE)).expect("it is there");
+    for name in [IDENTITY_FILE, IDENTITY_COPY] {
+        std::fs::remove_file(path.path().join(name)).expect("it is there");
+    }
     let error = dir.begin_boot(NODE, "prod").expect_err("who was it?");
     assert!(matches!(error, StorageError::IdentityMissing { .. }), "{error}");
     assert!(error.to_string().contains("member replace"), "{error}");

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use holdfast_command::keys::Put;
 use holdfast_command::{Command, Entry as Logged, Envelope, Request};
 use holdfast_raft::{
-    Boot, ClusterEpoch, ClusterId, Configuration, Entry, EntryId, Envelope as PeerEnvelope, Index, Member,
-    Message, NodeId, NodeUuid, Payload, Recovered, SnapshotMeta, Term,
+    Boot, ClusterEpoch, ClusterId, Config, Configuration, Core, Entry, EntryId, Envelope as PeerEnvelope,
+    HardState, Index, Member, Message, NodeId, NodeUuid, Payload, Recovered, SnapshotMeta, Term,
 };
 use holdfast_server::node::{Caller, NoPiece, Piece, SnapshotDone, SnapshotJob};
-use holdfast_server::storage::{Opened, SnapshotFiles, StorageError, start_from};
+use holdfast_server::storage::{Identity, Opened, SnapshotFiles, start_from};
 use holdfast_store::{LogPosition, Store};
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
 use storage_common::crashes;
@@ -279,7 +279,13 @@ fn what_is_not_whole_or_not_what_the_leader_said_is_not_installed() {
 fn log(prev: u64, end: u64) -> Recovered {
     let entry = Entry { term: Term(3), payload: Payload::Empty };
     let entries = vec![entry; (end - prev) as usize];
-    Recovered { prev: last(prev), entries, ..Recovered::default() }
+    let hard_state = HardState { term: Term(3), vote: None };
+    Recovered {
+        hard_state,
+        prev: if prev > 0 { last(prev) } else { EntryId::ZERO },
+        entries,
+        ..Recovered::default()
+    }
 }
 
 #[test]
@@ -291,32 +297,43 @@ fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
     drop(files);
     let begin = |prev, end| {
         let Opened { loaded, damaged, .. } = open(&disk);
-        start_from(log(prev, end), loaded, &damaged).map(|(recovered, store)| {
-            let covered = recovered.snapshot.map_or(0, |meta| meta.last.index.0);
-            assert_eq!(store.applied().index, covered);
-            covered
-        })
+        let mut identity = Identity { log_made: true, ..Identity::blank(NodeId(1), "test") };
+        let mut noted = None;
+        let note = |identity: &Identity| {
+            noted = identity.damage;
+            Ok(())
+        };
+        let (recovered, store) =
+            start_from(log(prev, end), loaded, &damaged, &mut identity, note).expect("it can be noted");
+        let covered = recovered.snapshot.as_ref().map_or(0, |meta| meta.last.index.0);
+        assert_eq!(store.applied().index, covered);
+        assert_eq!(
+            (noted, identity.damage.is_some()),
+            (identity.damage, recovered.damage.is_some()),
+            "noted first"
+        );
+        let config = Config::new(CLUSTER, NodeId(1), NodeUuid([1; 16]), Boot(2), 1);
+        let core = Core::<holdfast_raft::NoPlant>::new(config, recovered).expect("a core goes on from that");
+        assert_eq!(core.damaged(), identity.damage.is_some());
+        (covered, identity.damage.map(|mark| (mark.claimed_end.index.0, mark.trustworthy)))
     };
-    assert_eq!(begin(60, 60).expect("whole"), 60);
+    assert_eq!(begin(60, 60), (60, None));
     disk.flip_bit("000000000000003c-0000000000000003.snap", 8 * 300);
-    assert_eq!(begin(40, 60).expect("the older one, and the log"), 40);
-    assert_eq!(begin(20, 80).expect("the older one, and the log"), 40);
-    for (prev, end) in [(41, 80), (60, 80), (40, 59), (0, 59)] {
-        let error = begin(prev, end).expect_err("something would be lost");
-        assert!(matches!(error, StorageError::SnapshotDamaged { .. }), "{prev} to {end}: {error}");
-        let text = error.to_string();
-        assert!(text.contains("3c-0000000000000003.snap") && text.contains("member replace"), "{text}");
-    }
+    assert_eq!(begin(40, 60), (40, None), "the older one, and the log");
+    assert_eq!(begin(20, 80), (40, None), "the older one, and the log");
+    assert_eq!(begin(41, 80), (40, Some((80, true))), "the log begins too late");
+    assert_eq!(begin(60, 80), (40, Some((80, true))), "the log begins too late");
+    assert_eq!(begin(40, 59), (40, Some((60, true))), "the log ends too early");
+    assert_eq!(begin(0, 59), (40, Some((60, true))), "the log ends too early");
     disk.flip_bit("0000000000000028-0000000000000003.snap", 8 * 300);
-    assert_eq!(begin(0, 60).expect("the whole log"), 0);
-    assert!(matches!(begin(1, 60), Err(StorageError::SnapshotDamaged { .. })));
+    assert_eq!(begin(0, 60), (0, None), "the whole log");
+    assert_eq!(begin(1, 60), (0, Some((60, true))), "nothing stands before the log");
     // A newer one makes them good.
     let mut files = open(&disk).files;
     take(&mut files, 70).expect("there is room");
     assert_eq!(disk.names(), ["0000000000000046-0000000000000003.snap"]);
     disk.remove_file("0000000000000046-0000000000000003.snap");
-    let error = begin(70, 80).expect_err("nothing stands before the log");
-    assert!(matches!(error, StorageError::SnapshotMissing { index: 70 }), "{error}");
+    assert_eq!(begin(70, 80), (0, Some((80, false))), "and nobody knows how far what is missing went");
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub(crate) struct Broken {
     trustworthy: bool,
     /// The disk has no holes any more: what is missing is appended.
     cut: bool,
+    /// What stood before the log of the disk is lost, and with it the place of all that is in it: nothing of it counts. It stays
+    /// there until a leader sends something, for whoever wants to look at it.
+    unplaced: bool,
 }
 
 impl Broken {
@@ -49,10 +52,17 @@ impl Broken {
         let ends = holes.last().is_none_or(|hole| hole.last <= claimed_end.index);
         if begins && apart && runs && placed && ends {
             let behind = behind.into_iter().collect();
-            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false })
+            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false, unplaced: false })
         } else {
             Err(format!("the log ends at {last}, and its holes are {holes:?} up to {claimed_end}"))
         }
+    }
+
+    /// Of a log that begins behind what the snapshot covers: the snapshot that stood for the beginning is lost. All from
+    /// there to the claimed end is missing.
+    pub(super) fn unplaced(covered: Index, claimed_end: EntryId, trustworthy: bool) -> Self {
+        let holes = vec![Hole { first: covered.next(), last: claimed_end.index }];
+        Self { holes, behind: BTreeMap::new(), claimed_end, trustworthy, cut: true, unplaced: true }
     }
 
     pub(super) fn may_vote(&self) -> bool {
@@ -67,7 +77,7 @@ impl Broken {
     /// What was claimed beyond is missing now, and is appended when it comes.
     pub(super) fn cut_behind(&mut self, last: Index) {
         self.behind.clear();
-        self.cut = true;
+        (self.cut, self.unplaced) = (true, false);
         let missing = Hole { first: last.next(), last: self.claimed_end.index };
         self.holes = if missing.first <= missing.last { vec![missing] } else { Vec::new() };
     }
@@ -85,7 +95,7 @@ impl Broken {
         let ids = self.behind.iter().map(|(index, entry)| (entry.term.0, index.0));
         let holes = self.holes.iter().map(|hole| (hole.first.0, hole.last.0));
         let claimed = (self.claimed_end.term.0, self.claimed_end.index.0);
-        let flags = (u64::from(self.trustworthy), u64::from(self.cut));
+        let flags = (u64::from(self.trustworthy), u64::from(self.cut) + 2 * u64::from(self.unplaced));
         canon.value(holes.len() as u64);
         for (one, other) in holes.chain(ids).chain([claimed, flags]) {
             canon.value(one);
@@ -97,6 +107,9 @@ impl Broken {
 impl<P: Plant> Core<P> {
     /// Takes an entry of the leader for an index behind the contiguous log, which has holes.
     pub(super) fn append_behind_hole(&mut self, index: Index, entry: Entry) {
+        if self.broken.as_ref().is_some_and(|broken| broken.unplaced) {
+            self.reset_log(self.log.last());
+        }
         let Some(broken) = &mut self.broken else { return };
         let readable = broken.behind.remove(&index).map(|readable| readable.term);
         let hole = broken.holes.first().is_some_and(|hole| hole.first <= index && index <= hole.last);

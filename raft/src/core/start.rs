@@ -70,13 +70,14 @@ impl<P: Plant> Core<P> {
     ///
     /// # Errors
     /// [`Rejected`] with the reason, if the configuration is out of range, or what was recovered contradicts itself (entries
-    /// that begin behind the snapshot, terms that fall, holes where entries are), or term and vote are older than the log.
+    /// that begin behind the snapshot of a log that is not damaged, terms that fall, holes where entries are), or term and vote are older than the log.
     pub fn new(config: Config, recovered: Recovered) -> Result<Self, Rejected> {
         config.validate().map_err(Rejected::Config)?;
         let contradiction = |what: String| Err(Rejected::Contradiction(what));
         let Recovered { hard_state, hard_state_lost, snapshot, prev, entries, damage } = recovered;
         let covered = snapshot.as_ref().map_or(EntryId::ZERO, |meta| meta.last);
-        if prev.index > covered.index {
+        let unplaced = prev.index > covered.index;
+        if unplaced && damage.is_none() {
             return contradiction(format!(
                 "the log begins behind {prev}, and the snapshot ends at {covered}"
             ));
@@ -100,13 +101,22 @@ impl<P: Plant> Core<P> {
         if seen > hard_state.term && !hard_state_lost {
             return Err(Rejected::HardStateOlder { hard_state: hard_state.term, log: seen });
         }
-        let mut damage = damage;
-        let ends_before = log.last().index < covered.index;
-        let readable_behind = |damage: &Damage| damage.behind.iter().any(|(index, _)| *index > covered.index);
-        if let Some(damage) = damage.as_mut().filter(|damage| ends_before && readable_behind(damage)) {
-            // What the snapshot covers is not missed: the log goes on behind it with what is readable there.
-            log = go_on_behind(covered, damage);
-        }
+        let broken = match damage {
+            None => None,
+            Some(damage) if unplaced => {
+                let end = EntryId { term: seen, index: damage.claimed_end.index.max(log.last().index) };
+                log = Log::new(covered);
+                Some(Broken::unplaced(covered.index, end, damage.trustworthy))
+            }
+            Some(mut damage) => {
+                let ends_before = log.last().index < covered.index;
+                if ends_before && damage.behind.iter().any(|(index, _)| *index > covered.index) {
+                    // What the snapshot covers is not missed: the log goes on behind it with what is readable there.
+                    log = go_on_behind(covered, &mut damage);
+                }
+                Some(Broken::new(damage, log.last()).map_err(Rejected::Contradiction)?)
+            }
+        };
         let term = hard_state.term.max(seen).max(covered.term);
         let vote = hard_state.vote.filter(|_| term == hard_state.term);
         let mut core = Self {
@@ -115,10 +125,7 @@ impl<P: Plant> Core<P> {
             role: Role::Follower(Follower::default()),
             configurations: Configurations::new(base),
             membership: MembershipState::Stable,
-            broken: damage
-                .map(|damage| Broken::new(damage, log.last()))
-                .transpose()
-                .map_err(Rejected::Contradiction)?,
+            broken,
             commit: covered.index,
             applied: covered.index,
             handed: covered.index,

@@ -60,13 +60,25 @@ pub(super) async fn join(
     Ok(Some(formed(cluster)))
 }
 
-/// Who the members are and where peers reach them, for a node that has not received any configuration yet: it could not
-/// answer the leader. Empty if it was told to stop.
+/// Who the members are and where peers reach them, for a node that has not received any configuration yet, or has lost it with
+/// its snapshot: it could not answer the leader. A founder that is told nobody to ask falls back on the other founders. Empty
+/// if it was told to stop.
 ///
 /// # Errors
-/// [`RunError::NoCluster`] if the options name nobody to ask.
-pub(super) async fn contacts(options: &Options, stop: &Stop) -> Result<Vec<(u64, ByteString)>, RunError> {
+/// [`RunError::NoCluster`] if there is nobody to ask.
+pub(super) async fn contacts(
+    options: &Options,
+    formed: &Formed,
+    stop: &Stop,
+) -> Result<Vec<(u64, ByteString)>, RunError> {
     if options.join.is_empty() {
+        let others = formed.members.iter().filter(|(id, ..)| id.0 != options.node);
+        let founders: Vec<(u64, ByteString)> = others
+            .filter_map(|(id, _, address)| Some((id.0, ByteString::try_from(address.clone()).ok()?)))
+            .collect();
+        if !founders.is_empty() {
+            return Ok(founders);
+        }
         return Err(RunError::NoCluster(options.data_dir.display().to_string()));
     }
     let client = Client::builder(options.join.iter().cloned()).name("holdfast server --join").build();

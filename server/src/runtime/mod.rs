@@ -531,7 +531,15 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     for (_, error) in &damaged {
         tracing::error!(node = options.node, %error, "a snapshot is damaged");
     }
-    let (recovered, state) = start_from(recovered, loaded, &damaged)?;
+    let (recovered, state) = start_from(recovered, loaded, &damaged, &mut identity, store)?;
+    if let Some(damage) = &recovered.damage {
+        tracing::warn!(
+            node = options.node,
+            log_ended_at = %damage.claimed_end,
+            votes = damage.trustworthy,
+            "something that was acknowledged here is damaged or missing: a leader sends it again, and until then this node does not lead"
+        );
+    }
     if let Some(meta) = &recovered.snapshot {
         tracing::info!(node = options.node, last = %meta.last, bytes = meta.bytes, "snapshot read");
     }
@@ -550,7 +558,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
     let contacts = if core.configuration().1.members().is_empty() {
-        joining::contacts(options, stop).await?
+        joining::contacts(options, &formed, stop).await?
     } else {
         Vec::new()
     };

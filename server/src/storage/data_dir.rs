@@ -1,4 +1,9 @@
 //! The data directory: its lock, and the identity file, which is replaced as a whole or not at all.
+//!
+//! # Why there are two of it
+//! Everything else that a disk damages, the other nodes can send again; who this node is and what it has promised, nobody can.
+//! So the file stands there twice, and one of the two that is damaged, missing or an older one does no harm: the other counts,
+//! and the next start writes both anew.
 
 use std::path::Path;
 
@@ -18,8 +23,11 @@ pub const IDENTITY_FILE: &str = "identity";
 /// The directory of the log, in the data directory.
 pub const LOG_DIRECTORY: &str = "wal";
 
-/// What is to become the identity file. Means nothing until it has its name.
-const NEW_FILE: &str = "identity.new";
+/// The same once more.
+pub const IDENTITY_COPY: &str = "identity.copy";
+
+/// Each of the two, and what is to become it: that means nothing until it has its name.
+const FILES: [(&str, &str); 2] = [(IDENTITY_COPY, "identity.copy.new"), (IDENTITY_FILE, "identity.new")];
 
 /// A data directory, locked against other processes until this is dropped.
 ///
@@ -92,19 +100,42 @@ impl<D: Disk> DataDir<D> {
         }
     }
 
-    /// What the identity file says; `None` if there is none. It may not be durable yet:
+    /// What the identity file says, or its copy; `None` if there is neither. It may not be durable yet:
     /// [`begin_boot`](Self::begin_boot) makes it so.
     ///
     /// # Errors
-    /// [`StorageError::IdentityDamaged`], [`StorageError::IdentityLater`], [`StorageError::Io`].
+    /// [`StorageError::IdentityDamaged`] and [`StorageError::Io`], if neither can be read; [`StorageError::IdentityLater`] if a
+    /// later build wrote one of them.
     pub fn load(&self) -> Result<Option<Identity>, StorageError> {
-        if !self.has(IDENTITY_FILE)? {
+        let (file, copy) = (self.read(IDENTITY_FILE), self.read(IDENTITY_COPY));
+        match (file, copy) {
+            (Err(later @ StorageError::IdentityLater { .. }), _)
+            | (_, Err(later @ StorageError::IdentityLater { .. })) => Err(later),
+            // An older one is one that the disk has put back. A crash may also lie between the two, in one boot: then it does
+            // not matter which.
+            (Ok(Some(file)), Ok(Some(copy))) => Ok(Some(if file.boot > copy.boot { file } else { copy })),
+            (Ok(None), Ok(None)) => Ok(None),
+            (Ok(Some(file)), Ok(None)) => Ok(Some(file)),
+            (Ok(Some(one)), Err(error)) | (Err(error), Ok(Some(one))) => {
+                tracing::warn!(%error, "one of the two identity files is damaged: the other counts");
+                Ok(Some(one))
+            }
+            (Ok(None), Ok(Some(copy))) => {
+                tracing::warn!(place = %self.disk.place(), "the identity file is missing: its copy counts");
+                Ok(Some(copy))
+            }
+            (Err(error), Err(_) | Ok(None)) | (Ok(None), Err(error)) => Err(error),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Identity>, StorageError> {
+        if !self.has(name)? {
             return Ok(None);
         }
         let damaged = |what| StorageError::IdentityDamaged { place: self.disk.place(), what };
         let doing = "reading the identity file";
         let read = || {
-            let file = self.disk.open(IDENTITY_FILE, Access::Read)?;
+            let file = self.disk.open(name, Access::Read)?;
             let length = self.disk.len(&file)?;
             let mut bytes = vec![0; length.min(IDENTITY_BYTES_MAX + 1) as usize];
             self.disk.read_at(&file, 0, &mut bytes)?;
@@ -124,7 +155,8 @@ impl<D: Disk> DataDir<D> {
         }
     }
 
-    /// Replaces the identity file. It is durable when this returns; a crash before leaves the old one or this one.
+    /// Replaces the identity file and its copy. Both are durable when this returns; a crash before leaves, of each, the old one
+    /// or this one.
     ///
     /// # Errors
     /// [`StorageError::IdentityRule`], and nothing is changed; [`StorageError::Io`], and then nobody knows which of the
@@ -134,17 +166,22 @@ impl<D: Disk> DataDir<D> {
             return Err(StorageError::IdentityRule { place: self.disk.place(), rule });
         }
         let bytes = encode(identity);
-        let leftover = self.has(NEW_FILE)?;
+        let leftover = FILES.map(|(_, new)| self.has(new).map(|there| there.then_some(new)));
+        let leftover: Vec<_> = leftover.into_iter().collect::<Result<_, _>>()?;
         let replace = || {
-            if leftover {
+            for name in leftover.into_iter().flatten() {
                 // Of a process that did not come to name it.
-                self.disk.unlink(NEW_FILE)?;
+                self.disk.unlink(name)?;
             }
-            let file = self.disk.create(NEW_FILE)?;
-            self.disk.allocate(&file, bytes.len() as u64)?;
-            self.disk.write_at(&file, 0, &bytes)?;
-            self.disk.sync(&file)?;
-            self.disk.rename(NEW_FILE, IDENTITY_FILE)?;
+            for (_, new) in FILES {
+                let file = self.disk.create(new)?;
+                self.disk.allocate(&file, bytes.len() as u64)?;
+                self.disk.write_at(&file, 0, &bytes)?;
+                self.disk.sync(&file)?;
+            }
+            for (name, new) in FILES {
+                self.disk.rename(new, name)?;
+            }
             self.disk.sync_directory()
         };
         replace().map_err(|error| self.io("replacing the identity file", error))
@@ -187,7 +224,9 @@ impl<D: Disk> DataDir<D> {
     /// # Errors
     /// [`StorageError::Io`].
     pub fn is_blank(&self) -> Result<bool, StorageError> {
-        Ok(!(self.has(IDENTITY_FILE)? || self.has(LOG_DIRECTORY)? || self.has(SNAPSHOT_DIRECTORY)?))
+        let names = [IDENTITY_FILE, IDENTITY_COPY, LOG_DIRECTORY, SNAPSHOT_DIRECTORY];
+        let found = names.iter().map(|name| self.has(name)).collect::<Result<Vec<bool>, _>>()?;
+        Ok(!found.contains(&true))
     }
 
     fn has(&self, name: &str) -> Result<bool, StorageError> {

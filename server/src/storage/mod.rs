@@ -42,7 +42,7 @@ mod saves;
 mod snapshots;
 
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext, is_host_and_port};
-pub use data_dir::{DataDir, IDENTITY_FILE, LOG_DIRECTORY};
+pub use data_dir::{DataDir, IDENTITY_COPY, IDENTITY_FILE, LOG_DIRECTORY};
 pub use error::StorageError;
 pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;

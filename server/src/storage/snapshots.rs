@@ -13,8 +13,8 @@
 //! # Which one is used
 //! The newest that is whole. It is read to its last byte at a start, so damage is found there and not when a follower asks for
 //! it. If it is damaged, an older one serves if the log holds all entries behind that one, up to the end of the damaged one at
-//! least: this node may have told a leader that it has them. Otherwise the node does not start: it would have lost what it
-//! acknowledged. The newest two are kept, which makes that possible, and gives a follower that receives one the time to get
+//! least: this node may have told a leader that it has them. Otherwise the node has lost what it acknowledged, and a leader
+//! has to send it again: see [`start_from`]. The newest two are kept, which makes that possible, and gives a follower that receives one the time to get
 //! to its end; those that are open are read on when their name has gone.
 //!
 //! # Errors
@@ -25,14 +25,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use bytes::Bytes;
-use holdfast_raft::{ClusterEpoch, ClusterId, EntryId, Index, Recovered, SnapshotMeta};
+use holdfast_raft::{ClusterEpoch, ClusterId, Damage, EntryId, HardState, Index, Recovered, SnapshotMeta};
 use holdfast_store::snapshot::{Decoder, Encoder, Header, SnapshotError, Source};
 use holdfast_store::{Halt, LogPosition, NoPlant, Plant, Store};
 use holdfast_wal::disk::{Access, Disk};
 
 use super::error::StorageError;
+use super::identity::{DamageMark, Identity};
 use super::payload::{PayloadError, decode_membership, encode_membership};
-use super::recover::with_snapshot;
+use super::recover::{note, with_snapshot};
 use super::saves::{SAVING, Saves};
 use crate::node::{NoPiece, SnapshotDone, SnapshotJob};
 
@@ -495,24 +496,44 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
 
 /// What the core starts from, and the state: the log and the newest snapshot that is whole.
 ///
+/// # If a newer snapshot is damaged, or is missing
+/// That does no harm as long as the log holds all from the older one to the end of the newer. Otherwise something that this
+/// node has acknowledged is not there any more: the same as a hole in the log, and dealt with in the same way. It is noted in
+/// the identity first; the node does not lead, votes as if its log still ended where it did (and not at all if nobody knows
+/// where that was), and is sent by a leader what it lacks, which is a snapshot as a rule.
+///
 /// # Errors
-/// [`StorageError::SnapshotDamaged`] if a newer one is damaged and the log cannot stand for it,
-/// [`StorageError::SnapshotMissing`] if the log begins behind an entry that no snapshot covers.
+/// Those of `store`.
 pub fn start_from<S: Plant>(
-    recovered: Recovered,
+    mut recovered: Recovered,
     loaded: Option<Loaded<S>>,
     damaged: &[(EntryId, SnapshotFileError)],
+    identity: &mut Identity,
+    mut store: impl FnMut(&Identity) -> Result<(), StorageError>,
 ) -> Result<(Recovered, Store<S>), StorageError> {
-    let covered = loaded.as_ref().map_or(Index(0), |loaded| loaded.meta.last.index);
-    let begins_behind = recovered.prev.index;
-    let end = begins_behind.0 + recovered.entries.len() as u64;
-    if let Some((newest, why)) = damaged.first()
-        && (begins_behind > covered || end < newest.index.0)
-    {
-        return Err(StorageError::SnapshotDamaged { why: why.to_string() });
-    }
-    if begins_behind > covered {
-        return Err(StorageError::SnapshotMissing { index: begins_behind.0 });
+    let covered = loaded.as_ref().map_or(EntryId::ZERO, |loaded| loaded.meta.last);
+    let newest = damaged.first().map(|(last, _)| *last);
+    let prev = recovered.prev;
+    let index = Index(prev.index.0 + recovered.entries.len() as u64);
+    let end = EntryId { term: recovered.entries.last().map_or(prev.term, |entry| entry.term), index };
+    let begins_late = prev.index > covered.index;
+    let ends_early = newest.is_some_and(|newest| end.index < newest.index);
+    if begins_late || ends_early {
+        // A directory that lacks what stood before the log may lack more of it.
+        let trustworthy = !begins_late || newest.is_some();
+        let found = DamageMark { claimed_end: end, trustworthy };
+        let newest = DamageMark { claimed_end: newest.unwrap_or(end), trustworthy };
+        let mark = identity.damage.into_iter().fold(found.and(newest), DamageMark::and);
+        note(identity, &mut store, |identity| identity.damage = Some(mark))?;
+        let DamageMark { claimed_end, trustworthy } = mark;
+        let damage = Damage { holes: Vec::new(), behind: Vec::new(), claimed_end, trustworthy };
+        let damage =
+            recovered.damage.take().map_or(damage, |found| Damage { claimed_end, trustworthy, ..found });
+        recovered.damage = Some(damage);
+        // A snapshot may come of a later term than this node ever wrote: that term is known, and nobody has its vote.
+        if claimed_end.term > recovered.hard_state.term && newest.claimed_end.term == claimed_end.term {
+            recovered.hard_state = HardState { term: claimed_end.term, vote: None };
+        }
     }
     match loaded {
         Some(Loaded { meta, store }) => Ok((with_snapshot(recovered, meta), store)),

@@ -584,7 +584,8 @@ fn is_settled(world: &World) -> bool {
         let machine = &world.machines[at];
         let Some(process) = &machine.process else { return machine.refused.is_some() };
         let applied = process.node.store().applied().index;
-        let whole = !process.writer.log.is_damaged() || process.identity.hard_state_lost;
+        let damaged = process.writer.log.is_damaged() || process.node.core().damaged();
+        let whole = !damaged || process.identity.hard_state_lost;
         applied + 4 >= commit && whole
     };
     world.leader().is_some() && wrote(world) && (0..world.machines.len()).all(fine)
