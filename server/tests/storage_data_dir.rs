@@ -153,6 +153,7 @@ fn an_identity_file_or_its_copy_may_be_damaged_missing_or_old_and_the_next_start
             let dir = data_dir(&disk);
             assert_eq!(dir.load().expect("the other counts"), Some(second.clone()), "{name} {harm}");
             assert_eq!(dir.begin_boot(NODE, "prod").expect("it is ours").boot, 3, "{name} {harm}");
+            drop(dir);
             let other = if name == IDENTITY_FILE { IDENTITY_COPY } else { IDENTITY_FILE };
             disk.remove_file(other);
             assert_eq!(
