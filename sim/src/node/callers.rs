@@ -116,7 +116,8 @@ impl Callers {
         }
     }
 
-    /// A read or a query is answered in the turn in which its age was measured. `rate` is the lowest of any clock.
+    /// A read or a query is answered in the turn in which its age was measured, which began `now`. `rate` is the lowest of any
+    /// clock.
     ///
     /// # Errors
     /// R3.

@@ -171,6 +171,8 @@ pub struct Process<P: Plant = AsDesigned> {
     pub served: BTreeMap<u64, Served>,
     /// A turn is about to be taken.
     pub turn_open: bool,
+    /// When the first thing was told that belongs to the turn: a pause may lie between that and its end.
+    pub turn_began: Micros,
 }
 
 /// How a machine came to be a member.
@@ -369,6 +371,7 @@ impl<P: Plant> Machine<P> {
             busy: [false; 2],
             served: BTreeMap::new(),
             turn_open: false,
+            turn_began: now,
         });
         self.refused = None;
         Ok(Started { found })

@@ -47,9 +47,10 @@ impl<P: Plant> World<P> {
     }
 
     fn open_turn(&mut self, at: usize, life: u64) {
+        let now = self.now;
         let Some(process) = self.process(at, life) else { return };
         if !process.turn_open {
-            process.turn_open = true;
+            (process.turn_open, process.turn_began) = (true, now);
             let wait = self.rng.between(0, self.swarm.turn);
             self.after(wait, Happening::Turn(at, life));
         }
@@ -679,7 +680,8 @@ impl<P: Plant> World<P> {
             _ => return Ok(()),
         };
         self.tally.probes.hit_if(staleness_ms > 0 && staleness_ms < u64::MAX, Probe::AgedStateServed);
-        self.callers.aged((self.now, rate), id, caller, position, staleness_ms)
+        let measured = self.machines[at].process.as_ref().map_or(self.now, |process| process.turn_began);
+        self.callers.aged((measured, rate), id, caller, position, staleness_ms)
     }
 
     /// A node answers a call.
