@@ -103,7 +103,7 @@ pub struct Recovered {
     /// The newest durable snapshot; the state machine starts from it.
     pub snapshot: Option<SnapshotMeta>,
     /// What stands before the first entry. Beyond the end of the snapshot only if damage is reported: then the snapshot that
-    /// stood for the beginning is lost, the entries count for nothing, and a leader sends all again.
+    /// stood for the beginning is lost, and a leader has to send that again.
     pub prev: EntryId,
     /// The entries behind it, up to the end or the first hole.
     pub entries: Vec<Entry>,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use holdfast_raft::{
     Boot, ClusterEpoch, ClusterId, Config, Configuration, Core, Damage, Entry, EntryId, Envelope, HardState,
     Hole, Index, Input, LogOp, Member, Message, NoPlant, NodeId, NodeUuid, Output, Payload, Recovered,
-    Rejected, SnapshotMeta, Stretch, Term, invariants,
+    Rejected, RoleState, SnapshotMeta, Stretch, Term, invariants,
 };
 
 const COVERED: EntryId = EntryId::new(5, 8);
@@ -132,39 +132,78 @@ fn a_log_whose_beginning_is_lost_votes_by_the_end_that_it_had() {
     }
 }
 
+/// Entries of these terms behind `prev`, from a leader that has committed 10.
+fn append(prev: EntryId, terms: &[u64]) -> Message {
+    Message::Append {
+        prev,
+        entries: terms.iter().map(|term| entry(*term)).collect(),
+        commit: Index(10),
+        established: true,
+        stretch: Stretch(1),
+    }
+}
+
+fn written(output: Output) -> Vec<LogOp> {
+    output.persist.map(|persist| persist.log).unwrap_or_default()
+}
+
 #[test]
-fn a_log_whose_beginning_is_lost_is_kept_until_a_leader_sends_it_anew_and_then_begins_anew() {
+fn what_a_leader_sends_for_a_lost_beginning_is_held_in_memory_and_what_the_disk_has_behind_it_counts_again() {
     let mut core = without_beginning(true);
     assert_eq!((core.prev(), core.last()), (EntryId::ZERO, EntryId::ZERO), "nothing of it counts");
     for _ in 0..1_000 {
         core.step(Input::Tick).unwrap();
         let mut output = Output::default();
         core.flush(&mut output);
-        assert!(
-            output.persist.is_none(),
-            "nothing is written before a leader was heard: {:?}",
-            output.persist
-        );
+        assert_eq!((written(output), core.role()), (vec![], RoleState::Follower));
     }
-    let append = |prev: u64, term: u64, count: usize| Message::Append {
-        prev: if prev == 0 { EntryId::ZERO } else { EntryId::new(term, prev) },
-        entries: std::iter::repeat_with(|| entry(2)).take(count).collect(),
-        commit: Index(0),
-        established: false,
-        stretch: Stretch(1),
-    };
-    let refused = hears(&mut core, append(10, 4, 1));
-    let log = refused.persist.map(|persist| persist.log).unwrap_or_default();
-    assert_eq!(log, [], "an append behind what counts for nothing");
-    let log = hears(&mut core, append(0, 0, 3)).persist.expect("three entries").log;
-    assert_eq!(log[0], LogOp::Reset { last: EntryId::ZERO });
-    assert!(
-        matches!(&log[1..], [LogOp::Append { first: Index(1), entries }] if entries.len() == 3),
-        "{log:?}"
+    assert_eq!(
+        written(hears(&mut core, append(EntryId::new(4, 10), &[5]))),
+        [],
+        "behind what does not count"
     );
-    assert!(core.damaged(), "until all is there that was acknowledged");
-    let log = hears(&mut core, append(3, 2, 2)).persist.expect("two entries").log;
-    assert!(matches!(&log[..], [LogOp::Append { first: Index(4), .. }]), "it begins anew once: {log:?}");
+    assert_eq!(written(hears(&mut core, append(EntryId::ZERO, &[2; 5]))), [], "the disk has no place for it");
+    assert_eq!(written(hears(&mut core, append(EntryId::new(2, 5), &[2, 2, 2]))), [], "8 was of term 3");
+    assert_eq!(core.last(), EntryId::new(2, 7));
+    assert_eq!(
+        written(hears(&mut core, append(EntryId::new(2, 5), &[2, 2, 3, 4, 4]))),
+        [],
+        "9 and 10 are on the disk"
+    );
+    let log = written(hears(&mut core, append(EntryId::new(4, 10), &[5])));
+    assert!(matches!(&log[..], [LogOp::Append { first: Index(11), .. }]), "{log:?}");
+    assert!(
+        core.damaged() && !core.wants_snapshot(),
+        "nothing stands for the beginning yet, nor is it applied"
+    );
+    core.step(Input::Applied(Index(9))).unwrap();
+    assert!(core.wants_snapshot());
+    assert!(core.step(Input::SnapshotReady { index: Index(9), bytes: 1 }).is_ok());
+    let healed = written(hears(&mut core, append(EntryId::new(5, 11), &[])));
+    assert!(matches!(&healed[..], [LogOp::Heal { whole: Index(11) }]), "{healed:?}");
+    assert!(!core.damaged() && !core.wants_snapshot());
+}
+
+#[test]
+fn a_snapshot_of_a_leader_that_ends_before_the_log_of_the_disk_begins_leaves_the_disk_alone() {
+    for (last, reset) in [(EntryId::new(2, 6), false), (EntryId::new(3, 8), true), (EntryId::new(4, 9), true)]
+    {
+        let mut core = without_beginning(true);
+        let meta = SnapshotMeta { last, configuration: (Index(1), configuration()), bytes: 1 };
+        hears(&mut core, Message::SnapshotChunk { meta, offset: 0, data: Bytes::from_static(b"x") });
+        core.step(Input::SnapshotInstalled { last, done: true }).unwrap();
+        let mut output = Output::default();
+        core.flush(&mut output);
+        let log = written(output);
+        assert_eq!(log.contains(&LogOp::Reset { last }), reset, "{last}: {log:?}");
+        assert_eq!((core.prev(), core.damaged()), (last, true));
+        if !reset {
+            let log = written(hears(&mut core, append(last, &[2, 3])));
+            assert_eq!(log, [], "up to where the disk begins");
+            let log = written(hears(&mut core, append(EntryId::new(3, 8), &[4])));
+            assert!(matches!(&log[..], [LogOp::Append { first: Index(9), .. }]), "{log:?}");
+        }
+    }
 }
 
 #[test]

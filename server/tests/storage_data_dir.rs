@@ -166,6 +166,32 @@ fn an_identity_file_or_its_copy_may_be_damaged_missing_or_old_and_the_next_start
 }
 
 #[test]
+fn of_two_identities_of_one_boot_the_one_that_knows_more_counts() {
+    let first = Identity { formation: IdentityState::Formed(mint()), ..Identity::blank(NODE, "prod") };
+    let made = Identity { log_made: true, ..first.clone() };
+    let lost = Identity { hard_state_lost: true, ..made.clone() };
+    let mark = DamageMark { claimed_end: EntryId::new(3, 9), trustworthy: false };
+    let damaged = Identity { damage: Some(mark), ..made.clone() };
+    for (old, new, expected) in [
+        (&first, &made, &made),
+        (&made, &lost, &lost),
+        (&made, &damaged, &damaged),
+        (&damaged, &made, &damaged),
+        (&damaged, &lost, &Identity { damage: Some(mark), ..lost.clone() }),
+    ] {
+        for stale in [IDENTITY_FILE, IDENTITY_COPY] {
+            let disk = small_disk();
+            let dir = data_dir(&disk);
+            dir.store(old).expect("there is room");
+            let before = disk.after_kill();
+            dir.store(new).expect("there is room");
+            disk.restore_file(stale, &before);
+            assert_eq!(dir.load().expect("whole").as_ref(), Some(expected), "{stale}: {old:?} {new:?}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_identity_without_a_copy_that_is_whole_names_what_to_do() {
     let disk = small_disk();
     data_dir(&disk).begin_boot(NODE, "prod").expect("a blank directory");

@@ -15,7 +15,7 @@ use holdfast_raft::{
     HardState, Index, Member, Message, NodeId, NodeUuid, Payload, Recovered, SnapshotMeta, Term,
 };
 use holdfast_server::node::{Caller, NoPiece, Piece, SnapshotDone, SnapshotJob};
-use holdfast_server::storage::{Identity, Opened, SnapshotFiles, start_from};
+use holdfast_server::storage::{Opened, SnapshotFiles, StorageError, start_from};
 use holdfast_store::{LogPosition, Store};
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
 use storage_common::crashes;
@@ -297,26 +297,16 @@ fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
     drop(files);
     let begin = |prev, end| {
         let Opened { loaded, damaged, .. } = open(&disk);
-        let mut identity = Identity { log_made: true, ..Identity::blank(NodeId(1), "test") };
-        let mut noted = None;
-        let note = |identity: &Identity| {
-            noted = identity.damage;
-            Ok(())
-        };
-        let (recovered, store) =
-            start_from(log(prev, end), loaded, &damaged, &mut identity, note).expect("it can be noted");
+        let (recovered, store) = start_from(log(prev, end), loaded, &damaged)?;
         let covered = recovered.snapshot.as_ref().map_or(0, |meta| meta.last.index.0);
         assert_eq!(store.applied().index, covered);
-        assert_eq!(
-            (noted, identity.damage.is_some()),
-            (identity.damage, recovered.damage.is_some()),
-            "noted first"
-        );
+        let damage = recovered.damage.as_ref().map(|damage| (damage.claimed_end.index.0, damage.trustworthy));
         let config = Config::new(CLUSTER, NodeId(1), NodeUuid([1; 16]), Boot(2), 1);
         let core = Core::<holdfast_raft::NoPlant>::new(config, recovered).expect("a core goes on from that");
-        assert_eq!(core.damaged(), identity.damage.is_some());
-        (covered, identity.damage.map(|mark| (mark.claimed_end.index.0, mark.trustworthy)))
+        assert_eq!(core.damaged(), damage.is_some());
+        Ok::<_, StorageError>((covered, damage))
     };
+    let begin = |prev, end| begin(prev, end).unwrap_or_else(|error| panic!("{prev} to {end}: {error}"));
     assert_eq!(begin(60, 60), (60, None));
     disk.flip_bit("000000000000003c-0000000000000003.snap", 8 * 300);
     assert_eq!(begin(40, 60), (40, None), "the older one, and the log");
@@ -333,7 +323,49 @@ fn a_damaged_snapshot_is_passed_over_only_if_the_log_stands_for_all_of_it() {
     take(&mut files, 70).expect("there is room");
     assert_eq!(disk.names(), ["0000000000000046-0000000000000003.snap"]);
     disk.remove_file("0000000000000046-0000000000000003.snap");
-    assert_eq!(begin(70, 80), (0, Some((80, false))), "and nobody knows how far what is missing went");
+    let Opened { loaded, damaged, .. } = open(&disk);
+    let error =
+        start_from(log(70, 80), loaded, &damaged).expect_err("nothing claims to stand before the log");
+    assert!(matches!(error, StorageError::SnapshotMissing { index: 70 }), "{error}");
+}
+
+#[test]
+fn a_damaged_snapshot_stays_until_a_newer_one_is_in_place() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 60).expect("there is room");
+    disk.flip_bit("000000000000003c-0000000000000003.snap", 8 * 300);
+    drop(files);
+    let mut files = open(&disk).files;
+    take(&mut files, 50).expect("there is room");
+    drop(files);
+    let Opened { loaded, damaged, .. } = open(&disk);
+    assert_eq!(loaded.map(|loaded| loaded.meta.last), Some(last(50)));
+    assert_eq!(damaged[0].0, last(60), "it says how far this node has come");
+    let mut files = open(&disk).files;
+    take(&mut files, 61).expect("there is room");
+    assert!(open(&disk).damaged.is_empty());
+}
+
+#[test]
+fn a_log_of_a_later_term_than_the_vote_proves_that_the_vote_is_lost_whatever_a_damaged_snapshot_says() {
+    let disk = FakeDisk::new(1 << 24);
+    let mut files = open(&disk).files;
+    take(&mut files, 60).expect("there is room");
+    disk.flip_bit("000000000000003c-0000000000000003.snap", 8 * 300);
+    drop(files);
+    for (hard, prev, end, lost) in [(2, 0, 10, true), (2, 0, 0, false), (3, 0, 10, false)] {
+        let Opened { loaded, damaged, .. } = open(&disk);
+        let hard_state = HardState { term: Term(hard), vote: Some(NodeId(2)) };
+        let log = Recovered { hard_state, ..log(prev, end) };
+        let (recovered, _) = start_from(log, loaded, &damaged).expect("it is repaired");
+        let config = Config::new(CLUSTER, NodeId(1), NodeUuid([1; 16]), Boot(2), 1);
+        let core = Core::<holdfast_raft::NoPlant>::new(config, recovered);
+        assert_eq!(core.is_err(), lost, "{hard} {prev} {end}: {core:?}");
+        if let Ok(core) = core {
+            assert_eq!((core.term(), core.vote().is_some()), (Term(3), hard == 3));
+        }
+    }
 }
 
 #[test]

@@ -8,9 +8,11 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod cluster;
+pub mod drive;
 pub mod history;
 pub mod model;
 pub mod node;
 pub mod plants;
+pub mod probes;
 pub mod raft;
 pub mod wal;

@@ -12,11 +12,12 @@ use clap::{Args, Parser, Subcommand};
 use holdfast_machine::Numbered;
 use holdfast_raft::Bug;
 use holdfast_sim::cluster;
+use holdfast_sim::drive::{Simulation, Tally, hunt as seek, run, run_all, story};
 use holdfast_sim::model::scenarios::{self, DEEP, SCENARIOS, Scenario};
 use holdfast_sim::node;
+use holdfast_sim::node::drive::{Nodes, SHOWN};
 use holdfast_sim::plants::Planted;
-use holdfast_sim::raft::drive::{run_all, story};
-use holdfast_sim::raft::museum;
+use holdfast_sim::raft::drive::Cores;
 use holdfast_sim::wal::breaks::{Hunt, NAMES, hunt, proofs};
 use holdfast_sim::wal::listing::listing;
 use holdfast_sim::wal::proof::{Extent, Proof};
@@ -25,6 +26,12 @@ use holdfast_wal::AsDesigned;
 
 /// Threads that work. Results do not depend on it.
 const THREADS: usize = 2;
+
+/// Within so many seeds a bug of the core has to be found.
+const CORE_SEEDS_MAX: u64 = 10_000;
+
+/// And one of whole nodes.
+const NODE_SEEDS_MAX: u64 = 200;
 
 /// Simulators of holdfast.
 #[derive(Debug, Parser)]
@@ -46,9 +53,9 @@ enum What {
         planted: Option<String>,
     },
     /// Runs whole clusters of the Raft core in simulated time, each seed twice, and judges them after every event.
-    Raft(RaftArguments),
+    Raft(Seeds),
     /// Runs whole nodes with disks, network, clients and an operator in simulated time, each seed twice.
-    Node(NodeArguments),
+    Node(Seeds),
     /// Cuts links for good, in shapes in which others had no leader for hours, and measures how soon somebody leads and stays.
     Topologies {
         /// Seeds of each shape and moment.
@@ -93,8 +100,9 @@ enum What {
     },
 }
 
+/// Which seeds of a simulator are run, and how.
 #[derive(Args, Debug)]
-struct NodeArguments {
+struct Seeds {
     /// How many seeds.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -111,34 +119,9 @@ struct NodeArguments {
     #[arg(long, requires = "seed")]
     trace: bool,
     /// With a rule left out, as `museum` does.
-    #[arg(long, value_name = "PART:NAME", value_parser = left_out, requires = "seed")]
-    bug: Option<Planted>,
-    /// Prints how often each probe was reached, and which errors clients got.
-    #[arg(long)]
-    coverage: bool,
-}
-
-#[derive(Args, Debug)]
-struct RaftArguments {
-    /// How many seeds.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// The first of them.
-    #[arg(long, default_value_t = 1)]
-    start: u64,
-    /// The first of them follows from this commit id, so that every commit explores something new.
-    #[arg(long, value_name = "HEX", value_parser = start_of_commit, conflicts_with = "start")]
-    from_commit: Option<u64>,
-    /// Only this seed, once.
-    #[arg(long, conflicts_with_all = ["seeds", "start", "from_commit"])]
-    seed: Option<u64>,
-    /// Prints everything that happens in it.
-    #[arg(long, requires = "seed")]
-    trace: bool,
-    /// With a bug planted, as `museum` does.
-    #[arg(long, value_name = "NAME", value_parser = planted, requires = "seed")]
-    bug: Option<Bug>,
-    /// Prints how often each probe and each edge was reached.
+    #[arg(long, value_name = "NAME", requires = "seed")]
+    bug: Option<String>,
+    /// Prints how often each probe was reached, and what else is counted.
     #[arg(long)]
     coverage: bool,
 }
@@ -154,14 +137,16 @@ fn start_of_commit(hex: &str) -> Result<u64, String> {
     }
 }
 
+/// The rule of whole nodes of this name.
 fn left_out(name: &str) -> Result<Planted, String> {
     let names = || Planted::all().iter().map(Planted::to_string).collect::<Vec<_>>().join(", ");
     Planted::named(name).ok_or_else(|| format!("there is no bug of this name; there are: {}", names()))
 }
 
-fn planted(name: &str) -> Result<Bug, String> {
+/// The rule of the core of this name.
+fn planted(name: &str) -> Result<Planted, String> {
     let names = || Bug::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().join(", ");
-    museum::named(name).ok_or_else(|| format!("there is no bug of this name; there are: {}", names()))
+    Planted::in_core(name).ok_or_else(|| format!("there is no bug of this name; there are: {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -174,12 +159,8 @@ fn main() -> ExitCode {
                 Some(name) => hunt_one(name, extent),
             }
         }
-        What::Raft(RaftArguments { seed: Some(seed), trace, bug, .. }) => raft_seed(seed, trace, bug),
-        What::Raft(arguments) => raft(&arguments),
-        What::Node(NodeArguments { seed: Some(seed), trace, bug, coverage, .. }) => {
-            node_seed(seed, bug, trace, coverage)
-        }
-        What::Node(arguments) => node(&arguments),
+        What::Raft(seeds) => simulate::<Cores>(&seeds, planted),
+        What::Node(seeds) => simulate::<Nodes>(&seeds, left_out),
         What::Topologies { seeds } => topologies(seeds),
         What::Atlas { seed, all } => atlas(seed, all),
         What::Model { scenario, states_max } => model(scenario, states_max),
@@ -206,69 +187,45 @@ fn model(only: Option<Scenario>, states_max: u64) -> ExitCode {
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn raft_seed(seed: u64, trace: bool, bug: Option<Bug>) -> ExitCode {
+fn simulate<S: Simulation>(seeds: &Seeds, named: fn(&str) -> Result<Planted, String>) -> ExitCode {
+    let bug = match seeds.bug.as_deref().map(named).transpose() {
+        Ok(bug) => bug,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
     without_panic_messages();
-    let outcome = holdfast_sim::raft::drive::run(seed, bug, false);
-    if trace || outcome.violation.is_some() {
-        print!("{}", story(&outcome, bug, trace));
+    match seeds.seed {
+        Some(seed) => simulate_one::<S>(seed, bug, seeds),
+        None => simulate_all::<S>(seeds),
     }
-    println!("seed={seed} events={} hash={:016x}", outcome.tally.events, outcome.hash);
-    if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn raft(arguments: &RaftArguments) -> ExitCode {
-    without_panic_messages();
-    let clock = Instant::now();
-    let start = arguments.from_commit.unwrap_or(arguments.start);
-    println!("start={start}");
-    let report = run_all(start, arguments.seeds, THREADS);
-    for failed in &report.failed {
-        println!("{}", story(failed, None, false));
+fn simulate_one<S: Simulation>(seed: u64, bug: Option<Planted>, seeds: &Seeds) -> ExitCode {
+    let outcome = run::<S>(seed, bug, false);
+    if seeds.trace || outcome.violation.is_some() {
+        print!("{}", story::<S>(&outcome, bug, seeds.trace));
     }
-    for seed in &report.nondeterministic {
-        println!("NONDETERMINISTIC seed {seed}");
-    }
-    if arguments.coverage {
-        print!("{}", report.tally.coverage());
-    }
-    let missing = report.tally.missing();
-    if !missing.is_empty() {
-        println!("NEVER REACHED: {}", missing.join(", "));
-    }
-    println!("{} seconds={:.1}", report.details(), clock.elapsed().as_secs_f64());
-    println!("{}", report.summary());
-    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn node_seed(seed: u64, bug: Option<Planted>, trace: bool, coverage: bool) -> ExitCode {
-    without_panic_messages();
-    let outcome = node::drive::run(seed, bug, false);
-    if trace || outcome.violation.is_some() {
-        print!("{}", node::drive::story(&outcome, bug, trace));
-    }
-    if coverage {
+    if seeds.coverage {
         print!("{}", outcome.tally.coverage());
     }
-    println!(
-        "seed={seed} events={} ops={} hash={:016x}",
-        outcome.tally.events, outcome.tally.ops, outcome.hash
-    );
+    println!("seed={seed} hash={:016x} {}", outcome.hash, S::details(&outcome.tally));
     if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn node(arguments: &NodeArguments) -> ExitCode {
-    without_panic_messages();
+fn simulate_all<S: Simulation>(seeds: &Seeds) -> ExitCode {
     let clock = Instant::now();
-    let start = arguments.from_commit.unwrap_or(arguments.start);
+    let start = seeds.from_commit.unwrap_or(seeds.start);
     println!("start={start}");
-    let report = node::drive::run_all(start, arguments.seeds, THREADS);
+    let report = run_all::<S>(start, seeds.seeds, THREADS);
     for failed in &report.failed {
-        println!("{}", node::drive::story(failed, None, false));
+        println!("{}", story::<S>(failed, None, false));
     }
     for seed in &report.nondeterministic {
         println!("NONDETERMINISTIC seed {seed}");
     }
-    if arguments.coverage {
+    if seeds.coverage {
         print!("{}", report.tally.coverage());
     }
     let missing = report.tally.missing();
@@ -312,37 +269,33 @@ fn atlas(seed: u64, all: bool) -> ExitCode {
     if report.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What is planted: in the core alone, or in whole nodes.
+/// Where a rule is left out: in the core alone, or in whole nodes.
 #[derive(Clone, Copy, Debug)]
 enum Exhibit {
-    Core(Bug),
+    Core(Planted),
     Node(Planted),
 }
 
 fn exhibits(name: &str) -> Result<Vec<Exhibit>, String> {
-    let all = || {
-        let cores = Bug::ALL.iter().copied().map(Exhibit::Core);
-        cores.chain(node::museum::SHOWN.iter().copied().map(Exhibit::Node)).collect()
-    };
-    match (name, museum::named(name)) {
-        ("all", _) => Ok(all()),
-        (_, Some(bug)) => Ok(vec![Exhibit::Core(bug)]),
-        (_, None) if name.contains(':') => Ok(vec![Exhibit::Node(left_out(name)?)]),
-        (_, None) => Err(planted(name).err().unwrap_or_default()),
+    match name {
+        "all" => {
+            let cores = Bug::ALL.iter().map(|bug| Exhibit::Core(Planted::Raft(*bug)));
+            Ok(cores.chain(SHOWN.iter().map(|bug| Exhibit::Node(*bug))).collect())
+        }
+        _ if name.contains(':') => Ok(vec![Exhibit::Node(left_out(name)?)]),
+        _ => Ok(vec![Exhibit::Core(planted(name)?)]),
     }
 }
 
 /// What became of one bug: the line of it, whether it was found, and after how many seeds.
 fn hunt_exhibit(exhibit: Exhibit, seeds: Option<u64>) -> (String, bool, u64) {
+    fn of<S: Simulation>(bug: Planted, seeds_max: u64) -> (String, bool, u64) {
+        let hunt = seek::<S>(bug, seeds_max);
+        (hunt.line(), hunt.found.is_some(), hunt.seeds)
+    }
     match exhibit {
-        Exhibit::Core(bug) => {
-            let hunt = museum::hunt(bug, seeds.unwrap_or(museum::SEEDS_MAX));
-            (museum::line(&hunt), hunt.found.is_some(), hunt.seeds)
-        }
-        Exhibit::Node(bug) => {
-            let hunt = node::museum::hunt(bug, seeds.unwrap_or(node::museum::SEEDS_MAX));
-            (node::museum::line(&hunt), hunt.found.is_some(), hunt.seeds)
-        }
+        Exhibit::Core(bug) => of::<Cores>(bug, seeds.unwrap_or(CORE_SEEDS_MAX)),
+        Exhibit::Node(bug) => of::<Nodes>(bug, seeds.unwrap_or(NODE_SEEDS_MAX)),
     }
 }
 

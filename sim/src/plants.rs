@@ -42,6 +42,12 @@ impl Planted {
     pub fn named(name: &str) -> Option<Self> {
         Self::all().into_iter().find(|planted| planted.to_string() == name)
     }
+
+    /// The one of the core of this name: what the simulator of the core calls it.
+    #[must_use]
+    pub fn in_core(name: &str) -> Option<Self> {
+        holdfast_raft::Bug::ALL.iter().find(|bug| bug.name() == name).map(|bug| Self::Raft(*bug))
+    }
 }
 
 impl fmt::Display for Planted {

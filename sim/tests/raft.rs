@@ -5,11 +5,21 @@ use std::process::{Command, Output};
 
 use holdfast_machine::Numbered;
 use holdfast_raft::Bug;
-use holdfast_sim::raft::drive::{regressions, replay_command, run, run_all, story};
-use holdfast_sim::raft::museum::{hunt, named};
+use holdfast_sim::drive::{Hunt, Outcome, hunt, regressions, replay_command, run, run_all, story};
+use holdfast_sim::plants::Planted;
+use holdfast_sim::raft::drive::Cores;
+use holdfast_sim::raft::tally::Tally;
 
 /// Seeds that are run here, where nothing is optimised.
 const SEEDS: u64 = 40;
+
+fn simulate(seed: u64, traced: bool) -> Outcome<Tally> {
+    run::<Cores>(seed, None, traced)
+}
+
+fn seek(bug: Bug) -> Hunt<Tally> {
+    hunt::<Cores>(Planted::Raft(bug), 100)
+}
 
 fn silent() {
     std::panic::set_hook(Box::new(|_| {}));
@@ -17,19 +27,19 @@ fn silent() {
 
 #[test]
 fn some_seeds_find_nothing_and_count_the_same_on_any_number_of_threads() {
-    let one = run_all(1, SEEDS, 1);
-    let failed: Vec<String> = one.failed.iter().map(|outcome| story(outcome, None, false)).collect();
+    let one = run_all::<Cores>(1, SEEDS, 1);
+    let failed: Vec<String> = one.failed.iter().map(|outcome| story::<Cores>(outcome, None, false)).collect();
     assert!(failed.is_empty(), "{}", failed.concat());
     assert_eq!(one.nondeterministic, [0; 0]);
-    assert_eq!(one.tally.seeds, SEEDS + regressions().len() as u64);
+    assert_eq!(one.runs, SEEDS + regressions::<Cores>().len() as u64);
     assert!(one.tally.elections > SEEDS && one.tally.crashes > SEEDS && one.tally.commits > 10 * SEEDS);
-    assert_eq!(one.summary(), run_all(1, SEEDS, 2).summary());
+    assert_eq!(one.summary(), run_all::<Cores>(1, SEEDS, 2).summary());
 }
 
 #[test]
 fn a_seed_does_the_same_each_time_traced_or_not_and_another_does_not() {
     let (one, again, traced, other) =
-        (run(7, None, false), run(7, None, false), run(7, None, true), run(8, None, false));
+        (simulate(7, false), simulate(7, false), simulate(7, true), simulate(8, false));
     assert_eq!(one, again);
     assert_eq!((one.hash, &one.tally), (traced.hash, &traced.tally));
     assert_ne!(one.hash, other.hash);
@@ -40,7 +50,7 @@ fn a_seed_does_the_same_each_time_traced_or_not_and_another_does_not() {
 fn bugs_are_found_each_by_a_property() {
     silent();
     for bug in [Bug::CommitPriorTerm, Bug::VoteBeforeDurable, Bug::RoundReused, Bug::StrangersDropped] {
-        let found = hunt(bug, 100).found.unwrap_or_else(|| panic!("{bug:?} is not found"));
+        let found = seek(bug).found.unwrap_or_else(|| panic!("{bug:?} is not found"));
         assert!(found.violation.is_some());
     }
 }
@@ -48,20 +58,21 @@ fn bugs_are_found_each_by_a_property() {
 #[test]
 fn a_failing_seed_tells_how_to_see_it_again() {
     silent();
-    let found = hunt(Bug::VoteBeforeDurable, 100).found.unwrap();
-    let told = story(&found, Some(Bug::VoteBeforeDurable), false);
+    let found = seek(Bug::VoteBeforeDurable).found.unwrap();
+    let bug = Some(Planted::Raft(Bug::VoteBeforeDurable));
+    let told = story::<Cores>(&found, bug, false);
     assert!(told.contains("VIOLATION") && told.contains("S2 VoteOnce"), "{told}");
-    let command = replay_command(found.seed, Some(Bug::VoteBeforeDurable));
+    let command = replay_command::<Cores>(found.seed, bug);
     assert!(command.ends_with("--bug VoteBeforeDurable") && told.contains(&command), "{told}");
     assert!(told.contains(" → "), "messages are shown: {told}");
-    assert!(replay_command(3, None).ends_with("raft --seed 3 --trace"));
+    assert!(replay_command::<Cores>(3, None).ends_with("raft --seed 3 --trace"));
 }
 
 #[test]
 fn every_bug_has_a_name() {
     assert!(Bug::ALL.len() >= 20);
-    assert!(Bug::ALL.iter().all(|bug| named(bug.name()) == Some(*bug)));
-    assert_eq!(named("all"), None);
+    assert!(Bug::ALL.iter().all(|bug| Planted::in_core(bug.name()) == Some(Planted::Raft(*bug))));
+    assert_eq!(Planted::in_core("all"), None);
 }
 
 fn holdfast_sim(arguments: &[&str]) -> Output {

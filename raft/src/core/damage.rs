@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use super::{Canon, Core};
 use crate::role::Role;
-use crate::{COUNT_MAX, Damage, Entry, EntryId, Event, Hole, Index, LogOp, Plant};
+use crate::{COUNT_MAX, Damage, Entry, EntryId, Event, Hole, Index, LogOp, Plant, Term};
 
 /// What is damaged, until the log is whole.
 #[derive(Clone, Debug)]
@@ -29,9 +29,10 @@ pub(crate) struct Broken {
     trustworthy: bool,
     /// The disk has no holes any more: what is missing is appended.
     cut: bool,
-    /// What stood before the log of the disk is lost, and with it the place of all that is in it: nothing of it counts. It stays
-    /// there until a leader sends something, for whoever wants to look at it.
-    unplaced: bool,
+    /// What the log of the disk begins behind, if the snapshot that stood for that is lost: the first hole ends there. What a
+    /// leader sends for it is held in memory only, for the disk has no place for it, and is missing again after the next start;
+    /// it is committed, and others hold it. Until a snapshot stands for it again, this node is not whole.
+    base: Option<EntryId>,
 }
 
 impl Broken {
@@ -52,17 +53,45 @@ impl Broken {
         let ends = holes.last().is_none_or(|hole| hole.last <= claimed_end.index);
         if begins && apart && runs && placed && ends {
             let behind = behind.into_iter().collect();
-            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false, unplaced: false })
+            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false, base: None })
         } else {
             Err(format!("the log ends at {last}, and its holes are {holes:?} up to {claimed_end}"))
         }
     }
 
-    /// Of a log that begins behind what the snapshot covers: the snapshot that stood for the beginning is lost. All from
-    /// there to the claimed end is missing.
-    pub(super) fn unplaced(covered: Index, claimed_end: EntryId, trustworthy: bool) -> Self {
-        let holes = vec![Hole { first: covered.next(), last: claimed_end.index }];
-        Self { holes, behind: BTreeMap::new(), claimed_end, trustworthy, cut: true, unplaced: true }
+    /// Of a log that begins behind `base`, which is further than the snapshot reaches that there is.
+    ///
+    /// # Errors
+    /// What contradicts itself.
+    pub(super) fn without_snapshot(
+        mut damage: Damage,
+        covered: EntryId,
+        base: EntryId,
+    ) -> Result<Self, String> {
+        let mut lost = Hole { first: covered.index.next(), last: base.index };
+        if let Some(next) = damage.holes.first().filter(|next| next.first == base.index.next()) {
+            lost.last = next.last;
+            damage.holes.remove(0);
+        }
+        damage.holes.insert(0, lost);
+        Ok(Self { base: Some(base), ..Self::new(damage, covered)? })
+    }
+
+    /// Whether what a leader sends for this index can be part of the log that the disk goes on with. What the disk begins behind
+    /// was committed, so every leader of a later term has it.
+    pub(super) fn leads_to_base(&self, index: Index, term: Term) -> bool {
+        let known = self.base.filter(|base| base.index == index && base.term > Term(0));
+        known.is_none_or(|base| base.term == term)
+    }
+
+    /// Whether the log of the disk begins behind `last` and not at it: then it stays as it is when the log begins anew there.
+    /// Otherwise it begins anew as well, and has no other beginning.
+    pub(super) fn disk_begins_later(&mut self, last: Index) -> bool {
+        let later = self.base.is_some_and(|base| last < base.index);
+        if !later {
+            self.base = None;
+        }
+        later
     }
 
     pub(super) fn may_vote(&self) -> bool {
@@ -77,7 +106,7 @@ impl Broken {
     /// What was claimed beyond is missing now, and is appended when it comes.
     pub(super) fn cut_behind(&mut self, last: Index) {
         self.behind.clear();
-        (self.cut, self.unplaced) = (true, false);
+        self.cut = true;
         let missing = Hole { first: last.next(), last: self.claimed_end.index };
         self.holes = if missing.first <= missing.last { vec![missing] } else { Vec::new() };
     }
@@ -95,9 +124,10 @@ impl Broken {
         let ids = self.behind.iter().map(|(index, entry)| (entry.term.0, index.0));
         let holes = self.holes.iter().map(|hole| (hole.first.0, hole.last.0));
         let claimed = (self.claimed_end.term.0, self.claimed_end.index.0);
-        let flags = (u64::from(self.trustworthy), u64::from(self.cut) + 2 * u64::from(self.unplaced));
+        let flags = (u64::from(self.trustworthy), u64::from(self.cut));
+        let base = self.base.map_or((0, 0), |base| (base.term.0, base.index.0));
         canon.value(holes.len() as u64);
-        for (one, other) in holes.chain(ids).chain([claimed, flags]) {
+        for (one, other) in holes.chain(ids).chain([claimed, flags, base]) {
             canon.value(one);
             canon.value(other);
         }
@@ -107,10 +137,12 @@ impl Broken {
 impl<P: Plant> Core<P> {
     /// Takes an entry of the leader for an index behind the contiguous log, which has holes.
     pub(super) fn append_behind_hole(&mut self, index: Index, entry: Entry) {
-        if self.broken.as_ref().is_some_and(|broken| broken.unplaced) {
-            self.reset_log(self.log.last());
-        }
         let Some(broken) = &mut self.broken else { return };
+        if broken.base.is_some_and(|base| index <= base.index) {
+            broken.filled(index);
+            self.hold_entry(index, entry);
+            return;
+        }
         let readable = broken.behind.remove(&index).map(|readable| readable.term);
         let hole = broken.holes.first().is_some_and(|hole| hole.first <= index && index <= hole.last);
         // Terms never fall along a log: what stands behind is of a branch that was given up, and must not outlive this.
@@ -146,15 +178,30 @@ impl<P: Plant> Core<P> {
         self.hold_entry(index, entry);
     }
 
+    /// Where the log of the disk begins, as long as nothing stands for what was before.
+    fn lost_base(&self) -> Option<Index> {
+        let base = self.broken.as_ref()?.base?.index;
+        let covered = self.snapshot.as_ref().map_or(Index(0), |meta| meta.last.index);
+        (covered < base).then_some(base)
+    }
+
+    /// Whether a snapshot of what is applied is all that this node lacks to be whole: nothing else stands for the beginning of
+    /// its log. The owner takes one as soon as it can.
+    #[must_use]
+    pub fn wants_snapshot(&self) -> bool {
+        self.lost_base().is_some_and(|base| base <= self.applied)
+    }
+
     /// Nothing that stands on the disk behind the log may be read again as if it belonged there: the last entry is written once
     /// more, which supersedes it together with all behind it.
-    fn cut_on_disk(&mut self, whole: Index) {
-        match self.log.entry(whole).cloned() {
+    fn cut_on_disk(&mut self, whole: EntryId, base: Option<EntryId>) {
+        let on_disk = base.is_none_or(|base| base.index < whole.index);
+        match self.log.entry(whole.index).filter(|_| on_disk).cloned() {
             Some(entry) => {
-                self.durability.truncated(whole);
-                self.durability.append(whole, &entry);
+                self.durability.truncated(whole.index);
+                self.durability.append(whole.index, &entry);
             }
-            None => self.durability.op(LogOp::Reset { last: self.log.prev() }),
+            None => self.durability.op(LogOp::Reset { last: whole }),
         }
     }
 
@@ -174,15 +221,15 @@ impl<P: Plant> Core<P> {
     /// An established leader told this boot how far it has committed, and up to `verified` the log equals the leader's: if
     /// that is as far, the log is whole as far as it matters. What is still missing behind was never committed.
     pub(super) fn whole_up_to(&mut self, commit: Index, verified: Index) {
-        if self.broken.is_none() || verified < commit {
+        if verified < commit || self.lost_base().is_some() {
             return;
         }
-        let whole = self.log.last().index;
-        let leftover =
-            self.broken.take().is_some_and(|broken| !broken.cut && broken.claimed_end.index > whole);
-        if leftover {
-            self.cut_on_disk(whole);
+        let Some(broken) = self.broken.take() else { return };
+        let whole = self.log.last();
+        if !broken.cut && broken.claimed_end.index > whole.index {
+            self.cut_on_disk(whole, broken.base);
         }
+        let whole = whole.index;
         self.durability.op(LogOp::Heal { whole });
         self.turn.events.push(Event::Healed(whole));
     }

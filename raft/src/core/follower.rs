@@ -105,10 +105,12 @@ impl<P: Plant> Core<P> {
             self.alarm(Alarm::ImpossibleConfiguration, from);
             return false;
         }
-        if self.broken.is_some() {
-            self.append_behind_hole(index, entry);
-        } else {
-            self.append_entry(entry);
+        match &self.broken {
+            Some(broken) if !broken.leads_to_base(index, entry.term) => return false,
+            Some(_) => self.append_behind_hole(index, entry),
+            None => {
+                self.append_entry(entry);
+            }
         }
         true
     }

@@ -71,7 +71,10 @@ impl<P: Plant> Core<P> {
         self.durability.truncated(Index(1));
         self.durability.covered(last.index);
         self.log = crate::log::Log::new(last);
-        self.durability.op(LogOp::Reset { last });
+        let stays = self.broken.as_mut().is_some_and(|broken| broken.disk_begins_later(last.index));
+        if !stays {
+            self.durability.op(LogOp::Reset { last });
+        }
         if let Some(broken) = &mut self.broken {
             broken.cut_behind(last.index);
         }

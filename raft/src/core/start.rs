@@ -76,8 +76,8 @@ impl<P: Plant> Core<P> {
         let contradiction = |what: String| Err(Rejected::Contradiction(what));
         let Recovered { hard_state, hard_state_lost, snapshot, prev, entries, damage } = recovered;
         let covered = snapshot.as_ref().map_or(EntryId::ZERO, |meta| meta.last);
-        let unplaced = prev.index > covered.index;
-        if unplaced && damage.is_none() {
+        let begins_late = prev.index > covered.index;
+        if begins_late && damage.is_none() {
             return contradiction(format!(
                 "the log begins behind {prev}, and the snapshot ends at {covered}"
             ));
@@ -103,10 +103,14 @@ impl<P: Plant> Core<P> {
         }
         let broken = match damage {
             None => None,
-            Some(damage) if unplaced => {
-                let end = EntryId { term: seen, index: damage.claimed_end.index.max(log.last().index) };
+            Some(mut damage) if begins_late => {
+                let mut readable: Vec<(Index, Entry)> =
+                    log.iter_from(prev.index.next()).map(|(index, entry)| (index, entry.clone())).collect();
+                readable.append(&mut damage.behind);
+                damage.behind = readable;
                 log = Log::new(covered);
-                Some(Broken::unplaced(covered.index, end, damage.trustworthy))
+                let broken = Broken::without_snapshot(damage, covered, prev);
+                Some(broken.map_err(Rejected::Contradiction)?)
             }
             Some(mut damage) => {
                 let ends_before = log.last().index < covered.index;

@@ -210,7 +210,12 @@ impl<S: StorePlant> Snapshots<S> {
         let enough = self.entries >= entries || self.bytes >= bytes;
         let held = self.bytes.saturating_add(self.entries.saturating_mul(limits::ENTRY_BYTES));
         let enough = enough && held >= last_bytes.min(bytes_max);
-        enough && self.waiting.is_none() && !self.taking && ticks >= self.not_before
+        enough && self.is_idle(ticks)
+    }
+
+    /// Whether none is being taken, nor has just failed.
+    fn is_idle(&self, ticks: u64) -> bool {
+        self.waiting.is_none() && !self.taking && ticks >= self.not_before
     }
 }
 
@@ -224,7 +229,8 @@ impl<P: Plant> Node<P> {
     /// say whether theirs is the same.
     pub(super) fn snapshot_point(&mut self) {
         let last_bytes = self.core.snapshot().map_or(0, |meta| meta.bytes);
-        if self.snapshots.is_due(self.ticks, last_bytes)
+        let wanted = self.core.wants_snapshot() && self.snapshots.is_idle(self.ticks);
+        if (wanted || self.snapshots.is_due(self.ticks, last_bytes))
             && self.store.last_range().is_some_and(|(last, _)| last == self.store.applied().index)
         {
             self.snapshots.waiting = Some(Box::new(self.store.clone()));

@@ -531,7 +531,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     for (_, error) in &damaged {
         tracing::error!(node = options.node, %error, "a snapshot is damaged");
     }
-    let (recovered, state) = start_from(recovered, loaded, &damaged, &mut identity, store)?;
+    let (recovered, state) = start_from(recovered, loaded, &damaged)?;
     if let Some(damage) = &recovered.damage {
         tracing::warn!(
             node = options.node,

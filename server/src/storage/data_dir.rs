@@ -111,9 +111,8 @@ impl<D: Disk> DataDir<D> {
         match (file, copy) {
             (Err(later @ StorageError::IdentityLater { .. }), _)
             | (_, Err(later @ StorageError::IdentityLater { .. })) => Err(later),
-            // An older one is one that the disk has put back. A crash may also lie between the two, in one boot: then it does
-            // not matter which.
-            (Ok(Some(file)), Ok(Some(copy))) => Ok(Some(if file.boot > copy.boot { file } else { copy })),
+            // A crash may lie between the two, or the disk has put an older one back.
+            (Ok(Some(file)), Ok(Some(copy))) => Ok(Some(file.or_later(copy))),
             (Ok(None), Ok(None)) => Ok(None),
             (Ok(Some(file)), Ok(None)) => Ok(Some(file)),
             (Ok(Some(one)), Err(error)) | (Err(error), Ok(Some(one))) => {

@@ -160,6 +160,15 @@ pub enum StorageError {
     /// The directory of the snapshots cannot be read.
     #[error(transparent)]
     Snapshots(#[from] SnapshotFileError),
+    /// The log goes on behind a snapshot that is not there.
+    #[error(
+        "the log begins behind index {index}, and there is no snapshot up to there: bring the directory of the snapshots back, \
+         or replace this member with `member replace`"
+    )]
+    SnapshotMissing {
+        /// What stands before the first entry.
+        index: u64,
+    },
     /// A cluster is restored into a directory that is in use, or was.
     #[error(
         "{place}: this directory is not blank; restore into another, or remove it if nobody needs what is in it"

@@ -80,6 +80,29 @@ impl Identity {
         }
     }
 
+    /// Of two that were written by one node: the later one. What is noted in an identity is never taken back, but for damage;
+    /// and damage that only one of them knows costs a healing, and no more.
+    #[must_use]
+    pub fn or_later(self, other: Self) -> Self {
+        let progress = |identity: &Self| {
+            let cluster = identity.joining.map(|joining| joining.cluster.is_some());
+            let formation = match identity.formation {
+                IdentityState::Blank => 0,
+                IdentityState::Minted(_) => 1,
+                IdentityState::Prepared(_) => 2,
+                IdentityState::Formed(_) => 3,
+            };
+            (identity.boot, identity.epoch, formation, cluster, identity.log_made, identity.hard_state_lost)
+        };
+        let same_boot = self.boot == other.boot;
+        let damage = match (self.damage, other.damage) {
+            (Some(one), Some(another)) => Some(one.and(another)),
+            (one, another) => one.or(another),
+        };
+        let later = if progress(&other) > progress(&self) { other } else { self };
+        Self { damage: if same_boot && later.log_made { damage } else { later.damage }, ..later }
+    }
+
     /// The names of cluster and directory, once it belongs to one.
     #[must_use]
     pub fn names(&self) -> Option<(ClusterId, NodeUuid)> {

@@ -108,10 +108,8 @@ pub fn open_log<D: Disk>(
     let reader = log.reader();
     let bounds = log.bounds(GROUP).ok_or_else(gone)?;
     let found = mark(&recovery, &reader, bounds);
-    // Who joined and was stopped before the leader sent anything has term and vote, and no entry; and so has who lost the
-    // beginning of its log, and was stopped when the leader had begun to send it again.
-    let may_be_empty = identity.joining.is_some() || identity.damage.is_some();
-    let made_empty = may_be_empty && log.hard_state(GROUP).sequence > 0;
+    // Who joined and was stopped before the leader sent anything has term and vote, and no entry.
+    let made_empty = identity.joining.is_some() && log.hard_state(GROUP).sequence > 0;
     if found.is_none() && bounds.last == 0 && !made_empty {
         // One that was just made, or whose making was just finished: not the one that this node had.
         return Err(gone());
@@ -139,7 +137,7 @@ pub fn open_log<D: Disk>(
 }
 
 /// Changes the identity, on the disk first. Says whether there was anything to change.
-pub(super) fn note(
+fn note(
     identity: &mut Identity,
     store: &mut impl FnMut(&Identity) -> Result<(), StorageError>,
     change: impl FnOnce(&mut Identity),

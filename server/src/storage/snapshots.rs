@@ -25,15 +25,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 
 use bytes::Bytes;
-use holdfast_raft::{ClusterEpoch, ClusterId, Damage, EntryId, HardState, Index, Recovered, SnapshotMeta};
+use holdfast_raft::{
+    ClusterEpoch, ClusterId, Damage, EntryId, HardState, Index, Recovered, SnapshotMeta, Term,
+};
 use holdfast_store::snapshot::{Decoder, Encoder, Header, SnapshotError, Source};
 use holdfast_store::{Halt, LogPosition, NoPlant, Plant, Store};
 use holdfast_wal::disk::{Access, Disk};
 
 use super::error::StorageError;
-use super::identity::{DamageMark, Identity};
 use super::payload::{PayloadError, decode_membership, encode_membership};
-use super::recover::{note, with_snapshot};
+use super::recover::with_snapshot;
 use super::saves::{SAVING, Saves};
 use crate::node::{NoPiece, SnapshotDone, SnapshotJob};
 
@@ -306,8 +307,12 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
                 self.damaged.push(name(last));
             }
         }
+        // A damaged one that is newer than all says how far this node has come.
+        let newest = self.newest();
         let whole: Vec<String> = self.kept.iter().map(|last| name(*last)).collect();
-        self.damaged.retain(|name| !whole.contains(name) && self.disk.unlink(name).is_err());
+        let is_passed = |name: &str| parse(name).is_none_or(|last| Some(last) < newest);
+        self.damaged
+            .retain(|name| !whole.contains(name) && !(is_passed(name) && self.disk.unlink(name).is_ok()));
     }
 
     /// Whether [`step`](Self::step) has something to do.
@@ -496,44 +501,49 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
 
 /// What the core starts from, and the state: the log and the newest snapshot that is whole.
 ///
-/// # If a newer snapshot is damaged, or is missing
+/// # If a newer snapshot is damaged
 /// That does no harm as long as the log holds all from the older one to the end of the newer. Otherwise something that this
-/// node has acknowledged is not there any more: the same as a hole in the log, and dealt with in the same way. It is noted in
-/// the identity first; the node does not lead, votes as if its log still ended where it did (and not at all if nobody knows
-/// where that was), and is sent by a leader what it lacks, which is a snapshot as a rule.
+/// node has acknowledged cannot be read any more: the same as a hole in the log, and dealt with in the same way. The node does
+/// not lead, votes as if its log still ended where it did, and is sent by a leader what it lacks. Nothing is noted of that
+/// beside the log: the damaged file stays until a newer one is in place, so a start in the middle finds the same.
 ///
 /// # Errors
-/// Those of `store`.
+/// [`StorageError::SnapshotMissing`] if the log begins behind an entry, and no file claims to stand for what was before. A disk
+/// damages files, and people lose them, or have not mounted them: who has it can bring it back.
 pub fn start_from<S: Plant>(
     mut recovered: Recovered,
     loaded: Option<Loaded<S>>,
     damaged: &[(EntryId, SnapshotFileError)],
-    identity: &mut Identity,
-    mut store: impl FnMut(&Identity) -> Result<(), StorageError>,
 ) -> Result<(Recovered, Store<S>), StorageError> {
     let covered = loaded.as_ref().map_or(EntryId::ZERO, |loaded| loaded.meta.last);
     let newest = damaged.first().map(|(last, _)| *last);
     let prev = recovered.prev;
-    let index = Index(prev.index.0 + recovered.entries.len() as u64);
-    let end = EntryId { term: recovered.entries.last().map_or(prev.term, |entry| entry.term), index };
     let begins_late = prev.index > covered.index;
-    let ends_early = newest.is_some_and(|newest| end.index < newest.index);
-    if begins_late || ends_early {
-        // A directory that lacks what stood before the log may lack more of it.
-        let trustworthy = !begins_late || newest.is_some();
-        let found = DamageMark { claimed_end: end, trustworthy };
-        let newest = DamageMark { claimed_end: newest.unwrap_or(end), trustworthy };
-        let mark = identity.damage.into_iter().fold(found.and(newest), DamageMark::and);
-        note(identity, &mut store, |identity| identity.damage = Some(mark))?;
-        let DamageMark { claimed_end, trustworthy } = mark;
-        let damage = Damage { holes: Vec::new(), behind: Vec::new(), claimed_end, trustworthy };
-        let damage =
-            recovered.damage.take().map_or(damage, |found| Damage { claimed_end, trustworthy, ..found });
-        recovered.damage = Some(damage);
-        // A snapshot may come of a later term than this node ever wrote: that term is known, and nobody has its vote.
-        if claimed_end.term > recovered.hard_state.term && newest.claimed_end.term == claimed_end.term {
-            recovered.hard_state = HardState { term: claimed_end.term, vote: None };
+    if begins_late && newest.is_none_or(|newest| newest.index < prev.index) {
+        return Err(StorageError::SnapshotMissing { index: prev.index.0 });
+    }
+    let last = recovered.entries.last().map_or(prev.term, |entry| entry.term);
+    let end = EntryId { term: last, index: Index(prev.index.0 + recovered.entries.len() as u64) };
+    let ends_early = |newest: &EntryId| end.index < newest.index || end.term < newest.term;
+    if let Some(newest) = newest.filter(|newest| begins_late || ends_early(newest)) {
+        let damage = recovered.damage.take().unwrap_or(Damage {
+            holes: Vec::new(),
+            behind: Vec::new(),
+            claimed_end: end,
+            trustworthy: true,
+        });
+        let behind = damage.behind.iter().map(|(_, entry)| entry.term);
+        let written = behind.fold(end.term.max(damage.claimed_end.term), Term::max);
+        // Others made a snapshot of a later term than this node ever wrote in: nobody has its vote there. A log of a later term
+        // would prove that the vote is lost, and the core says so.
+        if newest.term > recovered.hard_state.term && written <= recovered.hard_state.term {
+            recovered.hard_state = HardState { term: newest.term, vote: None };
         }
+        let claimed = |known: EntryId| EntryId {
+            term: known.term.max(newest.term),
+            index: known.index.max(newest.index).max(end.index),
+        };
+        recovered.damage = Some(Damage { claimed_end: claimed(damage.claimed_end), ..damage });
     }
     match loaded {
         Some(Loaded { meta, store }) => Ok((with_snapshot(recovered, meta), store)),

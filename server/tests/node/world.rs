@@ -29,7 +29,7 @@ use holdfast_server::node::{
     Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, SnapshotDone, SnapshotJob, SnapshotPolicy,
     Submission,
 };
-use holdfast_server::storage::{Identity, Opened, SnapshotFiles, start_from};
+use holdfast_server::storage::{Opened, SnapshotFiles, start_from};
 use holdfast_wal::disk::FakeDisk;
 use holdfast_wire::Message;
 use holdfast_wire::message::{self as wire, ChangeMembers, Consistency, Position, Read, Refused};
@@ -401,11 +401,8 @@ impl World {
         let Opened { files, loaded, damaged } = opened.expect("a directory");
         assert!(damaged.is_empty(), "seed {}: {damaged:?}", self.seed);
         place.covered = loaded.as_ref().map_or(0, |loaded| loaded.meta.last.index.0);
-        let mut identity = Identity::blank(id(at), "test");
         let (recovered, store) =
-            start_from(place.disk.recovered(), loaded, &damaged, &mut identity, |_| Ok(()))
-                .expect("log and snapshot meet");
-        assert_eq!(identity.damage, None, "log and snapshot meet");
+            start_from(place.disk.recovered(), loaded, &damaged).expect("log and snapshot meet");
         place.desk.open(config.cluster, config.epoch, store.applied().index);
         let core = Core::new(config, recovered).expect("a sound log");
         let mut node = Node::new(core, store, address(at), self.time(at));

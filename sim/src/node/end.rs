@@ -7,7 +7,7 @@
 //! and all members have the same state.
 
 use super::Micros;
-use super::machine::ROOM;
+use super::machine::{Machine, ROOM};
 use super::probes::Probe;
 use super::swarm::{MS, SECOND};
 use super::world::{End, Happening, World};
@@ -76,6 +76,7 @@ impl<P: Plant> World<P> {
         let first = acting.next();
         let settled = self.changing.is_none()
             && first.is_some_and(|first| acting.all(|other| other == first))
+            && self.machines.iter().filter_map(Machine::acting).all(|acting| !acting.is_joint())
             && present.iter().all(|at| self.machines[*at].process.is_some() || voters.contains(at));
         let bad = voters.iter().any(|at| self.machines[*at].damaged || self.is_spent(*at));
         if !settled || bad || voters.len() < 3 {

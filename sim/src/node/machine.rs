@@ -332,8 +332,7 @@ impl<P: Plant> Machine<P> {
         for (index, entry) in (recovered.prev.index.0 + 1..).zip(&recovered.entries) {
             self.durable.insert(index, entry.term.0);
         }
-        let (recovered, state) =
-            start_from(recovered, loaded, &damaged, &mut identity, store).map_err(storage)?;
+        let (recovered, state) = start_from(recovered, loaded, &damaged).map_err(storage)?;
         let audit =
             AuditFiles::open(self.disks.audit.clone(), CLUSTER, epoch, state.applied().index, swarm.audit)
                 .map_err(|error| NoStart::Audit(error.to_string()))?;

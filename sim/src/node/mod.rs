@@ -27,10 +27,9 @@
 //! | `chaos` | faults |
 //! | `ghost`, `callers` | what is true, and what callers are promised besides |
 //! | `end` | healing, liveness, the judgement |
-//! | `probes`, `tally`, `drive` | deep states, sums, many seeds |
+//! | `probes`, `tally`, `drive` | deep states, sums, what the driver of all seeds needs; the museum |
 //! | `atlas` | every damage that a disk can do to a cluster at rest |
 //! | `topologies` | links that are gone for good: does somebody lead, and stay? |
-//! | `museum` | rules that are left out (`plants`, above), and whether that is found |
 
 pub mod atlas;
 pub mod callers;
@@ -41,7 +40,6 @@ pub mod end;
 pub mod ghost;
 pub mod machine;
 pub mod members;
-pub mod museum;
 pub mod ports;
 pub mod probes;
 pub mod swarm;

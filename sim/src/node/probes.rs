@@ -1,6 +1,6 @@
 //! Deep states that a run over many seeds has to reach. One that is never reached fails the run.
 
-use holdfast_machine::{Numbered, numbered};
+use holdfast_machine::numbered;
 
 numbered! {
     /// A state of the cluster that bugs like.
@@ -105,46 +105,5 @@ numbered! {
         AgedStateServed = 49,
         /// A client asked any member for news of a queue.
         NewsAskedAnywhere = 50,
-    }
-}
-
-/// How often each state was reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probes([u64; Probe::ALL.len()]);
-
-impl Default for Probes {
-    fn default() -> Self {
-        Self([0; Probe::ALL.len()])
-    }
-}
-
-impl Probes {
-    /// It was reached.
-    pub fn hit(&mut self, probe: Probe) {
-        self.hit_if(true, probe);
-    }
-
-    /// It was reached, if so.
-    pub fn hit_if(&mut self, reached: bool, probe: Probe) {
-        self.0[usize::from(probe.number()) - 1] += u64::from(reached);
-    }
-
-    /// How often it was reached.
-    #[must_use]
-    pub fn count(&self, probe: Probe) -> u64 {
-        self.0[usize::from(probe.number()) - 1]
-    }
-
-    /// Adds what another run reached.
-    pub fn add(&mut self, other: &Self) {
-        for (sum, count) in self.0.iter_mut().zip(other.0) {
-            *sum += count;
-        }
-    }
-
-    /// How many states were reached at all.
-    #[must_use]
-    pub fn reached(&self) -> usize {
-        self.0.iter().filter(|count| **count > 0).count()
     }
 }

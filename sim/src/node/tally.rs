@@ -8,14 +8,12 @@ use holdfast_machine::Numbered;
 use holdfast_raft::RoleEdge;
 use holdfast_server::node::leadership;
 
-use super::probes::{Probe, Probes};
-use crate::raft::ghost::Violation;
+use super::probes::Probe;
+use crate::probes::Probes;
 
 /// What runs did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Runs.
-    pub seeds: u64,
     /// Runs in which too little was answered to show anything.
     pub void: u64,
     /// Things that happened.
@@ -55,13 +53,12 @@ pub struct Tally {
     /// Errors by code, for people.
     pub errors: BTreeMap<String, u64>,
     /// Deep states.
-    pub probes: Probes,
+    pub probes: Probes<Probe>,
 }
 
 impl Tally {
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
-        self.seeds += other.seeds;
         self.void += other.void;
         self.events += other.events;
         self.simulated += other.simulated;
@@ -108,39 +105,7 @@ impl Tally {
             self.probes.hit_if(code == Code::Compacted, Probe::Compacted);
         }
     }
-
-    /// Probes that were never reached.
-    #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        let missing = Probe::ALL.iter().filter(|probe| self.probes.count(**probe) == 0);
-        missing.map(|probe| probe.label()).collect()
-    }
-
-    /// All probes and errors with how often they were reached.
-    #[must_use]
-    pub fn coverage(&self) -> String {
-        let probes = Probe::ALL.iter().map(|probe| {
-            let caption = probe.caption().lines().next().unwrap_or_default();
-            format!("{:>10}  {:<28} {caption}\n", self.probes.count(*probe), probe.label())
-        });
-        let errors = self.errors.iter().map(|(error, count)| format!("{count:>10}  error {error}\n"));
-        probes.chain(errors).collect()
-    }
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The seed.
-    pub seed: u64,
-    /// The hash of everything that happened.
-    pub hash: u64,
-    /// What it did.
-    pub tally: Tally,
-    /// What is wrong, if anything is.
-    pub violation: Option<Violation>,
-    /// When it ended, in simulated microseconds.
-    pub at: u64,
-    /// What happened, if it was asked for.
-    pub lines: Vec<String>,
-}
+pub type Outcome = crate::drive::Outcome<Tally>;

@@ -287,7 +287,6 @@ impl<P: Plant> World<P> {
     }
 
     fn outcome(mut self, verdict: Verdict, history: &History) -> Outcome {
-        self.tally.seeds = 1;
         self.tally.simulated = self.now;
         self.tally.void = u64::from(verdict.is_ok() && self.is_void(history));
         for machine in &self.machines {

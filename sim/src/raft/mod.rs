@@ -14,7 +14,7 @@
 //!     │
 //!     └─► ghost: what is true of the whole cluster and its history, compared after every event
 //!              │
-//!              └─► drive: seeds run twice, traces compared, probes counted ──► museum: the same with a bug planted
+//!              └─► drive: seeds run twice, traces compared, probes counted; and the same with a bug planted
 //! ```
 //!
 //! # What it never sees
@@ -31,7 +31,6 @@ mod heard;
 mod life;
 mod liveness;
 pub mod machine;
-pub mod museum;
 pub mod network;
 mod node;
 pub mod probes;

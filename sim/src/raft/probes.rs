@@ -1,7 +1,7 @@
 //! Deep states that a run over many seeds has to reach. One that is never reached fails the run: then either the dice
 //! changed or something became impossible, and in both cases the properties are not tested where it matters.
 
-use holdfast_machine::{Numbered, numbered};
+use holdfast_machine::numbered;
 
 numbered! {
     /// A state of the cluster that bugs like.
@@ -104,62 +104,5 @@ numbered! {
         ForgeryDropped = 48,
         /// A node was elected that an uncommitted configuration leaves out: the others could not have done without its log.
         LeftOutLeads = 49,
-    }
-}
-
-/// How often each state was reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probes([u64; Probe::ALL.len()]);
-
-impl Default for Probes {
-    fn default() -> Self {
-        Self([0; Probe::ALL.len()])
-    }
-}
-
-impl Probes {
-    /// It was reached.
-    pub fn hit(&mut self, probe: Probe) {
-        self.0[usize::from(probe.number()) - 1] += 1;
-    }
-
-    /// It was reached, if so.
-    pub fn hit_if(&mut self, reached: bool, probe: Probe) {
-        self.0[usize::from(probe.number()) - 1] += u64::from(reached);
-    }
-
-    /// How often it was reached.
-    #[must_use]
-    pub fn count(&self, probe: Probe) -> u64 {
-        self.0[usize::from(probe.number()) - 1]
-    }
-
-    /// Adds what another run reached.
-    pub fn add(&mut self, other: &Self) {
-        for (sum, count) in self.0.iter_mut().zip(other.0) {
-            *sum += count;
-        }
-    }
-
-    /// How many states were reached at all.
-    #[must_use]
-    pub fn reached(&self) -> usize {
-        self.0.iter().filter(|count| **count > 0).count()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hits_are_counted_and_added() {
-        let mut probes = Probes::default();
-        probes.hit(Probe::JointLeaderLost);
-        probes.hit_if(false, Probe::CoreImpossible);
-        let mut sum = probes.clone();
-        sum.add(&probes);
-        assert_eq!((sum.count(Probe::JointLeaderLost), sum.reached()), (2, 1));
-        assert!(Probe::ALL.len() >= 25);
     }
 }

@@ -3,8 +3,8 @@
 use holdfast_machine::Numbered;
 use holdfast_raft::{Event, MembershipEdge, ProgressEdge, RoleEdge, TransferEdge};
 
-use super::ghost::Violation;
-use super::probes::{Probe, Probes};
+use super::probes::Probe;
+use crate::probes::Probes;
 
 /// How often each edge of the machines 02 to 05 was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,8 +50,6 @@ impl Edges {
 /// What runs did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Runs.
-    pub seeds: u64,
     /// Things that happened: steps of cores, and whatever befell nodes and links.
     pub events: u64,
     /// Elections won.
@@ -75,7 +73,7 @@ pub struct Tally {
     /// Those of them in which it could not.
     pub impossible: u64,
     /// Deep states.
-    pub probes: Probes,
+    pub probes: Probes<Probe>,
     /// Edges.
     pub edges: Edges,
 }
@@ -83,7 +81,6 @@ pub struct Tally {
 impl Tally {
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
-        self.seeds += other.seeds;
         self.events += other.events;
         self.elections += other.elections;
         self.crashes += other.crashes;
@@ -98,42 +95,7 @@ impl Tally {
         self.probes.add(&other.probes);
         self.edges.add(&other.edges);
     }
-
-    /// Probes and edges that were never reached.
-    #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        let probes = Probe::ALL.iter().filter(|probe| self.probes.count(**probe) == 0);
-        let edges = self.edges.report().into_iter().filter(|(.., count)| *count == 0);
-        let edges = edges.map(|(machine, edge, _)| format!("machine {machine} {edge}"));
-        probes.map(|probe| probe.label()).chain(edges).collect()
-    }
-
-    /// All probes and edges with how often they were reached.
-    #[must_use]
-    pub fn coverage(&self) -> String {
-        let probes = Probe::ALL.iter().map(|probe| {
-            let caption = probe.caption().lines().next().unwrap_or_default();
-            format!("{:>10}  {:<28} {caption}\n", self.probes.count(*probe), probe.label())
-        });
-        let edges = self.edges.report().into_iter();
-        let edges = edges.map(|(machine, edge, count)| format!("{count:>10}  machine {machine} {edge}\n"));
-        probes.chain(edges).collect()
-    }
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The seed.
-    pub seed: u64,
-    /// The hash of everything that happened.
-    pub hash: u64,
-    /// What it did.
-    pub tally: Tally,
-    /// What is wrong, if anything is.
-    pub violation: Option<Violation>,
-    /// When it ended, in simulated microseconds.
-    pub at: u64,
-    /// What happened, if it was asked for.
-    pub lines: Vec<String>,
-}
+pub type Outcome = crate::drive::Outcome<Tally>;

@@ -122,7 +122,7 @@ impl World {
             ghost,
             network: Network::default(),
             trace: Trace { hash: seed, lines: traced.then(Vec::new) },
-            tally: Tally { seeds: 1, ..Tally::default() },
+            tally: Tally::default(),
             reads: 0,
             healing: None,
             after_mass_crash: false,

@@ -39,11 +39,12 @@ use holdfast_raft::{Boot, Configuration, EntryId, Index, NodeId, Payload, Term};
 use super::heard::Heard;
 use super::machine::{configuration_hash, digest, payload_hash};
 use super::node::Node;
-use super::probes::{Probe, Probes};
+use super::probes::Probe;
 use super::queue::Micros;
 use super::rng::mix;
 use super::swarm::{NODES_MAX, Swarm};
 use super::under_test::View;
+use crate::probes::Probes;
 
 pub use shadow::{Known, Shadow};
 
@@ -125,7 +126,7 @@ pub struct Ghost {
     /// To whom an office was handed over last, and in which term.
     pub handed_over: Option<(NodeId, Term)>,
     /// What was reached.
-    pub probes: Probes,
+    pub probes: Probes<Probe>,
     /// Leaders' elections.
     pub elections: u64,
     /// Changes of members that were committed.
@@ -265,7 +266,7 @@ pub fn place(id: NodeId) -> usize {
 }
 
 /// Counts a state that only a look at several nodes shows.
-pub(crate) fn note_two_leaders(nodes: &[Node], probes: &mut Probes) {
+pub(crate) fn note_two_leaders(nodes: &[Node], probes: &mut Probes<Probe>) {
     let leaders = nodes.iter().filter(|node| node.leads()).count();
     probes.hit_if(leaders > 1, Probe::TwoLeaders);
 }
