@@ -154,7 +154,9 @@ pub(super) fn run(server: Server) -> ExitCode {
 fn exit_code(error: &runtime::RunError) -> u8 {
     use runtime::RunError as E;
     match error {
-        E::Options(_) | E::List(_) | E::NoCluster(_) | E::Join(_) | E::Listen { .. } => USAGE,
+        E::Options(_) | E::List(_) | E::NoCluster(_) | E::NoMembers(_) | E::Join(_) | E::Listen { .. } => {
+            USAGE
+        }
         E::Storage(_)
         | E::Audit(_)
         | E::Formation(_)

@@ -65,7 +65,7 @@ pub(super) async fn join(
 /// if it was told to stop.
 ///
 /// # Errors
-/// [`RunError::NoCluster`] if there is nobody to ask.
+/// [`RunError::NoMembers`] if there is nobody to ask.
 pub(super) async fn contacts(
     options: &Options,
     formed: &Formed,
@@ -79,7 +79,7 @@ pub(super) async fn contacts(
         if !founders.is_empty() {
             return Ok(founders);
         }
-        return Err(RunError::NoCluster(options.data_dir.display().to_string()));
+        return Err(RunError::NoMembers(options.data_dir.display().to_string()));
     }
     let client = Client::builder(options.join.iter().cloned()).name("holdfast server --join").build();
     let client = client.map_err(|error| RunError::Join(error.why()))?;

@@ -222,6 +222,12 @@ pub enum RunError {
          them, or members of one that is there with --join"
     )]
     NoCluster(String),
+    /// The node belongs to a cluster, and knows none of its members.
+    #[error(
+        "the directory {0} belongs to a cluster and holds no list of its members: it never received one, or lost it with its \
+         snapshot; name members to ask with --join"
+    )]
+    NoMembers(String),
     /// The cluster did not take the node on.
     #[error("joining: {0}")]
     Join(String),
@@ -557,11 +563,15 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     config.retain_bytes = options.retain_bytes;
     config.disk_stall_ticks = 2 * options.election_ticks;
     let core = start_core(config, recovered, &mut identity, store)?;
-    let contacts = if core.configuration().1.members().is_empty() {
-        joining::contacts(options, &formed, stop).await?
-    } else {
-        Vec::new()
-    };
+    let members = core.configuration().1.members();
+    if core.damaged() && members.len() <= 1 && formed.members.len() <= 1 {
+        tracing::error!(
+            node = options.node,
+            "this node is alone, so nobody can send it what is damaged: bring the file back from a copy of this very directory"
+        );
+    }
+    let contacts =
+        if members.is_empty() { joining::contacts(options, &formed, stop).await? } else { Vec::new() };
     if stop.is_wanted() {
         stop_early(life);
         return Ok(());

@@ -107,24 +107,22 @@ impl<D: Disk> DataDir<D> {
     /// [`StorageError::IdentityDamaged`] and [`StorageError::Io`], if neither can be read; [`StorageError::IdentityLater`] if a
     /// later build wrote one of them.
     pub fn load(&self) -> Result<Option<Identity>, StorageError> {
-        let (file, copy) = (self.read(IDENTITY_FILE), self.read(IDENTITY_COPY));
-        match (file, copy) {
-            (Err(later @ StorageError::IdentityLater { .. }), _)
-            | (_, Err(later @ StorageError::IdentityLater { .. })) => Err(later),
-            // A crash may lie between the two, or the disk has put an older one back.
-            (Ok(Some(file)), Ok(Some(copy))) => Ok(Some(file.or_later(copy))),
-            (Ok(None), Ok(None)) => Ok(None),
-            (Ok(Some(file)), Ok(None)) => Ok(Some(file)),
-            (Ok(Some(one)), Err(error)) | (Err(error), Ok(Some(one))) => {
-                tracing::warn!(%error, "one of the two identity files is damaged: the other counts");
-                Ok(Some(one))
+        let (mut whole, mut wrong) = (Vec::new(), Vec::new());
+        for (name, _) in FILES {
+            match self.read(name) {
+                Ok(found) => whole.extend(found),
+                Err(later @ StorageError::IdentityLater { .. }) => return Err(later),
+                Err(error) => wrong.push(error),
             }
-            (Ok(None), Ok(Some(copy))) => {
-                tracing::warn!(place = %self.disk.place(), "the identity file is missing: its copy counts");
-                Ok(Some(copy))
-            }
-            (Err(error), Err(_) | Ok(None)) | (Ok(None), Err(error)) => Err(error),
         }
+        // A crash may lie between the two, or the disk has put an older one back.
+        let Some(found) = whole.into_iter().reduce(Identity::or_later) else {
+            return wrong.pop().map_or(Ok(None), Err);
+        };
+        for error in wrong {
+            tracing::warn!(%error, "one of the two identity files is damaged: the other counts");
+        }
+        Ok(Some(found))
     }
 
     fn read(&self, name: &str) -> Result<Option<Identity>, StorageError> {
@@ -165,14 +163,13 @@ impl<D: Disk> DataDir<D> {
             return Err(StorageError::IdentityRule { place: self.disk.place(), rule });
         }
         let bytes = encode(identity);
-        let leftover = FILES.map(|(_, new)| self.has(new).map(|there| there.then_some(new)));
-        let leftover: Vec<_> = leftover.into_iter().collect::<Result<_, _>>()?;
         let replace = || {
-            for name in leftover.into_iter().flatten() {
-                // Of a process that did not come to name it.
-                self.disk.unlink(name)?;
-            }
+            let names = self.disk.list()?;
             for (_, new) in FILES {
+                if names.iter().any(|name| name == new) {
+                    // Of a process that did not come to name it.
+                    self.disk.unlink(new)?;
+                }
                 let file = self.disk.create(new)?;
                 self.disk.allocate(&file, bytes.len() as u64)?;
                 self.disk.write_at(&file, 0, &bytes)?;

@@ -70,7 +70,7 @@ const GAP: u64 = 500_000;
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// How long faults come, in minutes.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = minutes)]
     minutes: f64,
     /// What the schedule of faults follows from [default: from the time].
     #[arg(long)]
@@ -93,6 +93,13 @@ pub struct Arguments {
     /// Shorter faults and pauses, for runs of seconds.
     #[arg(long, hide = true)]
     fast: bool,
+}
+
+/// More than none, and at most a week.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let in_range = minutes > 0.0 && minutes <= 10_000.0;
+    in_range.then_some(minutes).ok_or_else(|| "more than 0 and at most 10000 minutes".to_owned())
 }
 
 /// Runs a cluster under faults, and says what came of it.
@@ -163,7 +170,7 @@ fn torment(
     let mut rows = Rows::new();
     let mut wedged = 0;
     let begin = Instant::now();
-    let lasts = Duration::from_secs_f64(arguments.minutes.clamp(0.0, 10_000.0) * 60.0);
+    let lasts = Duration::from_secs_f64(arguments.minutes * 60.0);
     let mut failed = None;
     for step in Schedule::new(seed, chosen, arguments.fast) {
         if begin.elapsed() >= lasts || cluster.stopped.is_stopped() {
@@ -249,7 +256,7 @@ fn one(
     cluster.timeline.quiet_line(format_args!("{name} ends: {note}"));
     cluster.await_all_ready()?;
     let written = cluster.until(WEDGED, || recorder.first_ack_from(healed).is_some());
-    if !written {
+    if !written && !cluster.stopped.is_stopped() {
         cluster.trouble(format!(
             "{name}: nothing could be written for {} s after all was healed",
             WEDGED.as_secs()
