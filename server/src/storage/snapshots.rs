@@ -311,8 +311,8 @@ impl<D: Disk, S: Plant> SnapshotFiles<D, S> {
         let newest = self.newest();
         let whole: Vec<String> = self.kept.iter().map(|last| name(*last)).collect();
         let is_passed = |name: &str| parse(name).is_none_or(|last| Some(last) < newest);
-        self.damaged
-            .retain(|name| !whole.contains(name) && !(is_passed(name) && self.disk.unlink(name).is_ok()));
+        let is_gone = |name: &str| is_passed(name) && self.disk.unlink(name).is_ok();
+        self.damaged.retain(|name| !(whole.contains(name) || is_gone(name)));
     }
 
     /// Whether [`step`](Self::step) has something to do.
