@@ -11,7 +11,7 @@ use holdfast_wire::message::{ClientHello, CloseReason, Consistency, Read, Status
 use holdfast_wire::{ClusterEpoch, ClusterId, ClusterIdentity, Message};
 
 use crate::cluster::{Cluster, Timeouts, shared};
-use crate::measure::{descriptors, from_env, resident_kib};
+use crate::measure::{alone, descriptors, from_env, resident_kib};
 use crate::neighbour::{Neighbour, runtime};
 use crate::raw::{End, Raw, call_frame, frame, hello, preface, stranger, submit};
 
@@ -145,6 +145,13 @@ fn calls_behind_answers_that_were_not_read_for_a_while_are_answered_once_they_ar
 
 #[test]
 fn a_client_that_asks_for_much_and_reads_nothing_is_let_go_and_takes_no_more_memory_than_one_may() {
+    alone(
+        "connections::a_client_that_asks_for_much_and_reads_nothing_is_let_go_and_takes_no_more_memory_than_one_may",
+        ask_for_much_and_read_nothing,
+    );
+}
+
+fn ask_for_much_and_read_nothing() {
     let cluster = shared();
     let reign = cluster.settle();
     write(&cluster, "x/mebibyte", (1 << 20) - 64);

@@ -50,6 +50,22 @@ impl Random {
     }
 }
 
+/// Runs the test of this name in a process of its own, as other tests of this program would be measured with it.
+pub(crate) fn alone(name: &str, test: impl FnOnce()) {
+    const ALONE: &str = "HOLDFAST_ABUSE_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return test();
+    }
+    let program = std::env::current_exe().expect("the program of these tests");
+    let mut child = std::process::Command::new(program);
+    let output =
+        child.args([name, "--exact", "--nocapture"]).env(ALONE, "1").output().expect("it starts once more");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ran = output.status.success() && said.contains("1 passed");
+    assert!(ran, "{said}{}", String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+}
+
 /// Resident memory of this process in KiB.
 pub(crate) fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
