@@ -2,7 +2,9 @@
 
 mod ask;
 mod audit;
+mod completions;
 mod dev;
+mod explain;
 mod history;
 mod kv;
 mod lease;
@@ -62,6 +64,10 @@ enum Command {
     Snapshot(snapshot::Snapshot),
     /// Say whether the cluster is well
     Status(status::Status),
+    /// Say what a code or a word means; exits with 1 if nothing is known of it
+    Explain(explain::Explain),
+    /// Print what a shell needs to complete these commands
+    Completions(completions::Completions),
 }
 
 /// Runs the command that the arguments of this process name.
@@ -92,6 +98,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Watch(watch) => watch.run(),
         Command::Snapshot(snapshot) => snapshot::run(&snapshot),
         Command::Status(status) => status.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Completions(completions) => completions.run(),
     }
 }
 
