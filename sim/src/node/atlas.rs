@@ -6,8 +6,10 @@
 //! load, beside members that are whole.
 //!
 //! # What is expected
-//! - **One member**: it comes back by itself with what the others have; or it refuses to start with an error that names the
-//!   reason, or says that its votes do not count any more, and is to be replaced. The others go on without it.
+//! - **One member, one place of a file**: it comes back by itself with what the others have, or says that its votes do not count
+//!   any more, and is to be replaced. The others go on without it.
+//! - **One member, whole files** that are missing, swapped, cut or of somebody else: the same, or it refuses to start with an error
+//!   that names the reason.
 //! - **Minority, helical**: two of five, each with other ranges gone: all come back.
 //! - **Beyond quorum**: the same ranges at a majority, or ranges at everybody: whatever comes, it is not a state that lacks
 //!   something acknowledged. Standing still is right, and is counted. There is one exception, which is counted as well: the
@@ -136,6 +138,11 @@ impl Damage {
             Self::ForeignAll(_) => return "all directories of another".into(),
         };
         format!("{} {how}", part.name())
+    }
+
+    /// Whether it hits one place of a file, and not files as wholes.
+    fn is_of_a_sector(&self) -> bool {
+        matches!(self, Self::Flip(..) | Self::Zero(..) | Self::Unreadable(..) | Self::StaleSector(..))
     }
 
     /// Whether a disk that only loses and spoils cannot do it: somebody put an old copy in place.
@@ -545,7 +552,10 @@ impl Image {
             return if case.width == Width::Beyond { Came::Unharmed } else { Came::Wrong(what) };
         }
         if let Some(why) = refused {
-            return Came::Refused(why);
+            // What a disk does to a place is repaired; what somebody did to files may be left to them.
+            let a_sector =
+                case.width == Width::One && case.damages.iter().all(|(_, damage)| damage.is_of_a_sector());
+            return if a_sector { Came::Wrong(format!("refused: {why}")) } else { Came::Refused(why) };
         }
         if (0..world.machines.len()).any(|at| world.is_spent(at)) {
             return Came::Spent;
