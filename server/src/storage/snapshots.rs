@@ -33,6 +33,7 @@ use holdfast_store::{Halt, LogPosition, NoPlant, Plant, Store};
 use holdfast_wal::disk::{Access, Disk};
 
 use super::error::StorageError;
+use super::identity::DamageMark;
 use super::payload::{PayloadError, decode_membership, encode_membership};
 use super::recover::with_snapshot;
 use super::saves::{SAVING, Saves};
@@ -539,11 +540,9 @@ pub fn start_from<S: Plant>(
         if newest.term > recovered.hard_state.term && written <= recovered.hard_state.term {
             recovered.hard_state = HardState { term: newest.term, vote: None };
         }
-        let claimed = |known: EntryId| EntryId {
-            term: known.term.max(newest.term),
-            index: known.index.max(newest.index).max(end.index),
-        };
-        recovered.damage = Some(Damage { claimed_end: claimed(damage.claimed_end), ..damage });
+        let mark = |claimed_end| DamageMark { claimed_end, trustworthy: damage.trustworthy };
+        let DamageMark { claimed_end, .. } = mark(damage.claimed_end).and(mark(newest)).and(mark(end));
+        recovered.damage = Some(Damage { claimed_end, ..damage });
     }
     match loaded {
         Some(Loaded { meta, store }) => Ok((with_snapshot(recovered, meta), store)),

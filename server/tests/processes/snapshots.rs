@@ -75,16 +75,22 @@ fn a_node_that_was_away_longer_than_the_log_reaches_comes_back_by_snapshot_and_h
     });
 }
 
+/// Three nodes with 120 keys, whose logs do not reach back to the first, and a client of them.
+async fn three_with_more_than_their_logs_hold() -> (Cluster, Client) {
+    let cluster = Cluster::start_with(3, &TINY);
+    short_ranges(&cluster).await;
+    let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
+    let client = client.build().expect("a client");
+    for number in 0..120 {
+        client.put(format!("w/{number}"), "x").await.expect("it serves");
+    }
+    (cluster, client)
+}
+
 #[test]
 fn a_node_that_joins_when_the_log_does_not_reach_back_begins_with_a_snapshot() {
     block_on(async {
-        let mut cluster = Cluster::start_with(3, &TINY);
-        short_ranges(&cluster).await;
-        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
-        let client = client.build().expect("a client");
-        for number in 0..120 {
-            client.put(format!("w/{number}"), "x").await.expect("it serves");
-        }
+        let (mut cluster, client) = three_with_more_than_their_logs_hold().await;
         let fourth = cluster.join(false);
         cluster.wait(fourth, "ready", |status| status.ready).await;
         let (_, last) = client.put("w/last", "last").await.expect("it serves");
@@ -193,13 +199,7 @@ fn damage(path: &std::path::Path) {
 #[test]
 fn a_node_whose_snapshots_are_damaged_is_repaired_by_the_others_and_has_whole_ones_again() {
     block_on(async {
-        let mut cluster = Cluster::start_with(3, &TINY);
-        short_ranges(&cluster).await;
-        let client = Client::builder(cluster.endpoints()).timeout(PATIENCE).wait_for_cluster(true);
-        let client = client.build().expect("a client");
-        for number in 0..120 {
-            client.put(format!("w/{number}"), "x").await.expect("it serves");
-        }
+        let (mut cluster, client) = three_with_more_than_their_logs_hold().await;
         // The last one may still be on its way to its name.
         while ends(&cluster, 2).last().is_none_or(|end| *end < 100) {
             tokio::time::sleep(Duration::from_millis(20)).await;
