@@ -125,7 +125,7 @@ numbered! {
         /// The member could not write or read a snapshot: its disk may be full or broken. Its log says more. Ask another one.
         SnapshotFailed = 1216,
 
-        /// The request keeps the value or lease of a key that does not exist.
+        /// There is no such key, and the request needs one: it reads it, or keeps its value or lease.
         KeyNotFound = 1301,
         /// The revision was compacted: history is kept for a limited time, and this is older. The oldest that can be
         /// read is given. A watch has to start anew from the current state.
@@ -135,6 +135,9 @@ numbered! {
         FutureRevision = 1303,
         /// All revisions there are, some nine quintillions, have been used.
         RevisionsExhausted = 1304,
+        /// The key is not at the revision that the request demands: somebody else wrote or deleted it meanwhile, or it exists and
+        /// must not. Nothing was changed. Read the key and decide anew.
+        WrongRevision = 1305,
 
         /// The cluster does not know this session: it expired while the client was away, was closed, belongs to
         /// somebody else, or to another cluster. This copy of the request was not executed; an earlier one may have
@@ -225,6 +228,24 @@ numbered! {
         TransferFailed = 2012,
         /// The address of a member is none that the others could reach it at: it has to be a host and a port.
         BadAddress = 2013,
+
+        /// There is nothing under this path of the HTTP interface. `docs/http.md` lists what there is.
+        NoSuchRoute = 2101,
+        /// The path exists, and this method does nothing with it. The header `Allow` names those that do.
+        MethodNotAllowed = 2102,
+        /// A parameter of the query, a header or a part of the path is unknown, missing, there twice, or not of the form that it
+        /// has to have. The message says which and what is expected.
+        BadParameter = 2103,
+        /// The body is not what this path takes: no JSON, JSON with a field that is unknown, missing or of another type, or
+        /// longer or shorter than its header says.
+        BadBody = 2104,
+        /// The body or the header of the request is longer than any that is taken.
+        BodyTooLong = 2105,
+        /// The request did not come to its end in time. Nothing was executed.
+        BodyTooSlow = 2106,
+        /// This node was asked to forward the request to the leader, and got no answer from it. The request may have been
+        /// executed; with an idempotency key it can be sent again.
+        ForwardFailed = 2107,
     }
     families {
         "request" = 1001..=1099,
@@ -238,6 +259,7 @@ numbered! {
         "election" = 1801..=1899,
         "access" = 1901..=1999,
         "membership" = 2001..=2099,
+        "http" = 2101..=2199,
     }
 }
 
@@ -247,9 +269,11 @@ impl Code {
     pub const fn effect(self) -> Effect {
         match self {
             Self::AppliedReplyDropped => Effect::Applied,
-            Self::UnknownSession | Self::StaleSequence | Self::LeadershipLost | Self::TimedOut => {
-                Effect::Unknown
-            }
+            Self::UnknownSession
+            | Self::StaleSequence
+            | Self::LeadershipLost
+            | Self::TimedOut
+            | Self::ForwardFailed => Effect::Unknown,
             Self::Malformed
             | Self::UnknownCommand
             | Self::UnsupportedFeature
@@ -278,6 +302,7 @@ impl Code {
             | Self::Compacted
             | Self::FutureRevision
             | Self::RevisionsExhausted
+            | Self::WrongRevision
             | Self::WindowFull
             | Self::IdempotencyMismatch
             | Self::TtlOutOfRange
@@ -311,6 +336,12 @@ impl Code {
             | Self::NoTransferTarget
             | Self::TransferFailed
             | Self::BadAddress
+            | Self::NoSuchRoute
+            | Self::MethodNotAllowed
+            | Self::BadParameter
+            | Self::BadBody
+            | Self::BodyTooLong
+            | Self::BodyTooSlow
             | Self::NotLeader
             | Self::Overloaded
             | Self::NoLeader
@@ -361,6 +392,7 @@ impl Code {
                 | Self::AuditUnreadable
                 | Self::NoSnapshot
                 | Self::SnapshotFailed
+                | Self::ForwardFailed
         )
     }
 
@@ -395,6 +427,8 @@ impl Code {
                 | Self::Stopping
                 | Self::Diverged
                 | Self::AuditUnreadable
+                | Self::BodyTooSlow
+                | Self::ForwardFailed
         )
     }
 }

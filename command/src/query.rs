@@ -10,8 +10,10 @@
 //! ```
 
 mod audit;
+mod held;
 
 pub use audit::{AuditPage, AuditQuery, MissingReason, MissingRecords};
+pub use held::{Holding, NamespaceInfo, SessionInfo};
 
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
@@ -40,6 +42,12 @@ numbered! {
         History = 5,
         /// Records of the audit log of the member that is asked.
         Audit = 6,
+        /// Namespaces in the order of their names, with what each holds.
+        Namespaces = 7,
+        /// All replicated settings, and how much is held outside of all namespaces.
+        Settings = 8,
+        /// Client sessions in the order of their numbers.
+        Sessions = 9,
     }
 }
 
@@ -119,6 +127,22 @@ pub enum Query {
     /// See [`QueryNumber::Audit`]. Bytes: u64 from, u64 since, u64 until, u32 limit, section prefix, u8 whether an actor
     /// is named, section actor.
     Audit(AuditQuery),
+    /// See [`QueryNumber::Namespaces`]. Bytes: u32 limit, section name.
+    Namespaces {
+        /// Behind this one; empty for the first.
+        after: ByteString,
+        /// At most so many; 0 for as many as may be.
+        limit: u32,
+    },
+    /// See [`QueryNumber::Settings`]. Bytes: none.
+    Settings,
+    /// See [`QueryNumber::Sessions`]. Bytes: u64 session, u32 limit.
+    Sessions {
+        /// Behind this one; 0 for the first.
+        after: u64,
+        /// At most so many; 0 for as many as may be.
+        limit: u32,
+    },
 }
 
 /// What is known of a lease.
@@ -224,6 +248,27 @@ pub enum Answer {
     /// See [`QueryNumber::Audit`]. Bytes: u64 complete from, u64 through, u64 next, u32 count, section record each, u32 count,
     /// u64 first, u64 last, u8 why each.
     Audit(AuditPage),
+    /// See [`QueryNumber::Namespaces`]. Bytes: u8 whether more come, u32 count, the namespaces.
+    Namespaces {
+        /// The namespaces.
+        namespaces: Vec<NamespaceInfo>,
+        /// More come behind them.
+        more: bool,
+    },
+    /// See [`QueryNumber::Settings`]. Bytes: what is held, u32 count, u16 number and u64 value each.
+    Settings {
+        /// What is held outside of all namespaces.
+        outside: Holding,
+        /// Number of a [`Setting`](crate::Setting), or of one that a later version added, and its value.
+        settings: Vec<(u16, u64)>,
+    },
+    /// See [`QueryNumber::Sessions`]. Bytes: u8 whether more come, u32 count, the sessions.
+    Sessions {
+        /// The sessions.
+        sessions: Vec<SessionInfo>,
+        /// More come behind them.
+        more: bool,
+    },
 }
 
 impl When {
@@ -263,6 +308,9 @@ impl Query {
             Self::Queues { .. } => QueryNumber::Queues,
             Self::History { .. } => QueryNumber::History,
             Self::Audit(_) => QueryNumber::Audit,
+            Self::Namespaces { .. } => QueryNumber::Namespaces,
+            Self::Settings => QueryNumber::Settings,
+            Self::Sessions { .. } => QueryNumber::Sessions,
         }
     }
 
@@ -293,6 +341,15 @@ impl Query {
                 put_section(&mut out, key);
             }
             Self::Audit(query) => query.write(&mut out),
+            Self::Namespaces { after, limit } => {
+                out.put_u32_le(*limit);
+                put_section(&mut out, after.as_bytes());
+            }
+            Self::Settings => {}
+            Self::Sessions { after, limit } => {
+                out.put_u64_le(*after);
+                out.put_u32_le(*limit);
+            }
         }
         out.into()
     }
@@ -321,6 +378,12 @@ impl Query {
                 Self::History { key: reader.section()?, before, limit }
             }
             QueryNumber::Audit => Self::Audit(AuditQuery::read(&mut reader)?),
+            QueryNumber::Namespaces => {
+                let limit = reader.u32()?;
+                Self::Namespaces { after: reader.text()?, limit }
+            }
+            QueryNumber::Settings => Self::Settings,
+            QueryNumber::Sessions => Self::Sessions { after: reader.u64()?, limit: reader.u32()? },
         };
         reader.finish()?;
         Ok(query)
@@ -432,6 +495,9 @@ impl Answer {
             Self::Queues { .. } => QueryNumber::Queues,
             Self::History { .. } => QueryNumber::History,
             Self::Audit(_) => QueryNumber::Audit,
+            Self::Namespaces { .. } => QueryNumber::Namespaces,
+            Self::Settings { .. } => QueryNumber::Settings,
+            Self::Sessions { .. } => QueryNumber::Sessions,
         }
     }
 
@@ -486,6 +552,28 @@ impl Answer {
                 }
             }
             Self::Audit(page) => page.write(out),
+            Self::Namespaces { namespaces, more } => {
+                out.put_u8((*more).into());
+                out.put_u32_le(length(namespaces.len()));
+                for namespace in namespaces {
+                    namespace.write(out);
+                }
+            }
+            Self::Settings { outside, settings } => {
+                outside.write(out);
+                out.put_u32_le(length(settings.len()));
+                for (number, value) in settings {
+                    out.put_u16_le(*number);
+                    out.put_u64_le(*value);
+                }
+            }
+            Self::Sessions { sessions, more } => {
+                out.put_u8((*more).into());
+                out.put_u32_le(length(sessions.len()));
+                for session in sessions {
+                    session.write(out);
+                }
+            }
         }
     }
 
@@ -527,6 +615,22 @@ impl Answer {
                 Self::History { oldest, versions: reader.items(count, VersionInfo::read)?, more }
             }
             QueryNumber::Audit => Self::Audit(AuditPage::read(&mut reader)?),
+            QueryNumber::Namespaces => {
+                let more = reader.flags(1)? != 0;
+                let count = reader.count("namespaces", NamespaceInfo::BYTES_MIN, most)?;
+                Self::Namespaces { namespaces: reader.items(count, NamespaceInfo::read)?, more }
+            }
+            QueryNumber::Settings => {
+                let outside = Holding::read(&mut reader)?;
+                let count = reader.count("settings", 10, most)?;
+                let one = |reader: &mut Reader| Ok((reader.u16()?, reader.u64()?));
+                Self::Settings { outside, settings: reader.items(count, one)? }
+            }
+            QueryNumber::Sessions => {
+                let more = reader.flags(1)? != 0;
+                let count = reader.count("sessions", SessionInfo::BYTES_MIN, most)?;
+                Self::Sessions { sessions: reader.items(count, SessionInfo::read)?, more }
+            }
         };
         reader.finish()?;
         Ok(Ok(answer))

@@ -255,6 +255,9 @@ refusals! {
     #[error("no revision is left")]
     RevisionsExhausted,
 
+    /// See [`Code::WrongRevision`].
+    #[error("the key is at revision {revision}, and not at the one demanded")]
+    WrongRevision { revision: u64 },
     /// See [`Code::UnknownSession`].
     #[error("session {session} is unknown")]
     UnknownSession { session: SessionId },
@@ -367,6 +370,27 @@ refusals! {
     /// See [`Code::BadAddress`].
     #[error("the address of a member is HOST:PORT, with a port from 1 to 65535")]
     BadAddress,
+    /// See [`Code::NoSuchRoute`].
+    #[error("there is nothing under this path")]
+    NoSuchRoute,
+    /// See [`Code::MethodNotAllowed`].
+    #[error("this method does nothing here")]
+    MethodNotAllowed,
+    /// See [`Code::BadParameter`].
+    #[error("a parameter is not what it has to be")]
+    BadParameter,
+    /// See [`Code::BadBody`].
+    #[error("the body is not what this path takes")]
+    BadBody,
+    /// See [`Code::BodyTooLong`].
+    #[error("a request of {bytes} bytes, where {limit} are allowed")]
+    BodyTooLong { bytes: u64, limit: u64 },
+    /// See [`Code::BodyTooSlow`].
+    #[error("the request did not come to its end in time")]
+    BodyTooSlow,
+    /// See [`Code::ForwardFailed`].
+    #[error("node {node} gave no answer to the request that was forwarded to it")]
+    ForwardFailed { node: u64 },
 }
 
 impl Refusal {

@@ -79,8 +79,8 @@ fn whatever_leaves_it_unknown_whether_an_earlier_copy_was_applied_speaks_of_the_
 #[test]
 fn whatever_may_succeed_later_was_not_applied_unless_nobody_knows_what_became_of_this_copy() {
     for code in Code::ALL.iter().filter(|code| code.is_retryable()) {
-        // These two end the waiting and not the request: only under a request key may it be sent again.
-        let under_way = matches!(code, Code::LeadershipLost | Code::TimedOut);
+        // These end the waiting and not the request: only under a request key may it be sent again.
+        let under_way = matches!(code, Code::LeadershipLost | Code::TimedOut | Code::ForwardFailed);
         let wanted = if under_way { Effect::Unknown } else { Effect::NotApplied };
         assert_eq!(code.effect(), wanted, "{code}: who waits and repeats must not write twice");
     }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod api;
 pub mod audit;
 pub mod cli;
 pub mod node;

@@ -57,6 +57,7 @@ pub fn understand<S: Plant>(
             request: submit.request,
             at,
             timeout_ms: submit.timeout_ms,
+            keyed_here: false,
         }),
         Message::KeepSession(keep) => {
             Input::Keep { caller, actor, session: SessionId(keep.session), timeout_ms: keep.timeout_ms }

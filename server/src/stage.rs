@@ -35,7 +35,7 @@ numbered! {
 const LONGEST_US: u64 = 60_000_000;
 
 /// One histogram of microseconds for each stage, and one for whole turns.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stages {
     histograms: Vec<Histogram<u64>>,
     /// None only if the bounds of a histogram were wrong.
@@ -75,6 +75,12 @@ impl Stages {
     #[must_use]
     pub fn histogram(&self, stage: Stage) -> Option<&Histogram<u64>> {
         self.histograms.get(stage.position())
+    }
+
+    /// The histogram of whole turns.
+    #[must_use]
+    pub fn turns(&self) -> Option<&Histogram<u64>> {
+        self.turns.as_ref()
     }
 
     /// All nine in the V2 format of `HdrHistogram`, in the order of their numbers.

@@ -66,7 +66,10 @@ const LIGHT: Care = Care { length: 120, ranges: 0 };
 /// Codes that no command can be refused with here: one needs 2⁶⁴ revisions, one 2⁵² grants, and those of availability and members are said by
 /// nodes, of what does not stand in the log.
 fn impossible(code: Code) -> bool {
-    let of_nodes = (1201..=1299).contains(&code.number()) || (2001..=2099).contains(&code.number());
+    // Availability, membership, HTTP.
+    let of_nodes = [1201..=1299, 2001..=2099, 2101..=2199].iter().any(|family| family.contains(&code.number()))
+        // What it says of a condition of its own, a store says by the branch of a transaction.
+        || code == Code::WrongRevision;
     of_nodes || matches!(code, Code::RevisionsExhausted | Code::TokensExhausted)
 }
 

@@ -234,11 +234,12 @@ pub const SHAPES: &[Shape] = &[
             only(said("when", Type::Shape("When"), "When it is answered."), "number", &[3]),
             only(said("name", Type::Section, "Of the queue."), "number", &[3]),
             only(said("before", U64, "Versions of revisions below this; 0 for all."), "number", &[5]),
-            only(said("limit", U32, "At most so many; 0 for as many as may be."), "number", &[2, 4, 5]),
+            only(said("session", U64, "Sessions behind this one; 0 for the first."), "number", &[9]),
+            only(said("limit", U32, "At most so many; 0 for as many as may be."), "number", &[2, 4, 5, 7, 9]),
             only(
-                said("behind", Type::Section, "Queues behind this name; empty for the first."),
+                said("behind", Type::Section, "Queues or namespaces behind this name; empty for the first."),
                 "number",
-                &[4],
+                &[4, 7],
             ),
             only(said("key", Type::Section, "Of which key."), "number", &[5]),
             only(said("audit", Type::Shape("AuditQuery"), "Which records."), "number", &[6]),
@@ -266,7 +267,8 @@ pub const SHAPES: &[Shape] = &[
             said("number", U16, "Of the query, or 0: refused."),
             only(said("refusal", Type::Shape("Refusal"), "Why there is no answer."), "number", &[0]),
             only(said("oldest", U64, "The oldest revision that is kept."), "number", &[5]),
-            only(said("more", U8, "1 if more come behind these."), "number", &[2, 4, 5]),
+            only(said("more", U8, "1 if more come behind these."), "number", &[2, 4, 5, 7, 9]),
+            only(said("outside", Type::Shape("Holding"), "What no namespace holds."), "number", &[8]),
             only(said("info", Type::Shape("LeaseInfo"), "The lease."), "number", &[1]),
             only(said("keys", Type::List("Named"), "Its keys."), "number", &[1]),
             only(said("leases", Type::List("LeaseInfo"), "In the order of their numbers."), "number", &[2]),
@@ -274,6 +276,17 @@ pub const SHAPES: &[Shape] = &[
             only(said("queues", Type::List("NamedQueue"), "In the order of their names."), "number", &[4]),
             only(said("versions", Type::List("VersionInfo"), "Newest first."), "number", &[5]),
             only(said("page", Type::Shape("AuditPage"), "Some records."), "number", &[6]),
+            only(
+                said("namespaces", Type::List("NamespaceInfo"), "In the order of their names."),
+                "number",
+                &[7],
+            ),
+            only(said("settings", Type::List("SettingValue"), "All of them."), "number", &[8]),
+            only(
+                said("sessions", Type::List("SessionInfo"), "In the order of their numbers."),
+                "number",
+                &[9],
+            ),
         ],
     },
     Shape {
@@ -302,6 +315,34 @@ pub const SHAPES: &[Shape] = &[
     Shape {
         name: "MissingRecords",
         rows: &[row("first", U64), row("last", U64), said("why", U8, "A `MissingReason`.")],
+    },
+    Shape { name: "Holding", rows: &[row("keys", U64), row("bytes", U64)] },
+    Shape {
+        name: "NamespaceInfo",
+        rows: &[
+            said(
+                "namespace",
+                Type::Shape("SetNamespace"),
+                "Name and rules, as the command that sets it has them.",
+            ),
+            row("holds", Type::Shape("Holding")),
+        ],
+    },
+    Shape {
+        name: "SettingValue",
+        rows: &[said("number", U16, "Of the setting."), said("value", U64, "What it is set to.")],
+    },
+    Shape {
+        name: "SessionInfo",
+        rows: &[
+            row("session", U64),
+            row("ttl_ms", U64),
+            row("left_ms", U64),
+            row("low", U64),
+            row("answers", U64),
+            row("bytes", U64),
+            row("actor", Type::Shape("By")),
+        ],
     },
     Shape { name: "Named", rows: &[said("name", Type::Section, "A key.")] },
     Shape {

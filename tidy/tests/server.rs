@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use holdfast_machine::Numbered;
+use holdfast_server::api::metrics::METRICS;
+use holdfast_server::api::routes::{ROUTES, Route};
 use holdfast_server::cli;
 use holdfast_server::stage::Stage;
 use holdfast_tidy::{blocks, layout, symbols, workspace};
@@ -14,6 +16,7 @@ fn the_page_of_the_request_path_shows_the_stages_and_limits_of_the_code() {
         ("limits of the node", limits(&["server/src/node/limits.rs"])),
         ("limits of the runtime", limits(&RUNTIME)),
         ("limits of watches", limits(&["server/src/watch/limits.rs"])),
+        ("limits of HTTP", limits(&API)),
     ];
     blocks::check(&[("docs/request-path.md".into(), wanted)]);
 }
@@ -28,7 +31,7 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 10] = [
+const RUNTIME: [&str; 12] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
@@ -39,7 +42,26 @@ const RUNTIME: [&str; 10] = [
     "server/src/runtime/joining.rs",
     "server/src/runtime/workers.rs",
     "server/src/runtime/audit.rs",
+    "server/src/runtime/desk.rs",
+    "server/src/runtime/measures.rs",
 ];
+
+/// The files of the HTTP interface that bound something.
+const API: [&str; 3] = ["server/src/api/serve.rs", "server/src/api/ask.rs", "server/src/api/queues.rs"];
+
+#[test]
+fn the_page_about_http_shows_the_paths_and_the_metrics_that_are_served() {
+    let mut routes = String::from("| method | path | parameters | what it does |\n|---|---|---|---|\n");
+    for Route { method, path, parameters, what } in ROUTES {
+        let _ = writeln!(routes, "| {method} | `{}` | {parameters} | {what} |", path.replace('*', ""));
+    }
+    let mut metrics = String::from("| metric | kind | labels | what it says |\n|---|---|---|---|\n");
+    for metric in METRICS {
+        let labels = metric.labels.join(", ");
+        let _ = writeln!(metrics, "| `{}` | {} | {labels} | {} |", metric.name, metric.kind(), metric.what);
+    }
+    blocks::check(&[("docs/http.md".into(), vec![("routes", routes), ("metrics", metrics)])]);
+}
 
 /// Every constant of these files, as it is written there.
 fn limits(paths: &[&str]) -> String {

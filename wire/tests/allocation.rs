@@ -100,11 +100,11 @@ fn filled(message_type: MessageType, sections: &[Vec<u8>]) -> Vec<u8> {
     body
 }
 
-/// The shortest body of a member: metadata of 18 bytes and two empty addresses.
+/// The shortest body of a member: metadata of 18 bytes and three empty addresses.
 fn shortest_member() -> Vec<u8> {
-    let mut member = vec![18, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut member = vec![18, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     member.extend_from_slice(&1_u64.to_le_bytes());
-    member.resize(12 + 18, 0);
+    member.resize(16 + 18, 0);
     member
 }
 

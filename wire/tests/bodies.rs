@@ -431,7 +431,7 @@ fn the_longest_introduction_fits_the_control_lane_and_the_longest_status_its_cap
     let peer = families::peer();
     let introduce =
         Introduce { from: peer.from, from_boot: peer.from_boot, level: 1, client: text(), http: text() };
-    let member = MemberStatus { peer: text(), client: text(), ..families::member(1) };
+    let member = MemberStatus { peer: text(), client: text(), http: text(), ..families::member(1) };
     let status = StatusReply { build: text(), members: vec![member; 64], ..families::status_reply() };
     for message in [Message::from(introduce), status.into()] {
         let cap = message.message_type().spec().body_cap as usize;

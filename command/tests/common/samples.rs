@@ -16,8 +16,8 @@ use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
 use holdfast_command::query::{
-    Answer, AuditPage, AuditQuery, LeaseInfo, MissingReason, MissingRecords, PlaceInfo, Query, QueryNumber,
-    QueueInfo, QueueKind, VersionInfo, When,
+    Answer, AuditPage, AuditQuery, Holding, LeaseInfo, MissingReason, MissingRecords, NamespaceInfo,
+    PlaceInfo, Query, QueryNumber, QueueInfo, QueueKind, SessionInfo, VersionInfo, When,
 };
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
@@ -330,6 +330,9 @@ fn queries(number: QueryNumber) -> Vec<(&'static str, Query)> {
             };
             vec![("of all", Query::Audit(AuditQuery::default())), ("of some", Query::Audit(asked))]
         }
+        QueryNumber::Namespaces => vec![("", Query::Namespaces { after: "app/".into(), limit })],
+        QueryNumber::Settings => vec![("", Query::Settings)],
+        QueryNumber::Sessions => vec![("", Query::Sessions { after: 5, limit })],
     }
 }
 
@@ -357,6 +360,22 @@ fn answers(number: QueryNumber) -> Vec<(&'static str, Answer)> {
             let (records, missing) = (vec![bytes("record")], missing.to_vec());
             let page = AuditPage { complete_from: 7, through: 9, next: 8, records, missing };
             vec![("", Answer::Audit(page)), ("empty", Answer::Audit(AuditPage::default()))]
+        }
+        QueryNumber::Namespaces => {
+            let rules = Rules { quota_keys: 1, owners: vec!["ada".into()], ..Rules::default() };
+            let namespace = SetNamespace { name: "app/".into(), rules };
+            let holds = Holding { keys: 2, bytes: 3 };
+            let namespaces = vec![NamespaceInfo { namespace, holds }];
+            vec![("", Answer::Namespaces { namespaces, more: true })]
+        }
+        QueryNumber::Settings => {
+            let settings = vec![(1, 4_096), (26, 256)];
+            vec![("", Answer::Settings { outside: Holding { keys: 2, bytes: 3 }, settings })]
+        }
+        QueryNumber::Sessions => {
+            let (session, ttl_ms, left_ms, low, answers, bytes) = (1, 2, 3, 4, 5, 6);
+            let session = SessionInfo { session, ttl_ms, left_ms, low, answers, bytes, actor };
+            vec![("", Answer::Sessions { sessions: vec![session], more: false })]
         }
     }
 }
@@ -532,6 +551,7 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::Compacted => Refusal::Compacted { asked: 1, oldest: 2 },
         Code::FutureRevision => Refusal::FutureRevision { asked: 2, current: 1 },
         Code::RevisionsExhausted => Refusal::RevisionsExhausted,
+        Code::WrongRevision => Refusal::WrongRevision { revision: 7 },
         Code::UnknownSession => Refusal::UnknownSession { session: SessionId(8) },
         Code::StaleSequence => Refusal::StaleSequence { sequence: 1, low: 2 },
         Code::WindowFull => Refusal::WindowFull { sequence: 2, highest: 1 },
@@ -568,5 +588,12 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::NoTransferTarget => Refusal::NoTransferTarget { node: 4 },
         Code::TransferFailed => Refusal::TransferFailed { node: 4 },
         Code::BadAddress => Refusal::BadAddress,
+        Code::NoSuchRoute => Refusal::NoSuchRoute,
+        Code::MethodNotAllowed => Refusal::MethodNotAllowed,
+        Code::BadParameter => Refusal::BadParameter,
+        Code::BadBody => Refusal::BadBody,
+        Code::BodyTooLong => Refusal::BodyTooLong { bytes, limit },
+        Code::BodyTooSlow => Refusal::BodyTooSlow,
+        Code::ForwardFailed => Refusal::ForwardFailed { node: 4 },
     }
 }

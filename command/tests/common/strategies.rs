@@ -17,8 +17,8 @@ use holdfast_command::locks::{Acquire, Release};
 use holdfast_command::namespaces::{DeleteNamespace, OWNERS_MAX, Rules, SetNamespace};
 use holdfast_command::outcome::RangePage;
 use holdfast_command::query::{
-    Answer, AuditPage, AuditQuery, LeaseInfo, MissingReason, MissingRecords, PlaceInfo, Query, QueueInfo,
-    QueueKind, VersionInfo, When,
+    Answer, AuditPage, AuditQuery, Holding, LeaseInfo, MissingReason, MissingRecords, NamespaceInfo,
+    PlaceInfo, Query, QueueInfo, QueueKind, SessionInfo, VersionInfo, When,
 };
 use holdfast_command::sessions::{CloseSession, KeepSessions, Kept, OpenSession};
 use holdfast_command::settings::{ChangeSettings, RaiseFeatureLevel};
@@ -361,6 +361,9 @@ fn query() -> impl Strategy<Value = Query> {
                 actor: actor.map(Into::into)
             })
         ),
+        (".{0,20}", any::<u32>()).prop_map(|(after, limit)| Query::Namespaces { after: after.into(), limit }),
+        Just(Query::Settings),
+        any::<(u64, u32)>().prop_map(|(after, limit)| Query::Sessions { after, limit }),
     ]
 }
 
@@ -390,7 +393,25 @@ fn answer() -> impl Strategy<Value = Result<Answer, Refusal>> {
         });
     let missing = (any::<[u64; 2]>(), any_of::<MissingReason>())
         .prop_map(|([first, last], why)| MissingRecords { first, last, why });
+    let holding = || any::<[u64; 2]>().prop_map(|[keys, bytes]| Holding { keys, bytes });
+    let namespace = (".{0,20}", any::<[u64; 3]>(), vec(".{0,9}", 0..3), holding()).prop_map(
+        |(name, [quota_keys, quota_bytes, value_bytes], owners, holds)| {
+            let description = name.as_str().into();
+            let owners = owners.into_iter().map(Into::into).collect();
+            let rules = Rules { quota_keys, quota_bytes, value_bytes, description, owners };
+            NamespaceInfo { namespace: SetNamespace { name: name.into(), rules }, holds }
+        },
+    );
+    let session = (any::<[u64; 6]>(), actor()).prop_map(|(numbers, actor)| {
+        let [session, ttl_ms, left_ms, low, answers, bytes] = numbers;
+        SessionInfo { session, ttl_ms, left_ms, low, answers, bytes, actor }
+    });
     let answer = prop_oneof![
+        (vec(namespace, 0..4), any::<bool>())
+            .prop_map(|(namespaces, more)| Answer::Namespaces { namespaces, more }),
+        (holding(), vec(any::<(u16, u64)>(), 0..4))
+            .prop_map(|(outside, settings)| Answer::Settings { outside, settings }),
+        (vec(session, 0..4), any::<bool>()).prop_map(|(sessions, more)| Answer::Sessions { sessions, more }),
         (lease(), vec(blob(), 0..4)).prop_map(|(info, keys)| Answer::Lease { info, keys }),
         (vec(lease(), 0..4), any::<bool>()).prop_map(|(leases, more)| Answer::Leases { leases, more }),
         queue().prop_map(Answer::Queue),

@@ -18,7 +18,7 @@ const PORT_BASE: u16 = 7400;
 /// How often it is looked whether the nodes are ready, or over.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Ports of neighbouring nodes lie so far apart; peers are one above clients.
+/// Ports of neighbouring nodes lie so far apart; peers are one above clients, HTTP two.
 const PORTS_PER_NODE: u16 = 10;
 
 /// Segments of a cluster to try things out with: three nodes share a disk.
@@ -32,7 +32,7 @@ pub(super) struct Dev {
     /// Where they keep their data, a directory for each; by default a temporary one that is removed at the end
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Port of the first node's clients; its peers are one above, the next node ten above
+    /// Port of the first node's clients; its peers are one above, its HTTP two, the next node ten
     #[arg(long, default_value_t = PORT_BASE)]
     port_base: u16,
 }
@@ -49,13 +49,16 @@ pub(super) fn run(dev: &Dev) -> ExitCode {
 }
 
 fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
-    let last = u32::from(dev.port_base) + u32::from((dev.nodes - 1) * PORTS_PER_NODE) + 1;
+    let last = u32::from(dev.port_base) + u32::from((dev.nodes - 1) * PORTS_PER_NODE) + 2;
     if last > u16::MAX.into() || dev.port_base == 0 {
         return Err(format!("--port-base {} leaves no room for {} nodes", dev.port_base, dev.nodes).into());
     }
-    let client = |node: u16| format!("127.0.0.1:{}", dev.port_base + (node - 1) * PORTS_PER_NODE);
-    let peer = |node: u16| format!("127.0.0.1:{}", dev.port_base + (node - 1) * PORTS_PER_NODE + 1);
-    for address in (1..=dev.nodes).flat_map(|node| [client(node), peer(node)]) {
+    let address =
+        |node: u16, port: u16| format!("127.0.0.1:{}", dev.port_base + (node - 1) * PORTS_PER_NODE + port);
+    let client = |node: u16| address(node, 0);
+    let peer = |node: u16| address(node, 1);
+    let http = |node: u16| address(node, 2);
+    for address in (1..=dev.nodes).flat_map(|node| [client(node), peer(node), http(node)]) {
         TcpListener::bind(&address)
             .map_err(|error| format!("{address}: {error}; is another one running? Try --port-base"))?;
     }
@@ -74,6 +77,7 @@ fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
             cluster: "dev".to_owned(),
             listen_client: client(node),
             listen_peer: peer(node),
+            listen_http: Some(http(node)),
             initial_cluster: (1..=dev.nodes).map(|node| (node.into(), peer(node))).collect(),
             segment_bytes: SEGMENT_BYTES,
             ..Options::new(node.into(), root.join(format!("n{node}")))
@@ -83,7 +87,8 @@ fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
     let endpoints: Vec<String> = (1..=dev.nodes).map(client).collect();
     await_leader(&endpoints, &stop, &nodes);
     if !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
-        banner(dev, &endpoints, root)?;
+        let web: Vec<String> = (1..=dev.nodes).map(http).collect();
+        banner(dev, &endpoints, &web, root)?;
     }
     while !stop.is_wanted() && !nodes.iter().any(Running::is_over) {
         std::thread::sleep(POLL);
@@ -123,7 +128,7 @@ fn own_name() -> String {
 }
 
 /// What somebody who has just started it wants to know.
-fn banner(dev: &Dev, endpoints: &[String], root: &Path) -> std::io::Result<()> {
+fn banner(dev: &Dev, endpoints: &[String], web: &[String], root: &Path) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let me = own_name();
     let all = endpoints.join(",");
@@ -134,6 +139,7 @@ fn banner(dev: &Dev, endpoints: &[String], root: &Path) -> std::io::Result<()> {
     };
     writeln!(out, "{} real nodes are running, each with its own log under {}", dev.nodes, root.display())?;
     writeln!(out, "endpoints {all}")?;
+    writeln!(out, "http      {}", web.join(","))?;
     writeln!(out, "\ntry, in another terminal:")?;
     for command in [
         "put app/greeting hello --reason \"trying it out\"",
@@ -143,6 +149,9 @@ fn banner(dev: &Dev, endpoints: &[String], root: &Path) -> std::io::Result<()> {
         "status",
     ] {
         writeln!(out, "  {me} {command}{flag}")?;
+    }
+    if let Some(first) = web.first() {
+        writeln!(out, "  curl -L http://{first}/v1/kv/app/greeting")?;
     }
     writeln!(
         out,

@@ -51,6 +51,8 @@ pub struct Submission {
     pub timeout_ms: u32,
     /// When it came, in [`Now::micros`]; what lies in the future counts as now.
     pub at: u64,
+    /// An idempotency key in it was made by the owner of the node. A client may not bring one: it could guess another's.
+    pub keyed_here: bool,
 }
 
 /// Something that happened outside of the node.
@@ -80,6 +82,8 @@ pub enum Input<S: StorePlant = NoPlant> {
         level: u16,
         /// Where clients reach it; empty if it did not say.
         client: ByteString,
+        /// Where it serves HTTP; empty if it does not, or did not say.
+        http: ByteString,
     },
     /// Everything up to and with this persist is on the disk.
     Durable(PersistId),

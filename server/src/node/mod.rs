@@ -117,6 +117,7 @@ pub struct Counts {
 struct Peer {
     level: u16,
     client: ByteString,
+    http: ByteString,
 }
 
 /// One node. See the module documentation.
@@ -219,8 +220,8 @@ impl<P: Plant> Node<P> {
             Input::PeerUnreachable(id) => self.tell(CoreInput::PeerUnreachable(id)),
             Input::PeerRefused(id) => self.tell(CoreInput::PeerRefused(id)),
             Input::Removed { by } => self.removed(&format!("as node {by} says")),
-            Input::Introduced { from, level, client } => {
-                self.peers.insert(from, Peer { level, client });
+            Input::Introduced { from, level, client, http } => {
+                self.peers.insert(from, Peer { level, client, http });
             }
             Input::Durable(id) => {
                 while let Some(held) = self.held.pop_front_if(|held| held.after <= id) {
@@ -510,6 +511,12 @@ impl<P: Plant> Node<P> {
         self.peers.get(&id).map(|peer| peer.client.clone()).unwrap_or_default()
     }
 
+    /// Where another member serves HTTP, as far as it has said so; empty for this node.
+    #[must_use]
+    pub fn http_address(&self, id: NodeId) -> ByteString {
+        self.peers.get(&id).map(|peer| peer.http.clone()).unwrap_or_default()
+    }
+
     /// Where writes go, if this node knows; also for the greeting of a client.
     #[must_use]
     pub fn leader_hint(&self) -> Option<LeaderHint> {
@@ -526,13 +533,24 @@ impl<P: Plant> Node<P> {
     /// Whether it serves: it knows a leader whose own-term entry is committed, and has applied up to it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        self.unready().is_none()
+    }
+
+    /// Why it does not serve, in words; `None` if it does.
+    #[must_use]
+    pub fn unready(&self) -> Option<&'static str> {
         if self.audit.is_full() {
-            return false;
+            return Some("the audit log cannot be written, and holds up everything that is to be applied");
         }
         match self.leadership {
-            State::Established => true,
-            State::Establishing | State::Revoking => false,
-            State::Revoked => self.core.leader().is_some() && self.reads.has_followed(self.core.term().0),
+            State::Established => None,
+            State::Establishing => Some("it was elected, and has not committed an entry of its own term yet"),
+            State::Revoking => Some("it leads no more, and has not told all who wait"),
+            State::Revoked if self.core.leader().is_none() => Some("it knows no leader"),
+            State::Revoked if !self.reads.has_followed(self.core.term().0) => {
+                Some("it has not applied what its leader had committed")
+            }
+            State::Revoked => None,
         }
     }
 

@@ -8,12 +8,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use holdfast_command::locks::NAME_BYTES_MAX;
+use holdfast_command::namespaces::SetNamespace;
 use holdfast_command::query::{
-    Answer, AuditPage, AuditQuery, ITEMS_MAX, LeaseInfo, PlaceInfo, Query, QueueInfo, QueueKind, VersionInfo,
-    When,
+    Answer, AuditPage, AuditQuery, Holding, ITEMS_MAX, LeaseInfo, NamespaceInfo, PlaceInfo, Query, QueueInfo,
+    QueueKind, SessionInfo, VersionInfo, When,
 };
-use holdfast_command::{KeyValue, Refusal};
-use holdfast_store::{Lease, Place, Plant as StorePlant, Queue, Standing, Store, Touch, Touched, Version};
+use holdfast_command::{KeyValue, Refusal, Setting};
+use holdfast_machine::Numbered as _;
+use holdfast_store::{
+    Lease, Namespace, Place, Plant as StorePlant, Queue, Session, Standing, Store, Touch, Touched, Usage,
+    Version,
+};
 
 use super::limits::ANSWER_BYTES;
 use super::reads::Waiting;
@@ -107,7 +112,10 @@ pub(super) fn is_valid(query: &Query) -> Result<(), Refusal> {
         | Query::Queue { .. }
         | Query::Queues { .. }
         | Query::History { .. }
-        | Query::Audit(_) => Ok(()),
+        | Query::Audit(_)
+        | Query::Namespaces { .. }
+        | Query::Settings
+        | Query::Sessions { .. } => Ok(()),
     }
 }
 
@@ -171,6 +179,27 @@ pub(super) fn answer(query: &Query, store: &Store<impl StorePlant>) -> Result<An
             page.fill(store.history_before(key, *before).map(version_info), VersionInfo::bytes);
             Answer::History { oldest: store.oldest(), versions: page.items, more: page.more }
         }
+        Query::Namespaces { after, limit } => {
+            let mut page = Page::new(most(*limit));
+            let behind = store.namespaces().filter(|(name, _)| *name > &**after);
+            page.fill(behind.map(namespace_info), NamespaceInfo::bytes);
+            Answer::Namespaces { namespaces: page.items, more: page.more }
+        }
+        Query::Settings => Answer::Settings {
+            outside: holding(store.default_usage()),
+            settings: Setting::ALL
+                .iter()
+                .map(|setting| (setting.number(), store.settings().get(*setting)))
+                .collect(),
+        },
+        Query::Sessions { after, limit } => {
+            let mut page = Page::new(most(*limit));
+            let behind = store.sessions().filter(|(id, _)| id.0 > *after);
+            page.fill(behind.map(|(id, session)| session_info(id.0, session, store)), |info| {
+                info.actor.name().len()
+            });
+            Answer::Sessions { sessions: page.items, more: page.more }
+        }
         // A state holds no records; whoever asks for them is sent to the files before it comes here.
         Query::Audit(_) => {
             let through = store.applied().index;
@@ -211,6 +240,27 @@ fn lease_info(lease: i64, known: &Lease, store: &Store<impl StorePlant>) -> Leas
         left_ms: known.deadline().saturating_sub(store.clock()),
         granted_at: known.granted_at(),
         keys: known.keys(),
+        actor: known.actor().clone(),
+    }
+}
+
+fn holding(usage: Usage) -> Holding {
+    Holding { keys: usage.keys, bytes: usage.bytes }
+}
+
+fn namespace_info((name, namespace): (&str, &Namespace)) -> NamespaceInfo {
+    let namespace_set = SetNamespace { name: name.into(), rules: namespace.rules.clone() };
+    NamespaceInfo { namespace: namespace_set, holds: holding(namespace.usage) }
+}
+
+fn session_info(session: u64, known: &Session, store: &Store<impl StorePlant>) -> SessionInfo {
+    SessionInfo {
+        session,
+        ttl_ms: known.ttl_ms(),
+        left_ms: known.deadline().saturating_sub(store.clock()),
+        low: known.low(),
+        answers: known.answered().count() as u64,
+        bytes: known.reply_bytes(),
         actor: known.actor().clone(),
     }
 }

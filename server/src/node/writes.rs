@@ -360,7 +360,7 @@ impl<P: Plant> Node<P> {
     /// Whether this request may be executed, by what is known without the log.
     fn admit(&self, submission: &Submission) -> Result<(), Refusal> {
         let request = self.store.admit(&submission.request, &submission.actor)?;
-        if let RequestKey::Idempotency { .. } = request.key {
+        if let (RequestKey::Idempotency { .. }, false) = (request.key, submission.keyed_here) {
             // The hashes are made by the node that admits a foreign request; nobody may bring his own.
             return Err(Refusal::Malformed { offset: 2 });
         }

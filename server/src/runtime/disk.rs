@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use holdfast_handoff::watermark::{Reader, Wait, Waiter};
 use holdfast_raft::{LogOp, Persist, PersistId};
 use holdfast_wal::disk::RealDisk;
+use holdfast_wal::stats::Stats;
 use holdfast_wal::thread::{Handle, Running, Ticket, Why};
 use holdfast_wal::{AsDesigned, Op};
 
@@ -157,6 +158,11 @@ impl Disk {
     pub(super) fn counters(&self) -> (u64, u64) {
         let counters = self.running.stats().counters();
         (counters.log.syncs, counters.log.written_bytes)
+    }
+
+    /// All that the log measures, for whoever has time to read it.
+    pub(super) fn stats(&self) -> Stats {
+        self.running.stats()
     }
 
     /// Writes what was accepted, ends the threads, and closes the log.

@@ -1,6 +1,6 @@
 //! What all tasks of one node share: queues, links, the clock. One thread, so no locks.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use holdfast_hlc::UnixMillis;
 use holdfast_raft::formation::{FormationMessage, Formed};
 use holdfast_wire::message::{Features, Lane, LeaderHint};
 use holdfast_wire::{ClusterEpoch, ClusterId, ClusterIdentity, NodeIdentity, NodeUuid};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot, watch};
 
+use super::desk::{Figures, Leading, SeatEnd};
 use super::link::Link;
 use crate::node::{Caller, Input, Now};
 
@@ -58,6 +59,8 @@ pub(super) enum Event {
     Status(Caller),
     /// A client asks what it has measured.
     Stats(Caller),
+    /// The API thread asks for both.
+    Figures(oneshot::Sender<Figures>),
 }
 
 /// Who this node is, as it says in every greeting.
@@ -130,6 +133,12 @@ pub(super) struct Hub {
     pub(super) leader: RefCell<Option<LeaderHint>>,
     /// The client address that this node advertises, and its feature level, for its peers.
     pub(super) client_address: ByteString,
+    /// Where this node serves HTTP, for its peers; empty if it does not.
+    pub(super) http_address: ByteString,
+    /// Tells the API thread who leads; there once it can ask.
+    pub(super) leading: OnceCell<watch::Sender<Leading>>,
+    /// Seats of the desk, by their numbers.
+    pub(super) seats: RefCell<HashMap<u64, SeatEnd>>,
     /// How many of the clients were greeted.
     pub(super) greeted: Cell<usize>,
     /// Which directory each member has, as the configuration says.
@@ -150,7 +159,7 @@ pub(super) const FEATURES: Features = Features(0);
 pub(super) const BUILD: &str = env!("CARGO_PKG_VERSION");
 
 impl Hub {
-    pub(super) fn new(who: Who, client_address: ByteString) -> Rc<Self> {
+    pub(super) fn new(who: Who, client_address: ByteString, http_address: ByteString) -> Rc<Self> {
         Rc::new(Self {
             clock: Clock::new(),
             bell: Arc::default(),
@@ -163,6 +172,9 @@ impl Hub {
             who: Cell::new(who),
             leader: RefCell::default(),
             client_address,
+            http_address,
+            leading: OnceCell::new(),
+            seats: RefCell::default(),
             greeted: Cell::new(0),
             directories: RefCell::default(),
             removed: RefCell::default(),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use holdfast_machine::{Machine, Numbered, Verdict, numbered};
+use tokio::sync::watch;
 
 numbered! {
     /// How far a node's process has come.
@@ -193,12 +194,14 @@ pub(super) struct Life {
     node: u64,
     state: State,
     observer: Observer,
+    /// Told to the API thread.
+    tell: watch::Sender<State>,
     trace: holdfast_machine::Trace<LifeMachine, 16>,
 }
 
 impl Life {
-    pub(super) fn new(node: u64, observer: Observer) -> Self {
-        Self { node, state: LifeMachine::INITIAL, observer, trace: holdfast_machine::Trace::new() }
+    pub(super) fn new(node: u64, observer: Observer, tell: watch::Sender<State>) -> Self {
+        Self { node, state: LifeMachine::INITIAL, observer, tell, trace: holdfast_machine::Trace::new() }
     }
 
     pub(super) fn state(&self) -> State {
@@ -211,6 +214,7 @@ impl Life {
         self.trace.record(self.trace.total(), self.state, event, edge);
         let from = std::mem::replace(&mut self.state, LifeMachine::target(edge));
         tracing::info!(node = self.node, "life {edge} {} → {}", from.name(), self.state.name());
+        self.tell.send_replace(self.state);
         if let Some(hear) = &self.observer.0 {
             hear(edge);
         }

@@ -28,12 +28,14 @@
 
 mod audit;
 mod clients;
+pub(crate) mod desk;
 mod disk;
 mod forming;
 mod hub;
 mod joining;
 mod life;
 mod link;
+pub(crate) mod measures;
 mod peers;
 mod snapshots;
 mod turn;
@@ -60,6 +62,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
+use crate::api;
 use crate::audit::{AuditError, AuditFiles, AuditOpened, AuditPolicy, AuditWork, RefusedLog};
 use crate::node::{Node, SnapshotPolicy};
 use crate::storage::{
@@ -87,6 +90,10 @@ pub struct Options {
     pub listen_peer: String,
     /// Where clients reach it, if that is not where it listens.
     pub advertise_client: Option<String>,
+    /// Where it serves HTTP, `host:port`; `None` if it does not.
+    pub listen_http: Option<String>,
+    /// Where HTTP reaches it, if that is not where it listens.
+    pub advertise_http: Option<String>,
     /// Ids and peer addresses of the nodes that form a cluster, this one among them; the same at all of them. May be empty
     /// if the directory belongs to a cluster already.
     pub initial_cluster: Vec<(u64, String)>,
@@ -124,6 +131,8 @@ impl Options {
             listen_client: "127.0.0.1:7400".to_owned(),
             listen_peer: "127.0.0.1:7401".to_owned(),
             advertise_client: None,
+            listen_http: None,
+            advertise_http: None,
             initial_cluster: Vec::new(),
             join: Vec::new(),
             advertise_peer: None,
@@ -372,11 +381,21 @@ fn seed() -> Result<[u8; 16], RunError> {
 }
 
 async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
-    let mut life = life::Life::new(options.node, options.observer.clone());
-    let lived = steps(&options, stop, &mut life).await;
+    let (desk, desk_end, tell) = desk::desk();
+    let mut life = life::Life::new(options.node, options.observer.clone(), tell);
+    // Before all else, so that whoever asks how the node is hears that it is on its way.
+    let api = match &options.listen_http {
+        Some(address) => Some(api::start(address, desk, options.node)?),
+        None => None,
+    };
+    let lived = steps(&options, stop, &mut life, desk_end).await;
     if let Err(error) = &lived {
         tracing::error!(node = options.node, %error, "the node cannot go on");
         life.fact(LifeEvent::Broke);
+    }
+    // Its last answers were given to it while the node drained.
+    if let Some(api) = api {
+        api.close();
     }
     lived
 }
@@ -444,7 +463,12 @@ fn stop_early(life: &mut life::Life) {
 }
 
 /// The steps of a life, in order.
-async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<(), RunError> {
+async fn steps(
+    options: &Options,
+    stop: &Stop,
+    life: &mut life::Life,
+    desk_end: desk::DeskEnd,
+) -> Result<(), RunError> {
     let node = NodeId(options.node);
     let (Some(wire_node), Ok(cluster_name)) =
         (WireNodeId::new(options.node), ByteString::try_from(Bytes::from(options.cluster.clone())))
@@ -481,7 +505,9 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     let boot = Boot::new(identity.boot).unwrap_or(Boot::FIRST);
     let who = Who { cluster: None, node: NodeIdentity { id: wire_node, uuid: NodeUuid(uuid.0), boot } };
     let client_address = options.advertise_client.clone().unwrap_or_else(|| options.listen_client.clone());
-    let hub = Hub::new(who, client_address.into());
+    let http_address =
+        options.advertise_http.clone().or_else(|| options.listen_http.clone()).unwrap_or_default();
+    let hub = Hub::new(who, client_address.into(), http_address.into());
 
     let mut tasks = turn::Tasks::default();
     let mut formation = None;
@@ -591,6 +617,7 @@ async fn steps(options: &Options, stop: &Stop, life: &mut life::Life) -> Result<
     }
     let accepting =
         tokio::task::spawn_local(clients::listen(std::rc::Rc::clone(&hub), clients)).abort_handle();
+    tokio::task::spawn_local(desk_end.serve(std::rc::Rc::clone(&hub)));
     life.fact(LifeEvent::Recovered);
 
     let snapshots =

@@ -219,7 +219,7 @@ fn open(hub: &Hub, peer: NodeId, lane: Lane, link: &Rc<Link>) {
                 from_boot: who.node.boot,
                 level: FeatureLevel::LATEST.0,
                 client: hub.client_address.clone(),
-                http: ByteString::new(),
+                http: hub.http_address.clone(),
             });
             // A lane that was just opened has room.
             let _ = link.send(introduce.header(), &introduce);
@@ -306,8 +306,8 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
     }
     if let Message::Introduce(introduce) = message {
         if Some(NodeId(introduce.from.get())) == *from {
-            let Introduce { level, client, .. } = introduce;
-            hub.report(Event::Node(Input::Introduced { from: NodeId(introduce.from.get()), level, client }));
+            let Introduce { from, level, client, http, .. } = introduce;
+            hub.report(Event::Node(Input::Introduced { from: NodeId(from.get()), level, client, http }));
         }
         return Flow::On;
     }

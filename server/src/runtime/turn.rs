@@ -39,11 +39,13 @@ use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
 
 use super::audit::Audit;
+use super::desk::{Figures, Leading};
 use super::disk::Disk;
 use super::forming::Forming;
 use super::hub::{BUILD, Event, Hub};
 use super::life::{Event as LifeEvent, Life, State as LifeState};
 use super::link::Link;
+use super::measures::{Edges, Leaders, RoundTrips};
 use super::snapshots::Snapshots;
 use super::workers::Workers;
 use super::{RunError, Stop, TICK, peers};
@@ -136,6 +138,9 @@ pub(super) struct Turns {
     removed_at: Option<u64>,
     /// The tick at which lanes to those who are members no more are closed.
     leaving_until: Option<u64>,
+    edges: Edges,
+    round_trips: RoundTrips,
+    leaders: Leaders,
     next_tick: u64,
     ticks: u64,
 }
@@ -150,6 +155,9 @@ impl Turns {
             configured: None,
             removed_at: None,
             leaving_until: None,
+            edges: Edges::default(),
+            round_trips: RoundTrips::default(),
+            leaders: Leaders::default(),
             next_tick,
             ticks: 0,
         }
@@ -277,8 +285,9 @@ impl Turns {
         self.tick();
         let (mut questions, mut later) = (0, Vec::new());
         for event in self.parts.hub.calls.take() {
-            questions += usize::from(matches!(event, Event::Status(_) | Event::Stats(_)));
-            if questions > QUESTIONS_MAX && matches!(event, Event::Status(_) | Event::Stats(_)) {
+            let is_question = matches!(event, Event::Status(_) | Event::Stats(_) | Event::Figures(_));
+            questions += usize::from(is_question);
+            if questions > QUESTIONS_MAX && is_question {
                 later.push(event);
             } else {
                 self.take(event)?;
@@ -330,6 +339,7 @@ impl Turns {
         }
         self.follow_configuration();
         *self.parts.hub.leader.borrow_mut() = self.parts.node.leader_hint();
+        self.tell_leading();
         self.log_events();
         match self.parts.node.halted() {
             Some(why) if self.parts.node.is_removed() => {
@@ -343,7 +353,12 @@ impl Turns {
     fn take(&mut self, event: Event) -> Result<(), RunError> {
         let now = self.parts.hub.clock.now();
         match event {
-            Event::Node(input) => self.parts.node.handle(now, input),
+            Event::Node(input) => {
+                if let Input::Peer(envelope) = &input {
+                    self.round_trips.heard(envelope, now.micros);
+                }
+                self.parts.node.handle(now, input);
+            }
             Event::Formation(name, message) => {
                 let Parts { hub, formation, data_dir, identity, name: ours, .. } = &mut self.parts;
                 if let Some(formation) = formation {
@@ -352,11 +367,15 @@ impl Turns {
             }
             Event::Status(caller) => {
                 let status = self.status();
-                self.answer(caller, status);
+                self.answer(caller, status.into());
             }
             Event::Stats(caller) => {
                 let stats = self.stats();
                 self.answer(caller, stats);
+            }
+            Event::Figures(whom) => {
+                // Whoever asked may have gone.
+                let _ = whom.send(self.figures());
             }
         }
         Ok(())
@@ -385,7 +404,9 @@ impl Turns {
     /// Messages to the peers, then what the disk has to hold.
     fn hand_over(&mut self) -> Result<(), RunError> {
         let lanes = self.parts.hub.lanes.borrow();
+        let now = self.parts.hub.clock.micros();
         for envelope in self.effects.send.drain(..) {
+            self.round_trips.sent(&envelope, now);
             let Some(to) = lanes.get(&envelope.to.0) else { continue };
             match translate::to_wire(&envelope) {
                 Ok((lane, message)) => {
@@ -449,10 +470,19 @@ impl Turns {
     fn tell_watches(&mut self) {
         let mut messages = Vec::new();
         let clients = self.parts.hub.clients.borrow();
-        let mut told = Vec::new();
+        let (mut told, mut seats_go_on) = (Vec::new(), false);
         for connection in self.parts.node.watched() {
             // Of one that is gone the node will be told.
-            let Some(link) = clients.get(&connection) else { continue };
+            let Some(link) = clients.get(&connection) else {
+                if let Some(seat) = self.parts.hub.seats.borrow().get(&connection) {
+                    if self.parts.node.take_watched(connection, seat.room(), &mut messages) {
+                        seat.let_events_wait();
+                    }
+                    messages.drain(..).for_each(|(_, message)| seat.give(message));
+                    seats_go_on |= seat.events_can_go_on();
+                }
+                continue;
+            };
             if self.parts.node.take_watched(connection, link.room_for_events(), &mut messages) {
                 link.let_events_wait();
             }
@@ -474,13 +504,15 @@ impl Turns {
         self.dirty.extend(told.iter().cloned());
         self.push_dirty();
         // What the sockets took at once has made room.
-        self.effects.more |= told.iter().any(|link| link.events_can_go_on());
+        self.effects.more |= seats_go_on | told.iter().any(|link| link.events_can_go_on());
     }
 
     fn answer(&mut self, caller: Caller, message: Message) {
         let clients = self.parts.hub.clients.borrow();
         // Whoever is gone waits for nothing.
-        let Some(link) = clients.get(&caller.connection) else { return };
+        let Some(link) = clients.get(&caller.connection) else {
+            return self.parts.hub.answer_seat(caller, message);
+        };
         link.answered();
         if !link.answer(message.header().for_call(CallId(caller.call)), message) {
             // It leaves unread more than is kept for it, or is on its way out.
@@ -557,7 +589,25 @@ impl Turns {
         }
     }
 
-    fn status(&self) -> Message {
+    /// Tells the API thread who leads, if that is another than before.
+    fn tell_leading(&mut self) {
+        let Parts { hub, node, .. } = &self.parts;
+        let leader = node.core().leader();
+        self.leaders.see(leader);
+        let Some(tell) = hub.leading.get() else { return };
+        let here = node.core().role() == RoleState::Leader;
+        let http = leader.map(|leader| node.http_address(leader)).unwrap_or_default();
+        let leading = Leading { here, leader: leader.map(|leader| leader.0), http };
+        tell.send_if_modified(|known| {
+            let is_other = *known != leading;
+            if is_other {
+                *known = leading;
+            }
+            is_other
+        });
+    }
+
+    fn status(&self) -> StatusReply {
         let Parts { hub, node, .. } = &self.parts;
         let (core, store, who) = (node.core(), node.store(), hub.who.get());
         let (_, configuration) = core.configuration();
@@ -577,6 +627,7 @@ impl Turns {
                 },
                 peer: context.map(|context| context.peer).unwrap_or_default(),
                 client: node.client_address(*id),
+                http: if own { hub.http_address.clone() } else { node.http_address(*id) },
             })
         };
         let members = configuration.members().iter().filter_map(member).collect();
@@ -609,7 +660,23 @@ impl Turns {
             build: BUILD.into(),
             members,
         }
-        .into()
+    }
+
+    fn figures(&self) -> Figures {
+        let Parts { hub, node, disk, .. } = &self.parts;
+        Figures {
+            status: self.status(),
+            counts: node.counts(),
+            stages: node.stages().clone(),
+            wal: disk.stats(),
+            edges: self.edges.all(node),
+            round_trips: self.round_trips.histograms().clone(),
+            leader_changes: self.leaders.changes,
+            waiting: node.waiting() as u64,
+            clients: hub.clients.borrow().len() as u64,
+            watches: node.watches().watches() as u64,
+            unready: node.unready(),
+        }
     }
 
     fn stats(&self) -> Message {
@@ -637,6 +704,7 @@ impl Turns {
     fn log_events(&mut self) {
         let node = self.parts.identity.node.0;
         for event in self.effects.events.drain(..) {
+            self.edges.hear(&event);
             match event {
                 NodeEvent::Raft(CoreEvent::Role(edge, term)) => tracing::info!(node, %term, "raft {edge}"),
                 NodeEvent::Raft(CoreEvent::Alarm(alarm, about)) => alarmed(node, alarm, about),

@@ -473,7 +473,8 @@ fn a_refused_write_is_noted_with_who_and_why_and_one_that_went_to_the_wrong_node
         let (caller, actor) = (world.caller(), Actor::Named("ada".into()));
         let address = Some(([10, 0, 0, 9].into(), 7));
         let (request, timeout_ms) = (request.encode(), 0);
-        let submission = Submission { caller, actor, address, request, timeout_ms, at: u64::MAX };
+        let submission =
+            Submission { caller, actor, address, request, timeout_ms, at: u64::MAX, keyed_here: false };
         world.input(at, Input::Submit(submission));
         world.await_answer(caller)
     };

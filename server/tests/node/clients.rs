@@ -288,8 +288,15 @@ impl History {
         let caller = self.call(client, asked);
         let timeout_ms = [0, 200, 1_000][self.world.rng.position(3)];
         let actor = self.clients[client].actor.clone();
-        let submission =
-            Submission { caller, actor, address: None, request: request.encode(), timeout_ms, at: u64::MAX };
+        let submission = Submission {
+            caller,
+            actor,
+            address: None,
+            request: request.encode(),
+            timeout_ms,
+            at: u64::MAX,
+            keyed_here: false,
+        };
         self.tell(at, Input::Submit(submission));
     }
 

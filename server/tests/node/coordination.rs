@@ -1,10 +1,14 @@
 //! Leases, locks and elections at a node: who renews, who ends, who is told.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use holdfast_command::leases::{GrantLease, RevokeLease};
 use holdfast_command::locks::{Acquire, Release};
+use holdfast_command::namespaces::{Rules, SetNamespace};
 use holdfast_command::query::{Answer, Query, QueueInfo, QueueKind, When};
-use holdfast_command::{Actor, Code, Command, Refusal, Reply};
+use holdfast_command::sessions::OpenSession;
+use holdfast_command::{Actor, Code, Command, Refusal, Reply, Setting};
+use holdfast_machine::Numbered as _;
 use holdfast_server::node::Input;
 use holdfast_wire::Message;
 
@@ -225,6 +229,54 @@ fn a_query_for_news_is_answered_by_news_or_when_its_time_is_over() {
     world.done(leader, &revoke.into()).1.expect("revoked");
     assert_eq!(queue_of(world.await_answer_to_query(gone)), QueueInfo::default(), "nobody holds it any more");
     assert_eq!(world.node(leader).waiting(), 0);
+}
+
+#[test]
+fn namespaces_settings_and_sessions_are_listed_page_by_page_with_what_they_hold() {
+    let (mut world, leader) = World::calm(9, 3);
+    for name in ["app/", "b/", "b/c/"] {
+        let rules = Rules { quota_keys: 9, ..Rules::default() };
+        let set = SetNamespace { name: name.into(), rules };
+        world.done(leader, &Command::SetNamespace(set).into()).1.expect("set");
+    }
+    for (key, value) in [("app/k", "value"), ("b/c/k", "v"), ("outside", "o")] {
+        world.done(leader, &put(key, value)).1.expect("written");
+    }
+    let open = Command::OpenSession(OpenSession { ttl_ms: 60_000 });
+    let opened: Vec<u64> = (0..3)
+        .map(|_| match world.done(leader, &open.clone().into()).1 {
+            Ok(Reply::SessionOpened { session }) => session.0,
+            other => panic!("not opened: {other:?}"),
+        })
+        .collect();
+    let mut ask = |query: Query| {
+        let caller = world.query(leader, &query, 0);
+        world.await_answer_to_query(caller)
+    };
+    let (mut after, mut told) = (ByteString::new(), Vec::new());
+    while let Answer::Namespaces { namespaces, more } =
+        ask(Query::Namespaces { after: after.clone(), limit: 1 })
+    {
+        let [info] = &namespaces[..] else { panic!("{namespaces:?}") };
+        after = info.namespace.name.clone();
+        told.push((after.to_string(), info.holds.keys, info.holds.bytes, info.namespace.rules.quota_keys));
+        if !more {
+            break;
+        }
+    }
+    let told: Vec<_> =
+        told.iter().map(|(name, keys, bytes, quota)| (name.as_str(), *keys, *bytes, *quota)).collect();
+    assert_eq!(told, [("app/", 1, 10, 9), ("b/", 0, 0, 9), ("b/c/", 1, 6, 9)]);
+    let Answer::Settings { outside, settings } = ask(Query::Settings) else { panic!("settings") };
+    assert_eq!((outside.keys, outside.bytes), (1, 8));
+    let of = |setting: Setting| {
+        settings.iter().find(|(number, _)| *number == setting.number()).map(|(_, value)| *value)
+    };
+    assert!(Setting::ALL.iter().all(|setting| of(*setting) == Some(setting.scope().default)));
+    let Answer::Sessions { sessions, more } = ask(Query::Sessions { after: opened[0], limit: 1 }) else {
+        panic!("sessions")
+    };
+    assert_eq!((sessions[0].session, sessions[0].ttl_ms, more), (opened[1], 60_000, true));
 }
 
 #[test]

@@ -424,7 +424,11 @@ impl World {
     pub(crate) fn introduce(&mut self, from: usize, to: usize) {
         let (level, boot) = (self.places[from].level, self.places[to].boot);
         if level > 0 {
-            self.tell(to, boot, Input::Introduced { from: id(from), level, client: address(from) });
+            self.tell(
+                to,
+                boot,
+                Input::Introduced { from: id(from), level, client: address(from), http: "".into() },
+            );
         }
         self.tell(to, boot, Input::PeerConnected(id(from)));
     }
@@ -883,8 +887,15 @@ impl World {
 
     pub(crate) fn submit_bytes(&mut self, at: usize, request: Bytes, timeout_ms: u32) -> Caller {
         let caller = self.caller();
-        let submission =
-            Submission { caller, actor: Actor::Anonymous, address: None, request, timeout_ms, at: u64::MAX };
+        let submission = Submission {
+            caller,
+            actor: Actor::Anonymous,
+            address: None,
+            request,
+            timeout_ms,
+            at: u64::MAX,
+            keyed_here: false,
+        };
         self.tell_now(at, Input::Submit(submission));
         caller
     }

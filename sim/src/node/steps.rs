@@ -113,7 +113,7 @@ impl<P: Plant> World<P> {
         let input = match hint {
             Hint::Connected => {
                 let level = holdfast_command::FeatureLevel::LATEST.0;
-                self.tell(at, Input::Introduced { from, level, client: address(from) });
+                self.tell(at, Input::Introduced { from, level, client: address(from), http: "".into() });
                 Input::PeerConnected(from)
             }
             Hint::Unreachable => Input::PeerUnreachable(from),

@@ -308,7 +308,7 @@ pub struct StatusReply {
 
 /// What a node knows of a member: itself among them. A body of its own.
 ///
-/// Sections: peer, client.
+/// Sections: peer, client, http.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Which member.
@@ -323,6 +323,8 @@ pub struct MemberStatus {
     pub peer: ByteString,
     /// Its client address, as it told; empty if it has not.
     pub client: ByteString,
+    /// Its HTTP address, as it told; empty if it has none, or has not.
+    pub http: ByteString,
 }
 
 /// Asks what the node has measured since it started.
@@ -569,9 +571,11 @@ struct MemberStatusMeta {
 
 impl MemberStatus {
     fn to_bytes(&self) -> Result<Bytes, WireError> {
-        let &Self { node, voter, connected, matched, ref peer, ref client } = self;
+        let &Self { node, voter, connected, matched, ref peer, ref client, ref http } = self;
         let metadata = MemberStatusMeta { node, voter, connected, matched };
-        body::to_bytes(&metadata, &[Section::text(peer, TEXT_CAP)?, Section::text(client, TEXT_CAP)?], &[])
+        let addresses = [peer, client, http].map(|address| Section::text(address, TEXT_CAP));
+        let [peer, client, http] = addresses;
+        body::to_bytes(&metadata, &[peer?, client?, http?], &[])
     }
 
     /// The next section, which is a body of its own.
@@ -580,8 +584,9 @@ impl MemberStatus {
         let MemberStatusMeta { node, voter, connected, matched } = parts.metadata()?;
         let mut sections = parts.sections();
         let (peer, client) = (sections.text(TEXT_CAP)?, sections.text(TEXT_CAP)?);
+        let http = sections.text(TEXT_CAP)?;
         outer.skipped_inside(sections.finish(|_, _| Ok(false))?);
-        Ok(Self { node, voter, connected, matched, peer, client })
+        Ok(Self { node, voter, connected, matched, peer, client, http })
     }
 }
 

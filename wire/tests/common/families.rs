@@ -50,6 +50,7 @@ pub(crate) fn member(id: u64) -> MemberStatus {
         matched: 100 + id,
         peer: format!("10.0.0.{id}:7401").into(),
         client: if id == 1 { "10.0.0.1:7400".into() } else { "".into() },
+        http: if id == 1 { "10.0.0.1:7402".into() } else { "".into() },
     }
 }
 

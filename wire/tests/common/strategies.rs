@@ -42,14 +42,15 @@ fn position() -> impl Strategy<Value = Position> {
 }
 
 fn member() -> impl Strategy<Value = MemberStatus> {
-    (id(), any::<[bool; 2]>(), any::<u64>(), ".{0,40}", ".{0,40}").prop_map(
-        |(node, [voter, connected], matched, peer, client)| MemberStatus {
+    (id(), any::<[bool; 2]>(), any::<u64>(), ".{0,40}", ".{0,40}", ".{0,40}").prop_map(
+        |(node, [voter, connected], matched, peer, client, http)| MemberStatus {
             node,
             voter,
             connected,
             matched,
             peer: peer.into(),
             client: client.into(),
+            http: http.into(),
         },
     )
 }

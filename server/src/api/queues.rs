@@ -1,0 +1,289 @@
+//! Locks and elections: the same queue under two names.
+//!
+//! Whoever waits holds a place in the queue by its lease. A caller that stops waiting, because its time is over or its
+//! connection ends, gives that place up again: nobody would ever learn that it was granted.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_command::elections::{Campaign, Proclaim, Resign};
+use holdfast_command::locks::{Acquire, Release};
+use holdfast_command::query::{Answer, PlaceInfo, Query, QueueInfo, QueueKind, When};
+use holdfast_command::{Code, Command, Refusal, Reply};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::ask::{Call, Fresh, Handled, TIMEOUT_MAX, unreadable};
+use super::json::{self, Blob};
+use super::kv::written;
+use super::params::tail;
+use super::problem::Problem;
+
+/// Whoever gives up its place does so in the background, for as long.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// What whoever holds is told.
+#[derive(Serialize)]
+struct Holds<'a> {
+    name: Blob<'a>,
+    /// The fencing token, or the term of office.
+    token: u64,
+    lease: String,
+    position: String,
+}
+
+/// What whoever gave it up is told.
+#[derive(Serialize)]
+struct GaveUp<'a> {
+    name: Blob<'a>,
+    /// It was held; else it was waited for.
+    held: bool,
+    position: String,
+}
+
+/// The name in the path, behind `/v1/locks/` or `/v1/elections/`, without what stands behind it.
+fn name(call: &Call, kind: QueueKind, verb: &str) -> Bytes {
+    let path = call.path.strip_suffix(verb).unwrap_or(&call.path);
+    tail(
+        path,
+        match kind {
+            QueueKind::Lock => "/v1/locks/",
+            QueueKind::Election => "/v1/elections/",
+        },
+    )
+}
+
+/// How long to queue up; nothing if not at all.
+fn wait(call: &mut Call) -> Result<Option<Duration>, Problem> {
+    let wait = call.params.duration("wait")?.filter(|wait| !wait.is_zero());
+    if wait.is_some_and(|wait| wait > TIMEOUT_MAX) {
+        return Err(Problem::parameter(format!(
+            "wait is at most {} s: ask again after that",
+            TIMEOUT_MAX.as_secs()
+        )));
+    }
+    Ok(wait)
+}
+
+/// The value that goes with a place: the parameter, or the body.
+fn value(call: &mut Call) -> Bytes {
+    call.params.bytes("value").unwrap_or_else(|| call.body.clone())
+}
+
+/// `POST /v1/locks/{name}`.
+pub(super) async fn acquire(mut call: Call) -> Handled {
+    let name = name(&call, QueueKind::Lock, "");
+    let (lease, wait, value) = (call.params.lease()?, wait(&mut call)?, value(&mut call));
+    call.finish()?;
+    let command = Command::Acquire(Acquire { name: name.clone(), lease, wait: wait.is_some(), value });
+    let give_up = Command::Release(Release { name: name.clone(), lease });
+    queue_up(call, (QueueKind::Lock, name, lease), command, give_up, wait).await
+}
+
+/// `POST /v1/elections/{name}/campaign`.
+pub(super) async fn campaign(mut call: Call) -> Handled {
+    let name = name(&call, QueueKind::Election, "/campaign");
+    let (lease, wait, value) = (call.params.lease()?, wait(&mut call)?, value(&mut call));
+    call.finish()?;
+    let command = Command::Campaign(Campaign { name: name.clone(), lease, value });
+    let give_up = Command::Resign(Resign { name: name.clone(), lease });
+    queue_up(call, (QueueKind::Election, name, lease), command, give_up, wait).await
+}
+
+/// Gives up a place whose owner does not wait any more.
+struct Place {
+    call: Option<(Call, Command)>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((call, give_up)) = self.call.take() else { return };
+        tokio::spawn(async move {
+            // Should this fail, the place goes with its lease.
+            let _ = call.submit_within(give_up, "".into(), GIVE_UP).await;
+        });
+    }
+}
+
+async fn queue_up(
+    call: Call,
+    (kind, name, lease): (QueueKind, Bytes, i64),
+    command: Command,
+    give_up: Command,
+    wait: Option<Duration>,
+) -> Handled {
+    let until = Instant::now() + wait.unwrap_or_default();
+    // Whoever is answered for its key again has its place already.
+    let mut place = Place { call: Some((call.for_another_request(), give_up)) };
+    let done = call.submit(command, "".into()).await;
+    let (reply, position) = match done {
+        Ok(done) => done,
+        Err(problem) => {
+            // It has no place, unless nobody knows.
+            if !problem.is_unknown() {
+                place.call = None;
+            }
+            return Err(problem);
+        }
+    };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "neither command answers anything else")]
+    let token = match reply {
+        Reply::LockGranted { token } | Reply::Elected { token } => token,
+        Reply::LockQueued { .. } | Reply::Campaigning { .. } => {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(held());
+            }
+            let query = Query::Queue { kind, name: name.clone(), when: When::Settled { lease } };
+            let answer = call.query_within(&query, Fresh::LINEARIZABLE, left).await;
+            let queue = match answer {
+                Ok((Answer::Queue(queue), _)) => queue,
+                Ok(_) => return Err(unreadable()),
+                Err(problem) if problem.is(Code::TimedOut) => return Err(held()),
+                Err(problem) => return Err(problem),
+            };
+            match queue.holder {
+                Some(holder) if holder.lease == lease => holder.token,
+                // As long as anybody may be told, and still others come first.
+                Some(_) if queue.places.iter().any(|place| place.lease == lease) => return Err(held()),
+                Some(_) | None => {
+                    return Err(Problem::of(Refusal::NotInQueue { lease })
+                        .because("the place in the queue is gone: its lease ended, or it was given up"));
+                }
+            }
+        }
+        _ => return Err(unreadable()),
+    };
+    place.call = None;
+    let (lease, position_text) = (lease.to_string(), position.to_string());
+    Ok(written(&Holds { name: Blob(&name), token, lease, position: position_text }, position))
+}
+
+fn held() -> Problem {
+    Problem::of(Refusal::LockHeld { token: 0 })
+        .because("somebody else comes first, and did so until the time was over")
+}
+
+/// `DELETE /v1/locks/{name}`: by the token that a grant gave, or by the lease, which gives up a place too.
+pub(super) async fn release(mut call: Call) -> Handled {
+    let name = name(&call, QueueKind::Lock, "");
+    let (token, lease) = (call.params.number::<u64>("token")?, call.params.number::<i64>("lease")?);
+    call.finish()?;
+    let lease = match (token, lease) {
+        (None, Some(lease)) => lease,
+        (Some(token), None) => {
+            let query = Query::Queue { kind: QueueKind::Lock, name: name.clone(), when: When::Now };
+            let (answer, _) = call.query(&query, Fresh::LINEARIZABLE).await?;
+            let Answer::Queue(queue) = answer else { return Err(unreadable()) };
+            let holder = queue.holder.filter(|holder| holder.token == token);
+            let gone = || {
+                Problem::of(Refusal::NotInQueue { lease: 0 })
+                    .because(format!("token {token} does not hold this lock"))
+            };
+            // Should it pass on meanwhile, this lease has no place in it, and nothing is released.
+            holder.ok_or_else(gone)?.lease
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(Problem::parameter("name one: token, as the grant gave it, or lease"));
+        }
+    };
+    let (reply, position) =
+        call.submit(Command::Release(Release { name: name.clone(), lease }), "".into()).await?;
+    let Reply::LockReleased { held } = reply else { return Err(unreadable()) };
+    Ok(written(&GaveUp { name: Blob(&name), held, position: position.to_string() }, position))
+}
+
+/// `POST /v1/elections/{name}/proclaim`.
+pub(super) async fn proclaim(mut call: Call) -> Handled {
+    let name = name(&call, QueueKind::Election, "/proclaim");
+    let (lease, value) = (call.params.lease()?, value(&mut call));
+    let token = call.params.number("token")?;
+    call.finish()?;
+    let token =
+        token.ok_or_else(|| Problem::parameter("token is missing: the term of office, from campaign"))?;
+    let proclaim = Proclaim { name: name.clone(), lease, token, value };
+    let (reply, position) = call.submit(Command::Proclaim(proclaim), "".into()).await?;
+    let Reply::Proclaimed = reply else { return Err(unreadable()) };
+    let (lease, position_text) = (lease.to_string(), position.to_string());
+    Ok(written(&Holds { name: Blob(&name), token, lease, position: position_text }, position))
+}
+
+/// `POST /v1/elections/{name}/resign`.
+pub(super) async fn resign(mut call: Call) -> Handled {
+    let name = name(&call, QueueKind::Election, "/resign");
+    let lease = call.params.lease()?;
+    call.finish()?;
+    let (reply, position) =
+        call.submit(Command::Resign(Resign { name: name.clone(), lease }), "".into()).await?;
+    let Reply::Resigned { held } = reply else { return Err(unreadable()) };
+    Ok(written(&GaveUp { name: Blob(&name), held, position: position.to_string() }, position))
+}
+
+/// A place in a queue.
+#[derive(Serialize)]
+struct Shown<'a> {
+    lease: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<u64>,
+    since: u64,
+    value: Blob<'a>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(place: &'a PlaceInfo) -> Self {
+        let token = (place.token > 0).then_some(place.token);
+        Self { lease: place.lease.to_string(), token, since: place.since, value: Blob(&place.value) }
+    }
+}
+
+/// A queue: who holds it and who waits.
+#[derive(Serialize)]
+pub(super) struct ShownQueue<'a> {
+    name: Blob<'a>,
+    holder: Option<Shown<'a>>,
+    waiting: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    places: Vec<Shown<'a>>,
+    changed_at: u64,
+}
+
+impl<'a> ShownQueue<'a> {
+    pub(super) fn new(name: &'a [u8], queue: &'a QueueInfo) -> Self {
+        Self {
+            name: Blob(name),
+            holder: queue.holder.as_ref().map(Shown::new),
+            waiting: queue.waiting,
+            places: queue.places.iter().map(Shown::new).collect(),
+            changed_at: queue.changed_at,
+        }
+    }
+}
+
+/// `GET /v1/locks/{name}`, `GET /v1/elections/{name}`.
+pub(super) async fn show(mut call: Call, kind: QueueKind) -> Handled {
+    let (name, fresh) = (name(&call, kind, ""), call.fresh()?);
+    call.finish()?;
+    let query = Query::Queue { kind, name: name.clone(), when: When::Now };
+    let (answer, seen) = call.query(&query, fresh).await?;
+    let Answer::Queue(queue) = answer else { return Err(unreadable()) };
+    Ok(seen.on(json::ok(&ShownQueue::new(&name, &queue))))
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    queues: Vec<ShownQueue<'a>>,
+    /// More come: ask again with `after` and the last name of these.
+    more: bool,
+}
+
+/// `GET /v1/locks`, `GET /v1/elections`.
+pub(super) async fn list(mut call: Call, kind: QueueKind) -> Handled {
+    let fresh = call.fresh()?;
+    let after = call.params.bytes("after").unwrap_or_default();
+    let limit = call.params.number("limit")?.unwrap_or(0);
+    call.finish()?;
+    let (answer, seen) = call.query(&Query::Queues { kind, after, limit }, fresh).await?;
+    let Answer::Queues { queues, more } = answer else { return Err(unreadable()) };
+    let shown = queues.iter().map(|(name, queue)| ShownQueue::new(name, queue));
+    Ok(seen.on(json::ok(&List { queues: shown.collect(), more })))
+}
