@@ -90,18 +90,28 @@ pub(super) async fn campaign(mut call: Call) -> Handled {
     queue_up(call, (QueueKind::Election, name, lease), command, give_up, wait).await
 }
 
-/// Gives up a place whose owner does not wait any more.
+/// A place in a queue, given up if its owner does not wait any more.
 struct Place {
-    call: Option<(Call, Command)>,
+    /// Who waits, and the command that gives it up.
+    waits: Option<(Call, Command)>,
+}
+
+impl Place {
+    /// Gives it up before the caller is told that it waited in vain.
+    async fn give_up(mut self) {
+        if let Some((call, give_up)) = self.waits.take() {
+            // Should this fail, the place goes with its lease.
+            let _ = call.submit_within(give_up, "".into(), GIVE_UP).await;
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some((call, give_up)) = self.call.take() else { return };
-        tokio::spawn(async move {
-            // Should this fail, the place goes with its lease.
-            let _ = call.submit_within(give_up, "".into(), GIVE_UP).await;
-        });
+        // The caller hung up: nobody else is there to wait for this.
+        if self.waits.is_some() {
+            tokio::spawn(Self { waits: self.waits.take() }.give_up());
+        }
     }
 }
 
@@ -113,50 +123,54 @@ async fn queue_up(
     wait: Option<Duration>,
 ) -> Handled {
     let until = Instant::now() + wait.unwrap_or_default();
-    // Whoever is answered for its key again has its place already.
-    let mut place = Place { call: Some((call.for_another_request(), give_up)) };
-    let done = call.submit(command, "".into()).await;
-    let (reply, position) = match done {
-        Ok(done) => done,
-        Err(problem) => {
-            // It has no place, unless nobody knows.
-            if !problem.is_unknown() {
-                place.call = None;
-            }
-            return Err(problem);
-        }
-    };
+    let (reply, position) = call.submit(command, "".into()).await?;
     #[expect(clippy::wildcard_enum_match_arm, reason = "neither command answers anything else")]
     let token = match reply {
         Reply::LockGranted { token } | Reply::Elected { token } => token,
         Reply::LockQueued { .. } | Reply::Campaigning { .. } => {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(held());
-            }
-            let query = Query::Queue { kind, name: name.clone(), when: When::Settled { lease } };
-            let answer = call.query_within(&query, Fresh::LINEARIZABLE, left).await;
-            let queue = match answer {
-                Ok((Answer::Queue(queue), _)) => queue,
-                Ok(_) => return Err(unreadable()),
-                Err(problem) if problem.is(Code::TimedOut) => return Err(held()),
-                Err(problem) => return Err(problem),
-            };
-            match queue.holder {
-                Some(holder) if holder.lease == lease => holder.token,
-                // As long as anybody may be told, and still others come first.
-                Some(_) if queue.places.iter().any(|place| place.lease == lease) => return Err(held()),
-                Some(_) | None => {
-                    return Err(Problem::of(Refusal::NotInQueue { lease })
-                        .because("the place in the queue is gone: its lease ended, or it was given up"));
+            // Only now: what was held before, and asked for again, must not be given up by a caller that hangs up.
+            let mut place = Place { waits: Some((call.for_another_request(), give_up)) };
+            match turn(&call, (kind, &name, lease), until).await {
+                Ok(token) => {
+                    place.waits = None;
+                    token
+                }
+                Err(problem) => {
+                    place.give_up().await;
+                    return Err(problem);
                 }
             }
         }
         _ => return Err(unreadable()),
     };
-    place.call = None;
     let (lease, position_text) = (lease.to_string(), position.to_string());
     Ok(written(&Holds { name: Blob(&name), token, lease, position: position_text }, position))
+}
+
+/// Waits in a queue until it is the turn of this lease: its token.
+async fn turn(
+    call: &Call,
+    (kind, name, lease): (QueueKind, &Bytes, i64),
+    until: Instant,
+) -> Result<u64, Problem> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(held());
+    }
+    let query = Query::Queue { kind, name: name.clone(), when: When::Settled { lease } };
+    let queue = match call.query_within(&query, Fresh::LINEARIZABLE, left).await {
+        Ok((Answer::Queue(queue), _)) => queue,
+        Ok(_) => return Err(unreadable()),
+        Err(problem) if problem.is(Code::TimedOut) => return Err(held()),
+        Err(problem) => return Err(problem),
+    };
+    match queue.holder {
+        Some(holder) if holder.lease == lease => Ok(holder.token),
+        // As long as anybody may be told, and still others come first.
+        Some(_) if queue.places.iter().any(|place| place.lease == lease) => Err(held()),
+        Some(_) | None => Err(Problem::of(Refusal::NotInQueue { lease })
+            .because("the place in the queue is gone: its lease ended, or it was given up")),
+    }
 }
 
 fn held() -> Problem {
