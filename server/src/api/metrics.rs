@@ -375,7 +375,7 @@ fn histogram_of(encoder: &mut MetricEncoder<'_>, histogram: &Histogram<u64>, uni
         (below, counted) = (end + 1, counted + count);
     }
     let all = histogram.len();
-    buckets.push((f64::MAX, all.saturating_sub(counted)));
+    buckets.push((f64::INFINITY, all.saturating_sub(counted)));
     let sum = histogram.mean() * all as f64 / unit as f64;
     encoder.encode_histogram::<NoLabelSet>(sum, all, &buckets, None)
 }
