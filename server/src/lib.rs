@@ -6,6 +6,9 @@
 pub mod api;
 pub mod audit;
 pub mod cli;
+pub mod config;
+mod describe;
+mod logging;
 pub mod node;
 pub mod port;
 pub mod runtime;

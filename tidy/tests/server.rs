@@ -1,11 +1,13 @@
 //! The pages about the server against its code: stages, limits, flags, exit codes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use holdfast_machine::Numbered;
 use holdfast_server::api::metrics::METRICS;
 use holdfast_server::api::routes::{ROUTES, Route};
 use holdfast_server::cli;
+use holdfast_server::config::{DEPRECATED, Deprecated, OPTIONS, RESERVED, flag};
 use holdfast_server::stage::Stage;
 use holdfast_tidy::{blocks, layout, symbols, workspace};
 
@@ -91,8 +93,82 @@ fn every_file_of_the_runtime_that_has_a_limit_is_shown() {
 
 #[test]
 fn the_page_about_running_shows_the_flags_that_are_parsed() {
-    let wanted = vec![("flags of server", flags("server")), ("flags of dev", flags("dev"))];
-    blocks::check(&[("docs/running.md".into(), wanted)]);
+    blocks::check(&[("docs/running.md".into(), vec![("flags of dev", flags("dev"))])]);
+}
+
+#[test]
+fn the_page_of_the_configuration_shows_the_options_that_are_read() {
+    let wanted = vec![
+        ("options", options()),
+        ("where files are", places()),
+        ("old names", old_names()),
+        ("reserved", reserved()),
+    ];
+    blocks::check(&[("docs/configuration.md".into(), wanted)]);
+}
+
+/// Every option of a node.
+fn options() -> String {
+    let mut out =
+        String::from("| key | default | what it takes | reload | what it is |\n|---|---|---|---|---|\n");
+    for option in &OPTIONS {
+        let default = match option.default {
+            None if option.required => "required".to_owned(),
+            None | Some("") => String::new(),
+            Some(default) => format!("`{default}`"),
+        };
+        let reload = if option.live { "yes" } else { "" };
+        let (expects, caption) = (option.kind.expects(), layout::plain(option.caption));
+        let _ = writeln!(out, "| `{}` | {default} | {expects} | {reload} | {caption} |", option.key);
+    }
+    out
+}
+
+/// The flags that say where the rest stands.
+fn places() -> String {
+    let mut cli = cli::command();
+    cli.build();
+    let server = cli.find_subcommand("server").expect("the command exists");
+    let mut out = String::from("| flag | environment | what it is |\n|---|---|---|\n");
+    for flag in server.get_arguments().filter(|flag| flag.get_env().is_some()) {
+        let long = flag.get_long().unwrap_or_default();
+        let variable = flag.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let what = flag.get_help().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(out, "| `--{long}` | `{variable}` | {} |", layout::plain(&what));
+    }
+    out
+}
+
+/// Every option that was called otherwise.
+fn old_names() -> String {
+    let mut out = String::from("| old | now | the number `50` becomes |\n|---|---|---|\n");
+    for Deprecated { key, now, unit } in &DEPRECATED {
+        let _ = writeln!(out, "| `{key}` | `{now}` | `{now} = \"50{unit}\"` |");
+    }
+    out
+}
+
+fn reserved() -> String {
+    let keys: Vec<String> = RESERVED.iter().map(|key| format!("`{key}`")).collect();
+    keys.join(", ")
+}
+
+#[test]
+fn every_option_is_a_flag_of_each_command_that_reads_a_configuration() {
+    let mut cli = cli::command();
+    cli.build();
+    for path in [&["server"][..], &["config", "show"], &["config", "check"]] {
+        let mut command = &cli;
+        for name in path {
+            command = command.find_subcommand(name).expect("it exists");
+        }
+        let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+        let flags: BTreeSet<String> = flags.map(|long| format!("--{long}")).collect();
+        let keys = OPTIONS.iter().map(|option| option.key).chain(DEPRECATED.iter().map(|old| old.key));
+        for key in keys.chain(RESERVED) {
+            assert!(flags.contains(&flag(key)), "{path:?} does not take {key}");
+        }
+    }
 }
 
 /// What a command of `holdfast` can be told.

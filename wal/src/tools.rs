@@ -129,11 +129,19 @@ impl fmt::Display for Line {
 /// # Errors
 /// [`OpenError`] if the directory cannot be listed. A file that cannot be read is a line.
 pub fn dump<D: Disk>(disk: &D, show: &mut dyn FnMut(&Line)) -> Result<(), OpenError> {
+    dump_with_bodies(disk, &mut |line, _| show(line))
+}
+
+/// As [`dump`], and hands out the body of each record as it stands there, damaged or not; empty for what is no record.
+///
+/// # Errors
+/// As [`dump`].
+pub fn dump_with_bodies<D: Disk>(disk: &D, show: &mut dyn FnMut(&Line, &[u8])) -> Result<(), OpenError> {
     let listing = list(disk)?;
     if listing.meta {
         let line = |offset, shown| Line { file: META_FILE.to_owned(), offset, shown };
         match disk.open(META_FILE, Access::Read) {
-            Err(error) => show(&line(0, Shown::NotAFile(error.to_string()))),
+            Err(error) => show(&line(0, Shown::NotAFile(error.to_string())), &[]),
             Ok(file) => {
                 for at in SLOT_AT {
                     let mut bytes = vec![0; SLOT_BYTES];
@@ -146,7 +154,7 @@ pub fn dump<D: Disk>(disk: &D, show: &mut dyn FnMut(&Line)) -> Result<(), OpenEr
                         }
                         SlotFound::Wrong => Shown::Unreadable { to: at + SLOT_BYTES as u64 },
                     };
-                    show(&line(at, shown));
+                    show(&line(at, shown), &[]);
                 }
             }
         }
@@ -157,36 +165,38 @@ pub fn dump<D: Disk>(disk: &D, show: &mut dyn FnMut(&Line)) -> Result<(), OpenEr
     Ok(())
 }
 
-fn dump_segment<D: Disk>(disk: &D, name: &str, show: &mut dyn FnMut(&Line)) {
-    let mut line = |offset, shown| show(&Line { file: name.to_owned(), offset, shown });
+fn dump_segment<D: Disk>(disk: &D, name: &str, show: &mut dyn FnMut(&Line, &[u8])) {
+    let mut line = |offset, shown, body: &[u8]| show(&Line { file: name.to_owned(), offset, shown }, body);
     let opened = disk.open(name, Access::Read).and_then(|file| Ok((disk.len(&file)?, file)));
     let (size, file) = match opened {
         Ok(opened) => opened,
-        Err(error) => return line(0, Shown::NotAFile(error.to_string())),
+        Err(error) => return line(0, Shown::NotAFile(error.to_string()), &[]),
     };
     if size < SEGMENT_HEADER_BYTES as u64 || size > crate::format::MAX_SEGMENT_BYTES {
-        return line(0, Shown::NotAFile(format!("{size} bytes long: no segment")));
+        return line(0, Shown::NotAFile(format!("{size} bytes long: no segment")), &[]);
     }
     let mut bytes = vec![0; size as usize];
     load::<D, AsDesigned>(disk, &file, &mut bytes);
     let header = match SegmentHeader::read(&bytes) {
         SegmentFound::Valid(header) => header,
-        SegmentFound::Unsupported(number) => return line(0, Shown::Unsupported { number }),
-        SegmentFound::Wrong => return line(0, Shown::Unreadable { to: size }),
+        SegmentFound::Unsupported(number) => return line(0, Shown::Unsupported { number }, &[]),
+        SegmentFound::Wrong => return line(0, Shown::Unreadable { to: size }, &[]),
     };
-    line(0, Shown::Header(header));
+    line(0, Shown::Header(header), &[]);
     let mut at = SEGMENT_HEADER_BYTES as u64;
     while let Some(place) = look::<AsDesigned>(&bytes, header.base(), header.salt, at) {
         match place.found {
             Found::Record { head, pieces } => {
-                line(place.at, Shown::Record { head, pieces });
+                let body =
+                    bytes.get(place.body_at as usize..).and_then(|rest| rest.get(..head.length as usize));
+                line(place.at, Shown::Record { head, pieces }, body.unwrap_or_default());
                 at = place.end;
             }
             Found::UnknownKind(number) => {
-                return line(place.at, Shown::Unsupported { number: u32::from(number) });
+                return line(place.at, Shown::Unsupported { number: u32::from(number) }, &[]);
             }
             Found::Unwritten if is_zero(&bytes[place.at as usize..]) => {
-                return line(place.at, Shown::Zero { to: size });
+                return line(place.at, Shown::Zero { to: size }, &[]);
             }
             Found::Unwritten | Found::WrongHead => {
                 let next = (place.at + 8..size).step_by(8).find(|next| {
@@ -194,7 +204,7 @@ fn dump_segment<D: Disk>(disk: &D, name: &str, show: &mut dyn FnMut(&Line)) {
                     matches!(look, Some(Look { found: Found::Record { .. }, at, .. }) if at == *next)
                 });
                 at = next.unwrap_or(size);
-                line(place.at, Shown::Unreadable { to: at });
+                line(place.at, Shown::Unreadable { to: at }, &[]);
             }
         }
     }

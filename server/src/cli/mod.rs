@@ -3,6 +3,7 @@
 mod ask;
 mod audit;
 mod completions;
+mod config;
 mod dev;
 mod explain;
 mod history;
@@ -15,6 +16,7 @@ mod serve;
 mod snapshot;
 mod status;
 mod txn;
+mod wal;
 mod watch;
 
 use std::ffi::OsString;
@@ -62,6 +64,10 @@ enum Command {
     Watch(watch::Watch),
     /// Take a snapshot away as a backup, look at one, begin anew from one
     Snapshot(snapshot::Snapshot),
+    /// Look at the log of a node, offline and without changing anything
+    Wal(wal::Wal),
+    /// Show or check the configuration of a node
+    Config(config::Config),
     /// Say whether the cluster is well
     Status(status::Status),
     /// Say what a code or a word means; exits with 1 if nothing is known of it
@@ -97,6 +103,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Member(member) => member.run(),
         Command::Watch(watch) => watch.run(),
         Command::Snapshot(snapshot) => snapshot::run(&snapshot),
+        Command::Wal(wal) => wal.run(),
+        Command::Config(config) => config.run(),
         Command::Status(status) => status.run(),
         Command::Explain(explain) => explain.run(),
         Command::Completions(completions) => completions.run(),
@@ -112,11 +120,11 @@ pub fn command() -> clap::Command {
 /// Log lines go to standard error; `HOLDFAST_LOG` says which, as `info` or `holdfast_server=debug`.
 fn log(default: &str) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .try_init();
+    let wanted = std::env::var("HOLDFAST_LOG").ok();
+    let parsed = EnvFilter::builder().parse(wanted.as_deref().unwrap_or(default));
+    let filter = parsed.unwrap_or_else(|error| {
+        eprintln!("holdfast: HOLDFAST_LOG: {error}; logging {default}");
+        EnvFilter::new(default)
+    });
+    let _ = crate::logging::start(filter, false, 0);
 }

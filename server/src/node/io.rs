@@ -15,6 +15,7 @@ use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone, Sav
 use super::audit::{AuditDone, AuditJob};
 use super::leadership;
 use super::plant::{AsDesigned, Plant};
+use super::slow::Slow;
 use super::snapshots::{SnapshotDone, SnapshotJob};
 use crate::watch::{Piece, Spliced};
 
@@ -279,6 +280,8 @@ pub struct Effects<P: Plant = AsDesigned> {
     pub digests: Vec<(u64, [u8; 32])>,
     /// What happened, for logs.
     pub events: Vec<NodeEvent>,
+    /// Requests that took long, for logs, and how many more there were.
+    pub slow: (Vec<Slow>, u64),
     /// More is to be done without any further input: give another turn soon.
     pub more: bool,
 }
@@ -294,6 +297,7 @@ impl<P: Plant> Default for Effects<P> {
             audit: Vec::new(),
             digests: Vec::new(),
             events: Vec::new(),
+            slow: (Vec::new(), 0),
             more: false,
         }
     }
@@ -302,7 +306,7 @@ impl<P: Plant> Default for Effects<P> {
 impl<P: Plant> Effects<P> {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        let Self { send, persist, replies, jobs, snapshots, audit, digests, events, more } = self;
+        let Self { send, persist, replies, jobs, snapshots, audit, digests, events, slow, more } = self;
         send.clear();
         persist.clear();
         replies.clear();
@@ -311,6 +315,8 @@ impl<P: Plant> Effects<P> {
         audit.clear();
         digests.clear();
         events.clear();
+        slow.0.clear();
+        slow.1 = 0;
         *more = false;
     }
 }

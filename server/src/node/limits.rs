@@ -120,5 +120,8 @@ pub const AUDIT_READS_MAX: usize = 8;
 /// Refused writes that are noted in 100 ms; the rest is counted.
 pub const REFUSED_NOTED: usize = 64;
 
+/// Slow requests that are told in one turn; the rest is counted.
+pub const SLOW_NOTED: usize = 16;
+
 /// A stamp further ahead of the time of day than this is reported.
 pub const DRIFT_MS: u64 = 1_000;

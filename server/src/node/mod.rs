@@ -55,6 +55,7 @@ mod members;
 mod queries;
 mod reads;
 mod saves;
+mod slow;
 mod snapshots;
 mod watches;
 mod writes;
@@ -81,6 +82,8 @@ use leadership::{Edge, Event, LeadershipMachine, State};
 use members::Members;
 use plant::{AsDesigned, Bug, Plant};
 use reads::Reads;
+use slow::SlowRequests;
+pub use slow::{Slow, SlowCall};
 use snapshots::Snapshots;
 pub use snapshots::{NoPiece, Piece, SnapshotDone, SnapshotJob, SnapshotPolicy};
 use writes::Writes;
@@ -162,6 +165,7 @@ pub struct Node<P: Plant = AsDesigned> {
     sends: Vec<Envelope>,
     jobs: Vec<Job<P>>,
     events: Vec<NodeEvent>,
+    slow: SlowRequests,
     stages: Stages,
     counts: Counts,
 }
@@ -205,6 +209,7 @@ impl<P: Plant> Node<P> {
             sends: Vec::new(),
             jobs: Vec::new(),
             events: Vec::new(),
+            slow: SlowRequests::default(),
             stages: Stages::new(),
             counts: Counts::default(),
         }
@@ -319,6 +324,8 @@ impl<P: Plant> Node<P> {
         effects.snapshots.append(&mut self.snapshots.jobs);
         effects.audit.append(&mut self.audit.jobs);
         effects.events.append(&mut self.events);
+        effects.slow.0.append(&mut self.slow.noted);
+        effects.slow.1 += std::mem::take(&mut self.slow.more);
     }
 
     /// Whether something is left to do that needs no further input.

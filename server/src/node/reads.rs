@@ -26,6 +26,7 @@ use super::io::{Caller, Job, read};
 use super::leadership::State as Leadership;
 use super::plant::{Bug, Plant};
 use super::queries::{self, Parked};
+use super::slow::SlowCall;
 use super::writes::until;
 use super::{Node, limits};
 
@@ -50,8 +51,26 @@ pub(super) struct Waiting {
     linearizable: bool,
     /// How old the state may be when it is served; 0 for any age.
     max_stale_ms: u64,
+    /// When it came; [`NEVER`] if it is meant to wait.
+    came: u64,
     /// When the leader was asked for it; 0 before.
     asked_at: u64,
+    /// When the leader answered; 0 before.
+    confirmed_at: u64,
+}
+
+/// A moment that never comes.
+const NEVER: u64 = u64::MAX;
+
+impl Waiting {
+    /// What it is and how far it came, for [`Node::note_slow_read`].
+    fn progress(&self) -> ((Caller, impl FnOnce() -> SlowCall + use<'_>), [u64; 3]) {
+        let call = || match &self.what {
+            What::Range(range) => SlowCall::Range(range.span.clone()),
+            What::Query(_) => SlowCall::Query,
+        };
+        ((self.caller, call), [self.came, self.asked_at, self.confirmed_at])
+    }
 }
 
 /// What a leader said of its commit index.
@@ -201,7 +220,9 @@ impl<P: Plant> Node<P> {
         let linearizable = consistency == Consistency::Linearizable;
         let stale = consistency == Consistency::Stale;
         let max_stale_ms = if stale { read.max_stale_ms } else { 0 };
-        let waiting = Waiting { caller, what, until, index, linearizable, max_stale_ms, asked_at: 0 };
+        let (came, asked_at, confirmed_at) = (self.now.micros, 0, 0);
+        let waiting =
+            Waiting { caller, what, until, index, linearizable, max_stale_ms, came, asked_at, confirmed_at };
         let is_here = index <= self.store.applied().index || P::plants(Bug::PositionIgnored);
         match consistency {
             Consistency::Linearizable if is_here && self.reads_unconfirmed() => self.serve(waiting),
@@ -320,7 +341,8 @@ impl<P: Plant> Node<P> {
         if let Some((_, at)) = self.reads.probe.take_if(|(id, _)| *id == ready.id.0) {
             self.reads.confirmed(ready.index.0, since(at), applied);
         }
-        let Some(waiting) = self.reads.asked.remove(&ready.id.0) else { return };
+        let Some(mut waiting) = self.reads.asked.remove(&ready.id.0) else { return };
+        waiting.confirmed_at = self.now.micros;
         self.reads.confirmed(ready.index.0, since(waiting.asked_at), applied);
         let index = ready.index.0.max(waiting.index);
         if index <= applied || P::plants(Bug::ReadBeforeApplied) {
@@ -353,7 +375,7 @@ impl<P: Plant> Node<P> {
                 let retry_after_ms = limits::RETRY_AFTER_MS.into();
                 return self.refuse_untouched(waiting.caller, Refusal::Overloaded { retry_after_ms });
             }
-            return self.reads.parked.park(news, waiting);
+            return self.reads.parked.park(news, Waiting { came: NEVER, ..waiting });
         }
         self.give(waiting);
     }
@@ -364,6 +386,8 @@ impl<P: Plant> Node<P> {
             return self.refuse_untouched(waiting.caller, doubt);
         }
         self.reads.served += 1;
+        let (call, moments) = waiting.progress();
+        self.note_slow_read(call, moments, true);
         let Waiting { caller, what, linearizable, max_stale_ms, .. } = waiting;
         let staleness_ms = if linearizable { 0 } else { self.staleness_ms().unwrap_or(u64::MAX) };
         // It may have become so while it waited for its position, or for news.
@@ -429,16 +453,16 @@ impl<P: Plant> Node<P> {
         }
         let (now, applied) = (self.now.micros, self.store.applied().index);
         let late = self.reads.asked.extract_if(.., |_, waiting| waiting.until <= now);
-        let mut refused: Vec<_> = late.map(|(_, waiting)| (waiting.caller, Refusal::TimedOut)).collect();
+        let mut refused: Vec<_> = late.map(|(_, waiting)| (waiting, Refusal::TimedOut)).collect();
         let late = self.reads.behind.extract_if(.., |_, waiting| waiting.until <= now);
         refused.extend(
-            late.map(|((asked, _), waiting)| {
-                (waiting.caller, Refusal::PositionNotReached { applied, asked })
-            }),
+            late.map(|((asked, _), waiting)| (waiting, Refusal::PositionNotReached { applied, asked })),
         );
         // A read that was not made has no outcome that could be unknown.
-        for (caller, refusal) in refused {
-            self.refuse_untouched(caller, refusal);
+        for (waiting, refusal) in refused {
+            let (call, moments) = waiting.progress();
+            self.note_slow_read(call, moments, false);
+            self.refuse_untouched(waiting.caller, refusal);
         }
     }
 }

@@ -69,8 +69,18 @@ struct Proposed {
     /// How many calls it is to answer.
     calls: usize,
     waiter: Waiter,
+    /// When it came; [`NEVER`] if nobody asks how long it takes.
+    came: u64,
     /// When its client stops waiting.
     until: u64,
+}
+
+impl Proposed {
+    /// The client that waits, if it is one, when it came and for which entry.
+    fn client(&self) -> Option<(Caller, (u64, u64))> {
+        let Waiter::Client(caller) = &self.waiter else { return None };
+        Some((*caller, (self.came, self.index)))
+    }
 }
 
 /// A write that was not looked at yet.
@@ -86,12 +96,18 @@ impl Arrived {
 
 /// The writes of one turn, in machine 01.
 #[derive(Debug)]
-struct Batch {
+pub(super) struct Batch {
     state: State,
     last: u64,
     count: u64,
-    appended_at: u64,
-    committed_at: u64,
+    pub(super) appended_at: u64,
+    /// When the own disk held it; 0 before.
+    pub(super) synced_at: u64,
+    /// When it was known to be committed; 0 before.
+    pub(super) committed_at: u64,
+    /// Microseconds of stage 3, and of stage 4.
+    pub(super) proposing: u64,
+    pub(super) appending: u64,
 }
 
 /// A batch on its way to the own disk.
@@ -190,20 +206,20 @@ impl Writes {
     }
 
     /// Takes out who does not wait any longer, of what was not proposed.
-    fn give_up_unproposed(&mut self, now: u64) -> Vec<Caller> {
+    fn give_up_unproposed(&mut self, now: u64) -> Vec<(Caller, u64)> {
         let mut late = Vec::new();
         self.inbox.retain(|arrived| {
             let is_late = arrived.until() <= now;
             if is_late {
                 self.inbox_bytes -= arrived.0.request.len();
-                late.push(arrived.0.caller);
+                late.push((arrived.0.caller, arrived.0.at));
             }
             !is_late
         });
-        late.extend(self.renewals.extract_if(.., |(.., until)| *until <= now).map(|(caller, ..)| caller));
-        late.extend(
-            self.lease_renewals.extract_if(.., |(.., until)| *until <= now).map(|(caller, ..)| caller),
-        );
+        let renewals = self.renewals.extract_if(.., |(.., until)| *until <= now);
+        late.extend(renewals.map(|(caller, ..)| (caller, NEVER)));
+        let renewals = self.lease_renewals.extract_if(.., |(.., until)| *until <= now);
+        late.extend(renewals.map(|(caller, ..)| (caller, NEVER)));
         late
     }
 
@@ -219,6 +235,11 @@ impl Writes {
         for syncing in self.syncing.iter_mut().rev().take_while(|syncing| syncing.persist.is_none()) {
             syncing.persist = Some(persist.id);
         }
+    }
+
+    /// The batch that holds an entry which is not answered yet.
+    pub(super) fn batch_of(&self, index: u64) -> Option<&Batch> {
+        self.batches.iter().find(|batch| batch.last >= index)
     }
 
     /// How often machine 01 took an edge.
@@ -380,11 +401,11 @@ impl<P: Plant> Node<P> {
         let mut entries: Vec<Bytes> = Vec::new();
         let mut waiters: Vec<Proposed> = Vec::new();
         let mut arena = BytesMut::new();
-        let mut add = |node: &mut Self, entry: &Entry<'_>, waiter: Waiter, until: u64| {
+        let mut add = |node: &mut Self, entry: &Entry<'_>, waiter: Waiter, (came, until): (u64, u64)| {
             let entry = node.stamp(&mut arena, entry);
             let (bytes, calls) = (entry.len() + ENTRY_OVERHEAD_BYTES, waiter.calls());
             entries.push(entry);
-            waiters.push(Proposed { index: 0, bytes, calls, waiter, until });
+            waiters.push(Proposed { index: 0, bytes, calls, waiter, came, until });
         };
         for command in std::mem::take(&mut self.writes.own) {
             let waiter = if let Command::ExpireLease(ExpireLease { lease, .. }) = &command {
@@ -393,7 +414,8 @@ impl<P: Plant> Node<P> {
                 Waiter::Nobody
             };
             let request = Request::from(command).encode();
-            add(self, &Entry { actor: &Actor::Cluster, address: None, request: &request }, waiter, NEVER);
+            let entry = Entry { actor: &Actor::Cluster, address: None, request: &request };
+            add(self, &entry, waiter, (NEVER, NEVER));
         }
         self.renew(&mut add);
         self.renew_leases(&mut add);
@@ -409,14 +431,22 @@ impl<P: Plant> Node<P> {
                 Ok(()) if until <= began && P::plants(Bug::GivenUpYetProposed) => {
                     self.refuse_untouched(submission.caller, Refusal::TimedOut);
                     let Submission { ref actor, address, ref request, .. } = submission;
-                    add(self, &Entry { actor, address, request }, Waiter::Nobody, NEVER);
+                    add(self, &Entry { actor, address, request }, Waiter::Nobody, (NEVER, NEVER));
                 }
-                _ if until <= began => self.refuse_untouched(submission.caller, Refusal::TimedOut),
+                _ if until <= began => {
+                    self.note_slow_arrival(submission.caller, submission.at);
+                    self.refuse_untouched(submission.caller, Refusal::TimedOut);
+                }
                 Err(refusal) => self.refuse_write(&submission, refusal),
                 Ok(()) => {
                     let Submission { caller, ref actor, address, ref request, .. } = submission;
                     bytes += request.len();
-                    add(self, &Entry { actor, address, request }, Waiter::Client(caller), until);
+                    add(
+                        self,
+                        &Entry { actor, address, request },
+                        Waiter::Client(caller),
+                        (submission.at, until),
+                    );
                 }
             }
         }
@@ -426,7 +456,7 @@ impl<P: Plant> Node<P> {
     }
 
     /// All renewals that wait, in as few entries as they fit.
-    fn renew(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64)) {
+    fn renew(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, (u64, u64))) {
         let mut renewals = std::mem::take(&mut self.writes.renewals).into_iter().peekable();
         while renewals.peek().is_some() {
             let (mut kept, mut callers, mut latest) = (Vec::new(), Vec::new(), 0);
@@ -439,14 +469,14 @@ impl<P: Plant> Node<P> {
             }
             let request = Request::from(Command::KeepSessions(KeepSessions { kept })).encode();
             let entry = Entry { actor: &Actor::Cluster, address: None, request: &request };
-            add(self, &entry, Waiter::Renewals(callers), latest);
+            add(self, &entry, Waiter::Renewals(callers), (NEVER, latest));
         }
     }
 
     /// All renewals of leases that wait, in as few entries as they fit. What comes of an entry is said by the number of a lease,
     /// so those of its holder stand in other entries than those of whoever else has tried: else the one would be told what was
     /// meant for the other.
-    fn renew_leases(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64)) {
+    fn renew_leases(&mut self, add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, (u64, u64))) {
         let renewals = std::mem::take(&mut self.writes.lease_renewals);
         let is_holder = |(_, lease, actor, _): &(Caller, i64, Actor, u64)| {
             self.store.lease(*lease).is_some_and(|lease| lease.actor() == actor)
@@ -460,7 +490,7 @@ impl<P: Plant> Node<P> {
     fn renew_leases_of(
         &mut self,
         renewals: Vec<(Caller, i64, Actor, u64)>,
-        add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, u64),
+        add: &mut impl FnMut(&mut Self, &Entry<'_>, Waiter, (u64, u64)),
     ) {
         let mut renewals = renewals.into_iter().peekable();
         while renewals.peek().is_some() {
@@ -472,7 +502,7 @@ impl<P: Plant> Node<P> {
             }
             let request = Request::from(Command::RenewLeases(RenewLeases { kept })).encode();
             let entry = Entry { actor: &Actor::Cluster, address: None, request: &request };
-            add(self, &entry, Waiter::LeaseRenewals(callers), latest);
+            add(self, &entry, Waiter::LeaseRenewals(callers), (NEVER, latest));
         }
     }
 
@@ -503,8 +533,16 @@ impl<P: Plant> Node<P> {
     fn propose_batch(&mut self, entries: Vec<Bytes>, waiters: Vec<Proposed>) {
         let count = entries.len() as u64;
         let micros = self.now.micros;
-        let mut batch =
-            Batch { state: PathMachine::INITIAL, last: 0, count, appended_at: micros, committed_at: 0 };
+        let mut batch = Batch {
+            state: PathMachine::INITIAL,
+            last: 0,
+            count,
+            appended_at: micros,
+            synced_at: 0,
+            committed_at: 0,
+            proposing: 0,
+            appending: 0,
+        };
         match self.core.step(CoreInput::Propose(entries)) {
             Ok(first) => {
                 let first = first.unwrap_or_default().index.0;
@@ -579,6 +617,14 @@ impl<P: Plant> Node<P> {
         }
     }
 
+    /// How long stages 3 and 4 of a turn took that flushed at `began`, for the batch that it proposed, if it did.
+    pub fn note_handed_over(&mut self, began: Now, [proposing, appending]: [u64; 2]) {
+        if let Some(batch) = self.writes.batches.back_mut().filter(|batch| batch.appended_at == began.micros)
+        {
+            (batch.proposing, batch.appending) = (proposing, appending);
+        }
+    }
+
     /// The own disk holds everything up to this persist.
     pub(super) fn own_disk_done(&mut self, id: PersistId) {
         let (writes, stages) = (&mut self.writes, &mut self.stages);
@@ -588,6 +634,7 @@ impl<P: Plant> Node<P> {
             stages.record(Stage::Sync, self.now.micros.saturating_sub(appended_at), count);
             // Gone if it was answered on the word of the followers, or given up.
             if let Some(batch) = writes.batches.iter_mut().find(|batch| batch.last == last) {
+                batch.synced_at = self.now.micros;
                 Writes::shift(&mut writes.paths, batch, Event::OwnDiskDone);
             }
         }
@@ -660,6 +707,7 @@ impl<P: Plant> Node<P> {
             }
             Waiter::LeaseRenewals(callers) => self.answer_lease_renewals(callers, at, &applied.outcome),
             Waiter::Client(caller) => {
+                self.note_slow_write(caller, (proposed.came, proposed.index), true);
                 if let (Err(refusal), false) = (&applied.outcome.0, applied.repeated)
                     && let Ok((envelope, request)) = Envelope::split(entry)
                 {
@@ -710,6 +758,10 @@ impl<P: Plant> Node<P> {
 
     /// Answers what was proposed in a term that is over, and what waited to be.
     pub(super) fn revoke(&mut self) {
+        let clients: Vec<_> = self.writes.proposed.iter().filter_map(Proposed::client).collect();
+        for (caller, of) in clients {
+            self.note_slow_write(caller, of, false);
+        }
         for mut batch in std::mem::take(&mut self.writes.batches) {
             Writes::shift(&mut self.writes.paths, &mut batch, Event::Deposed);
         }
@@ -742,16 +794,23 @@ impl<P: Plant> Node<P> {
     pub(super) fn give_up_late_writes(&mut self) {
         let now = self.now.micros;
         if !P::plants(Bug::GivenUpYetProposed) {
-            for caller in self.writes.give_up_unproposed(now) {
+            for (caller, came) in self.writes.give_up_unproposed(now) {
+                self.note_slow_arrival(caller, came);
                 self.refuse_untouched(caller, Refusal::TimedOut);
             }
         }
         let mut late = Vec::new();
         for proposed in self.writes.proposed.iter_mut().filter(|proposed| proposed.until <= now) {
-            late.push(std::mem::replace(&mut proposed.waiter, Waiter::Nobody));
+            late.push((
+                std::mem::replace(&mut proposed.waiter, Waiter::Nobody),
+                (proposed.came, proposed.index),
+            ));
             proposed.until = NEVER;
         }
-        for waiter in late {
+        for (waiter, of) in late {
+            if let Waiter::Client(caller) = &waiter {
+                self.note_slow_write(*caller, of, false);
+            }
             if let (Waiter::Client(caller), true) = (&waiter, P::plants(Bug::TimeoutSaysNotApplied)) {
                 self.refuse_untouched(*caller, Refusal::TimedOut);
             } else {

@@ -213,7 +213,8 @@ impl Life {
         let Some(edge) = holdfast_machine::decide::<LifeMachine>(self.state, event) else { return };
         self.trace.record(self.trace.total(), self.state, event, edge);
         let from = std::mem::replace(&mut self.state, LifeMachine::target(edge));
-        tracing::info!(node = self.node, "life {edge} {} → {}", from.name(), self.state.name());
+        let (from, to, machine) = (from.name(), self.state.name(), LifeMachine::NUMBER);
+        tracing::info!(node = self.node, machine, edge = edge.tag(), from, to, "life {edge} {from} → {to}");
         self.tell.send_replace(self.state);
         if let Some(hear) = &self.observer.0 {
             hear(edge);

@@ -17,6 +17,7 @@
 //! | `life` | machine 14: start and stop |
 //! | `turn` | the loop: what is done in which order |
 //! | `link` | a connection with its socket |
+//! | `live` | what may be changed while it runs |
 //! | `clients`, `peers` | the two ports |
 //! | `disk`, `workers`, `snapshots`, `audit` | the other threads |
 //! | `forming` | before there is a cluster |
@@ -35,6 +36,7 @@ mod hub;
 mod joining;
 mod life;
 mod link;
+mod live;
 pub(crate) mod measures;
 mod peers;
 mod snapshots;
@@ -71,6 +73,7 @@ use crate::storage::{
 };
 use hub::{Hub, Who};
 pub use life::{Edge as LifeEdge, Event as LifeEvent, LifeMachine, Observer, State as LifeState};
+pub use live::Live;
 
 /// How long a tick is. All timeouts of the core are counted in ticks.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -88,10 +91,10 @@ pub struct Options {
     pub listen_client: String,
     /// Where it listens to peers.
     pub listen_peer: String,
+    /// Where it listens to HTTP; nowhere by default.
+    pub listen_http: Option<String>,
     /// Where clients reach it, if that is not where it listens.
     pub advertise_client: Option<String>,
-    /// Where it serves HTTP, `host:port`; `None` if it does not.
-    pub listen_http: Option<String>,
     /// Where HTTP reaches it, if that is not where it listens.
     pub advertise_http: Option<String>,
     /// Ids and peer addresses of the nodes that form a cluster, this one among them; the same at all of them. May be empty
@@ -118,6 +121,8 @@ pub struct Options {
     pub retain_bytes: usize,
     /// Who hears how far the node has come; nobody by default.
     pub observer: Observer,
+    /// What whoever holds a clone of it may change while the node runs.
+    pub live: Live,
 }
 
 impl Options {
@@ -130,8 +135,8 @@ impl Options {
             cluster: "holdfast".to_owned(),
             listen_client: "127.0.0.1:7400".to_owned(),
             listen_peer: "127.0.0.1:7401".to_owned(),
-            advertise_client: None,
             listen_http: None,
+            advertise_client: None,
             advertise_http: None,
             initial_cluster: Vec::new(),
             join: Vec::new(),
@@ -144,6 +149,7 @@ impl Options {
             audit: AuditPolicy::default(),
             retain_bytes: holdfast_raft::config::RETAIN_BYTES,
             observer: Observer::default(),
+            live: Live::default(),
         }
     }
 }
@@ -638,6 +644,7 @@ async fn steps(
         tasks,
         accepting,
         contacts,
+        live: options.live.clone(),
     });
     turns.run(stop, life).await
 }

@@ -29,10 +29,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use holdfast_machine::Numbered;
+use holdfast_machine::{Machine as _, Numbered};
 use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
-use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleState};
+use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleMachine, RoleState};
 use holdfast_wire::connection::SendError;
 use holdfast_wire::message::{CloseReason, Digests, Lane, MemberStatus, Refused, StatsReply, StatusReply};
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
@@ -45,11 +45,14 @@ use super::forming::Forming;
 use super::hub::{BUILD, Event, Hub};
 use super::life::{Event as LifeEvent, Life, State as LifeState};
 use super::link::Link;
+use super::live::Live;
 use super::measures::{Edges, Leaders, RoundTrips};
 use super::snapshots::Snapshots;
 use super::workers::Workers;
 use super::{RunError, Stop, TICK, peers};
-use crate::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent};
+use crate::describe::{self, Described};
+use crate::node::leadership::LeadershipMachine;
+use crate::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Slow, SlowCall};
 use crate::stage::Stage;
 use crate::storage::{DataDir, Identity, MemberContext, clear_damage};
 use crate::translate;
@@ -124,6 +127,8 @@ pub(super) struct Parts {
     pub(super) accepting: AbortHandle,
     /// Members and where they are reached, for a node that has not received any configuration yet.
     pub(super) contacts: Vec<(u64, ByteString)>,
+    /// What may be changed from outside.
+    pub(super) live: Live,
 }
 
 /// The loop.
@@ -189,6 +194,7 @@ impl Turns {
     /// Turn after turn, until all is drained that was under way at a stop.
     async fn take_turns(&mut self, stop: &Stop, life: &mut Life) -> Result<(), RunError> {
         let mut drain_until = None;
+        self.follow_live();
         loop {
             if self.effects.more {
                 tokio::task::yield_now().await;
@@ -325,6 +331,9 @@ impl Turns {
 
         let after = self.parts.node.counts();
         let proposed = after.proposed - before.proposed;
+        let (proposing, appending) = (flushed.micros - flushing.micros, handed.micros - flushed.micros);
+        self.parts.node.note_handed_over(flushing, [proposing, appending]);
+        self.log_slow(applied.micros - handed.micros, replied.micros - applied.micros);
         let stages = self.parts.node.stages_mut();
         for (stage, from, to, count) in [
             (Stage::Propose, flushing, flushed, proposed),
@@ -393,11 +402,23 @@ impl Turns {
                 self.ticks += 1;
                 self.parts.node.handle(now, Input::Tick);
                 if self.ticks.is_multiple_of(LINK_TICKS) {
+                    self.follow_live();
                     self.parts.hub.tick_links();
                 }
             } else {
                 self.next_tick = now.micros + tick;
             }
+        }
+    }
+
+    /// Does what somebody outside wants otherwise from now on.
+    fn follow_live(&mut self) {
+        let Some(wanted) = self.parts.live.take() else { return };
+        if let Some(slow) = wanted.slow_request {
+            self.parts.node.set_slow_request(u64::try_from(slow.as_micros()).unwrap_or(u64::MAX));
+        }
+        if let Some(policy) = wanted.snapshots {
+            self.parts.node.set_snapshot_policy(policy);
         }
     }
 
@@ -701,15 +722,38 @@ impl Turns {
         .into()
     }
 
+    /// Requests that took long, with what this turn adds to them.
+    fn log_slow(&mut self, applying: u64, replying: u64) {
+        let node = self.parts.identity.node.0;
+        for slow in self.effects.slow.0.drain(..) {
+            slow_request(node, slow, applying, replying);
+        }
+        let more = std::mem::take(&mut self.effects.slow.1);
+        if more > 0 {
+            tracing::warn!(node, more, "{more} more slow requests in the same turn");
+        }
+    }
+
     fn log_events(&mut self) {
         let node = self.parts.identity.node.0;
         for event in self.effects.events.drain(..) {
             self.edges.hear(&event);
             match event {
-                NodeEvent::Raft(CoreEvent::Role(edge, term)) => tracing::info!(node, %term, "raft {edge}"),
+                NodeEvent::Raft(CoreEvent::Role(edge, term)) => {
+                    tracing::info!(
+                        node,
+                        machine = RoleMachine::NUMBER,
+                        edge = edge.tag(),
+                        term = term.0,
+                        "raft {edge}"
+                    );
+                }
                 NodeEvent::Raft(CoreEvent::Alarm(alarm, about)) => alarmed(node, alarm, about),
                 NodeEvent::Raft(event) => tracing::debug!(node, ?event, "raft"),
-                NodeEvent::Leadership(edge, term) => tracing::info!(node, term, "leadership {edge}"),
+                NodeEvent::Leadership(edge, term) => {
+                    let machine = LeadershipMachine::NUMBER;
+                    tracing::info!(node, machine, edge = edge.tag(), term, "leadership {edge}");
+                }
                 NodeEvent::Halted(why) => tracing::error!(node, %why, "the store must not go on"),
                 NodeEvent::SnapshotTaken { last, bytes } => {
                     tracing::info!(node, %last, bytes, "snapshot taken");
@@ -730,6 +774,45 @@ impl Turns {
 
 fn alarmed(node: u64, alarm: Alarm, about: NodeId) {
     tracing::error!(node, %about, "ALARM {alarm}: no correct peer does this; look at that node");
+}
+
+/// A request that took long: a line with the microseconds of each stage that it was in.
+fn slow_request(node: u64, mut slow: Slow, applying: u64, replying: u64) {
+    if slow.answered {
+        if matches!(slow.call, SlowCall::Write(_)) {
+            slow.set_stage(Stage::Apply, applying);
+        }
+        slow.set_stage(Stage::Reply, replying);
+    }
+    let what = match &slow.call {
+        SlowCall::Write(Some(entry)) => describe::entry(entry),
+        SlowCall::Write(None) => Described { command: "write".to_owned(), ..Described::default() },
+        SlowCall::Range(span) => {
+            Described { command: "range".to_owned(), about: describe::span(span), ..Described::default() }
+        }
+        SlowCall::Query => Described { command: "query".to_owned(), ..Described::default() },
+    };
+    let Described { command, about, actor } = what;
+    let millis = slow.took / 1_000;
+    let end = if slow.answered { "answered" } else { "given up" };
+    tracing::warn!(
+        node,
+        connection = slow.caller.connection,
+        command,
+        about,
+        actor,
+        end,
+        took_us = slow.took,
+        p2_admit_us = slow.stage(Stage::Admit),
+        p3_propose_us = slow.stage(Stage::Propose),
+        p4_append_us = slow.stage(Stage::Append),
+        p5_sync_us = slow.stage(Stage::Sync),
+        p6_replicate_us = slow.stage(Stage::Replicate),
+        p7_commit_us = slow.stage(Stage::Commit),
+        p8_apply_us = slow.stage(Stage::Apply),
+        p9_reply_us = slow.stage(Stage::Reply),
+        "slow request: {command} {end} after {millis} ms"
+    );
 }
 
 /// The answer to a read that there is no thread for.

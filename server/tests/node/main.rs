@@ -16,6 +16,7 @@ mod members;
 mod overload;
 mod path;
 mod rng;
+mod slow;
 mod snapshots;
 mod time;
 mod watches;

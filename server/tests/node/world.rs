@@ -26,8 +26,8 @@ use holdfast_raft::{
 };
 use holdfast_server::node::leadership::{Edge, State};
 use holdfast_server::node::{
-    Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, SnapshotDone, SnapshotJob, SnapshotPolicy,
-    Submission,
+    Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Now, Slow, SnapshotDone, SnapshotJob,
+    SnapshotPolicy, Submission,
 };
 use holdfast_server::storage::{Opened, SnapshotFiles, start_from};
 use holdfast_wal::disk::FakeDisk;
@@ -175,6 +175,8 @@ pub(crate) struct World {
     /// Of all effects; only if it is asked for.
     pub(crate) effects_hash: Option<u64>,
     pub(crate) heartbeats: u64,
+    /// Requests that took long, as nodes have told of them.
+    pub(crate) slow: Vec<Slow>,
     /// Nodes that are meant to halt.
     pub(crate) halts: BTreeSet<usize>,
     /// No digests get through.
@@ -221,6 +223,13 @@ impl World {
         Self::of(seed, &vec![FeatureLevel::LATEST.0; nodes], rough, (policy, retain), &[short_ranges()])
     }
 
+    /// From now on, for all nodes that run.
+    pub(crate) fn set_slow_request(&mut self, micros: u64) {
+        for node in self.places.iter_mut().filter_map(|place| place.node.as_mut()) {
+            node.set_slow_request(micros);
+        }
+    }
+
     /// From now on, for all nodes.
     pub(crate) fn set_snapshot_policy(&mut self, policy: SnapshotPolicy) {
         self.snapshot_policy = policy;
@@ -262,6 +271,7 @@ impl World {
             recorded: 0,
             effects_hash: None,
             heartbeats: 0,
+            slow: Vec::new(),
             halts: BTreeSet::new(),
             mute_digests: false,
             snapshot_policy,
@@ -617,7 +627,8 @@ impl World {
         node.apply(now, &mut effects);
         holdfast_raft::invariants::check(node.core());
         self.note_effects(&effects);
-        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more } = effects;
+        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, slow, more } = effects;
+        self.slow.extend(slow.0);
         if !digests.is_empty() {
             self.tell_digests(at, &digests);
         }
@@ -829,7 +840,9 @@ impl World {
 
     fn note_effects(&mut self, effects: &Effects) {
         if let Some(hash) = &mut self.effects_hash {
-            let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more } = effects;
+            // What is slow changes nothing, and is only told.
+            let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, slow: _, more } =
+                effects;
             let jobs: Vec<String> = jobs
                 .iter()
                 .map(|job| match job {

@@ -127,9 +127,10 @@ impl Cluster {
             format!("--data-dir={}", directory.display()),
             format!("--listen-client={client}"),
             format!("--listen-peer={peer}"),
-            format!("--election-ms={ELECTION_MS}"),
-            format!("--heartbeat-ms={HEARTBEAT_MS}"),
-            format!("--segment-bytes={}", 24 << 20),
+            format!("--election={ELECTION_MS}ms"),
+            format!("--heartbeat={HEARTBEAT_MS}ms"),
+            text("--segment-size=24MiB"),
+            text("--listen-http=off"),
         ];
         arguments.extend(begins);
         arguments.extend(self.further.iter().cloned());

@@ -127,7 +127,7 @@ fn the_same_while_snapshots_are_taken_all_the_time() {
 }
 
 /// A snapshot every 25 entries; of the log, half a kilobyte is kept behind it.
-const TINY: [&str; 2] = ["--snapshot-entries=25", "--retain-bytes=4096"];
+const TINY: [&str; 2] = ["--snapshot-entries=25", "--retain=4KiB"];
 
 fn killed_under_load(arguments: &[&str], rounds: u64) -> Cluster {
     let seed = number("HOLDFAST_SEED", u64::from(std::process::id()));

@@ -184,14 +184,17 @@ impl Cluster {
             format!("--listen-client={}", at.node[1]),
             format!("--advertise-peer={}", at.proxy[0]),
             format!("--advertise-client={}", at.proxy[1]),
-            "--heartbeat-ms=100".to_owned(),
-            "--election-ms=500".to_owned(),
-            format!("--segment-bytes={}", 24 << 20),
+            "--listen-http=off".to_owned(),
+            // Each node may have a network of its own, with addresses that are not loopback.
+            "--allow-plaintext".to_owned(),
+            "--heartbeat=100ms".to_owned(),
+            "--election=500ms".to_owned(),
+            "--segment-size=24MiB".to_owned(),
             // Often enough that a run of minutes sees snapshots taken, sent and restarted from.
             "--snapshot-entries=4000".to_owned(),
-            "--snapshot-bytes-max=0".to_owned(),
-            format!("--retain-bytes={}", 256 << 10),
-            format!("--audit-bytes={}", 32 << 20),
+            "--snapshot-size-max=0".to_owned(),
+            "--retain=256KiB".to_owned(),
+            "--audit-size=32MiB".to_owned(),
         ];
         arguments.extend_from_slice(further);
         let log = self.log(place);

@@ -157,7 +157,8 @@ impl<P: Plant> World<P> {
 
     /// Does what a node wants done, but not more than so many things of it.
     fn act(&mut self, at: usize, life: u64, effects: Effects<P>, mut most: usize) -> Verdict {
-        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more } = effects;
+        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more, slow: _ } =
+            effects;
         let mut may = || {
             let may = most > 0;
             most = most.saturating_sub(1);
