@@ -87,12 +87,17 @@ fn check(flags: Flags) -> ExitCode {
         Ok(config) => config,
         Err(wrong) => return refuse(&wrong),
     };
-    for (key, address) in config.exposed() {
+    let exposed = config.exposed();
+    for (key, address) in &exposed {
         eprintln!(
             "holdfast: warning: {key} {address} can be reached from other machines, and nothing is encrypted"
         );
     }
-    printed(say(format_args!("the configuration is fine: {} warnings", config.warnings.len())))
+    printed(say(match config.warnings.len() + exposed.len() {
+        0 => "the configuration is fine".to_owned(),
+        1 => "the configuration is fine, with a warning".to_owned(),
+        count => format!("the configuration is fine, with {count} warnings"),
+    }))
 }
 
 /// The exit code of what only prints. A reader that went away, as `head` does, wants no more.

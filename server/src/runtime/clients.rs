@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use holdfast_machine::{Machine as _, Numbered as _};
 use holdfast_wire::Connection;
-use holdfast_wire::connection::{Incoming, Role};
+use holdfast_wire::connection::{ConnectionMachine, Incoming, Role};
 use holdfast_wire::message::{ClientWelcome, CloseReason, Limits};
 use holdfast_wire::message_type::BODY_CAP;
 use tokio::net::{TcpListener, TcpStream};
@@ -82,7 +83,8 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     hub.clients.borrow_mut().remove(&link.id);
     hub.call(Event::Node(Input::Gone(link.id)));
     if let Some(ended) = link.connection().ended() {
-        tracing::debug!(%address, edge = %ended.edge, detail = %ended.goodbye.detail, "client gone");
+        let (machine, edge) = (ConnectionMachine::NUMBER, ended.edge.tag());
+        tracing::debug!(%address, machine, edge, detail = %ended.goodbye.detail, "client gone");
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `turn` | the loop: what is done in which order |
 //! | `link` | a connection with its socket |
 //! | `live` | what may be changed while it runs |
+//! | `lines` | what the log says of it |
 //! | `clients`, `peers` | the two ports |
 //! | `disk`, `workers`, `snapshots`, `audit` | the other threads |
 //! | `forming` | before there is a cluster |
@@ -35,6 +36,7 @@ mod forming;
 mod hub;
 mod joining;
 mod life;
+mod lines;
 mod link;
 mod live;
 pub(crate) mod measures;

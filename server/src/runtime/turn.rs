@@ -29,10 +29,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use holdfast_machine::{Machine as _, Numbered};
+use holdfast_machine::Numbered;
 use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
-use holdfast_raft::{Alarm, Event as CoreEvent, NodeId, RoleMachine, RoleState};
+use holdfast_raft::{NodeId, RoleState};
 use holdfast_wire::connection::SendError;
 use holdfast_wire::message::{CloseReason, Digests, Lane, MemberStatus, Refused, StatsReply, StatusReply};
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
@@ -49,10 +49,8 @@ use super::live::Live;
 use super::measures::{Edges, Leaders, RoundTrips};
 use super::snapshots::Snapshots;
 use super::workers::Workers;
-use super::{RunError, Stop, TICK, peers};
-use crate::describe::{self, Described};
-use crate::node::leadership::LeadershipMachine;
-use crate::node::{Caller, Effects, Input, Job, JobDone, Node, NodeEvent, Slow, SlowCall};
+use super::{RunError, Stop, TICK, lines, peers};
+use crate::node::{Caller, Effects, Input, Job, JobDone, Node};
 use crate::stage::Stage;
 use crate::storage::{DataDir, Identity, MemberContext, clear_damage};
 use crate::translate;
@@ -726,7 +724,7 @@ impl Turns {
     fn log_slow(&mut self, applying: u64, replying: u64) {
         let node = self.parts.identity.node.0;
         for slow in self.effects.slow.0.drain(..) {
-            slow_request(node, slow, applying, replying);
+            lines::slow_request(node, slow, applying, replying);
         }
         let more = std::mem::take(&mut self.effects.slow.1);
         if more > 0 {
@@ -738,81 +736,9 @@ impl Turns {
         let node = self.parts.identity.node.0;
         for event in self.effects.events.drain(..) {
             self.edges.hear(&event);
-            match event {
-                NodeEvent::Raft(CoreEvent::Role(edge, term)) => {
-                    tracing::info!(
-                        node,
-                        machine = RoleMachine::NUMBER,
-                        edge = edge.tag(),
-                        term = term.0,
-                        "raft {edge}"
-                    );
-                }
-                NodeEvent::Raft(CoreEvent::Alarm(alarm, about)) => alarmed(node, alarm, about),
-                NodeEvent::Raft(event) => tracing::debug!(node, ?event, "raft"),
-                NodeEvent::Leadership(edge, term) => {
-                    let machine = LeadershipMachine::NUMBER;
-                    tracing::info!(node, machine, edge = edge.tag(), term, "leadership {edge}");
-                }
-                NodeEvent::Halted(why) => tracing::error!(node, %why, "the store must not go on"),
-                NodeEvent::SnapshotTaken { last, bytes } => {
-                    tracing::info!(node, %last, bytes, "snapshot taken");
-                }
-                NodeEvent::SnapshotFailed(why) => tracing::error!(node, %why, "a snapshot failed"),
-                NodeEvent::Reinstalled { index, revision } => {
-                    tracing::info!(node, index, revision, "the state was replaced by a snapshot");
-                }
-                NodeEvent::AuditFailed(why) => {
-                    tracing::error!(node, %why, "the audit log cannot be written; it is tried again");
-                }
-                NodeEvent::AuditGoesOn => tracing::info!(node, "the audit log can be written again"),
-                NodeEvent::Drift(drift) => tracing::warn!(node, %drift, "clocks differ"),
-            }
+            lines::event(node, event);
         }
     }
-}
-
-fn alarmed(node: u64, alarm: Alarm, about: NodeId) {
-    tracing::error!(node, %about, "ALARM {alarm}: no correct peer does this; look at that node");
-}
-
-/// A request that took long: a line with the microseconds of each stage that it was in.
-fn slow_request(node: u64, mut slow: Slow, applying: u64, replying: u64) {
-    if slow.answered {
-        if matches!(slow.call, SlowCall::Write(_)) {
-            slow.set_stage(Stage::Apply, applying);
-        }
-        slow.set_stage(Stage::Reply, replying);
-    }
-    let what = match &slow.call {
-        SlowCall::Write(Some(entry)) => describe::entry(entry),
-        SlowCall::Write(None) => Described { command: "write".to_owned(), ..Described::default() },
-        SlowCall::Range(span) => {
-            Described { command: "range".to_owned(), about: describe::span(span), ..Described::default() }
-        }
-        SlowCall::Query => Described { command: "query".to_owned(), ..Described::default() },
-    };
-    let Described { command, about, actor } = what;
-    let millis = slow.took / 1_000;
-    let end = if slow.answered { "answered" } else { "given up" };
-    tracing::warn!(
-        node,
-        connection = slow.caller.connection,
-        command,
-        about,
-        actor,
-        end,
-        took_us = slow.took,
-        p2_admit_us = slow.stage(Stage::Admit),
-        p3_propose_us = slow.stage(Stage::Propose),
-        p4_append_us = slow.stage(Stage::Append),
-        p5_sync_us = slow.stage(Stage::Sync),
-        p6_replicate_us = slow.stage(Stage::Replicate),
-        p7_commit_us = slow.stage(Stage::Commit),
-        p8_apply_us = slow.stage(Stage::Apply),
-        p9_reply_us = slow.stage(Stage::Reply),
-        "slow request: {command} {end} after {millis} ms"
-    );
 }
 
 /// The answer to a read that there is no thread for.

@@ -111,9 +111,14 @@ fn config_check_finds_what_is_fine_and_what_only_this_machine_knows() {
     };
     let (code, out, err) =
         check(&data, &["--audit-days=7", "--allow-plaintext", "--listen-client=10.0.0.1:7400"]);
-    assert_eq!((code, out.as_str()), (Some(0), "the configuration is fine: 1 warnings\n"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(0), "the configuration is fine, with 2 warnings\n"), "{err}");
     assert!(err.contains("`--audit-age=7d`") && err.contains("nothing is encrypted"), "{err}");
     assert!(!place.exists("data"), "checking makes nothing");
+    let mut command = holdfast(&["config", "check"]);
+    let node = place.file("node.toml", &format!("node_id = 1\ndata_dir = {data:?}\n"));
+    command.env("HOLDFAST_CONFIG", node).env("HOLDFAST_ENDPOINTS", "a:1").env("HOLDFAST_TOKEN", "7");
+    let wanted = (Some(0), "the configuration is fine\n".to_owned(), String::new());
+    assert_eq!(said(command), wanted, "variables of other commands are known");
     let file = place.file("file", "");
     let (code, _, err) = check(&file, &[]);
     assert_eq!(code, Some(2), "{err}");

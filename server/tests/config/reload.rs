@@ -51,8 +51,11 @@ fn a_log_for_machines_is_an_object_a_line_with_the_numbers_of_machines_and_edges
 
 #[test]
 fn a_slow_request_is_logged_with_where_its_time_went() {
-    let mut node = Node::start("slow_request = \"1ms\"\nlog_rate = 0\n", &[]);
+    let mut node = Node::start("slow_request = 0\nlog_rate = 0\n", &[]);
     node.wait_for(&["life T5"]);
+    node.place.file("node.toml", "slow_request = \"1ms\"\nlog_rate = 0\n");
+    node.signal("-HUP");
+    node.wait_for(&["slow_request 0 → 1ms"]);
     // A node that is suspended while a write is on its way to it is slow, if it had read it before.
     let mut count = 0;
     while !node.log().contains("slow request: Put answered") {
