@@ -24,6 +24,11 @@ const REMOVED: u8 = 11;
 const TELL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdfast server --config /etc/holdfast.toml --config-dir /etc/holdfast.d
+  holdfast server --node-id 1 --data-dir data --initial-cluster 1=127.0.0.1:7401
+  holdfast config check --config /etc/holdfast.toml       would it start?
+  kill -HUP PID                                           read the configuration again")]
 pub(super) struct Server {
     #[command(flatten)]
     flags: Flags,
