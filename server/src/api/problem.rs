@@ -116,11 +116,6 @@ impl Problem {
         self
     }
 
-    /// Whether nobody knows what came of it.
-    pub(super) fn is_unknown(&self) -> bool {
-        self.effect == Effect::Unknown
-    }
-
     /// Whether it is of this code.
     pub(super) fn is(&self, code: Code) -> bool {
         self.code == code.number()

@@ -160,6 +160,11 @@ impl Options {
 pub const SEGMENT_BYTES_MIN: u64 = 2 * holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64;
 
 impl Options {
+    /// Where HTTP reaches the node, if it serves it.
+    fn http_address(&self) -> Option<&str> {
+        self.listen_http.as_deref().map(|listen| self.advertise_http.as_deref().unwrap_or(listen))
+    }
+
     /// That nothing in them can go wrong later, when the node belongs to a cluster already.
     ///
     /// # Errors
@@ -203,6 +208,11 @@ impl Options {
             (
                 self.audit.total_bytes >= self.audit.file_bytes && self.audit.age_ms >= 1,
                 "the audit log has room for one file of 16 MiB at least, and is kept for a day at least",
+            ),
+            (
+                self.http_address().is_none_or(|address| !unspecified(address)),
+                "a node that does not lead sends who asks over HTTP to the address that the leader listens on, and that is none \
+                 that they could reach: name one with --advertise-http",
             ),
             (
                 !unspecified(advertised),
@@ -513,9 +523,8 @@ async fn steps(
     let boot = Boot::new(identity.boot).unwrap_or(Boot::FIRST);
     let who = Who { cluster: None, node: NodeIdentity { id: wire_node, uuid: NodeUuid(uuid.0), boot } };
     let client_address = options.advertise_client.clone().unwrap_or_else(|| options.listen_client.clone());
-    let http_address =
-        options.advertise_http.clone().or_else(|| options.listen_http.clone()).unwrap_or_default();
-    let hub = Hub::new(who, client_address.into(), http_address.into());
+    let http_address = options.http_address().unwrap_or_default();
+    let hub = Hub::new(who, client_address.into(), http_address.to_owned().into());
 
     let mut tasks = turn::Tasks::default();
     let mut formation = None;
