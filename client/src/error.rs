@@ -196,33 +196,51 @@ impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { operation, code_number, .. } = &*self.0;
-        match code_number {
-            0 => f.write_str("error: ")?,
-            number => write!(f, "error[{}{number}]: ", Code::PREFIX)?,
+        let Parts { headline, tried, why, outcome } = self.parts();
+        f.write_str(&headline)?;
+        if !tried.is_empty() {
+            write!(f, "\n  tried    {tried}")?;
         }
-        write!(f, "cannot {operation}: {}", self.headline())?;
-        if !self.tried.is_empty() {
-            f.write_str("\n  tried    ")?;
-            if self.tried_before > 0 {
-                write!(f, "{} before · ", self.tried_before)?;
-            }
-            for (place, attempt) in self.tried.iter().enumerate() {
-                if place > 0 {
-                    f.write_str(" · ")?;
-                }
-                write!(f, "{attempt}")?;
-            }
-        }
-        let why = self.cause();
         if !why.is_empty() {
             write!(f, "\n  why      {why}")?;
         }
-        write!(f, "\n  outcome  {}", self.outcome_text())
+        write!(f, "\n  outcome  {outcome}")
     }
 }
 
+/// The lines of an [`Error`] as text, for whoever puts more between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// `error[HF1203]: cannot put "k": no leader is known`.
+    pub headline: String,
+    /// What became of each try; empty if there was none.
+    pub tried: String,
+    /// What there is to say beyond the headline; may be empty.
+    pub why: String,
+    /// What came of it.
+    pub outcome: &'static str,
+}
+
 impl Error {
+    /// Its lines.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        let code = match self.code_number {
+            0 => String::new(),
+            number => format!("[{}{number}]", Code::PREFIX),
+        };
+        let mut tried: Vec<String> = self.tried.iter().map(ToString::to_string).collect();
+        if self.tried_before > 0 && !tried.is_empty() {
+            tried.insert(0, format!("{} before", self.tried_before));
+        }
+        Parts {
+            headline: format!("error{code}: cannot {}: {}", self.operation, self.headline()),
+            tried: tried.join(" · "),
+            why: self.cause(),
+            outcome: self.outcome_text(),
+        }
+    }
+
     /// Why it failed, in one line without what was tried and what came of it: for tables.
     #[must_use]
     pub fn why(&self) -> String {

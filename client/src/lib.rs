@@ -54,7 +54,7 @@ pub use builder::Builder;
 pub use client::{CallOptions, Client, Page, PutOptions, ReadOptions};
 pub use coordination::{Leadership, Lease, LockGuard, LockOptions, Observed, Observer};
 pub use core::{Changes, EndpointView, Notice};
-pub use error::{Attempt, Error, Failure, Kind, Outcome, What};
+pub use error::{Attempt, Error, Failure, Kind, Outcome, Parts, What};
 pub use holdfast_command as command;
 pub use holdfast_wire::NodeId;
 pub use holdfast_wire::message::{

@@ -13,6 +13,7 @@ use holdfast_raft::{
     ProgressEvent, ProgressMachine, ProgressState, Refusal, RoleEdge, RoleEvent, RoleMachine, RoleState,
     TransferEdge, TransferEvent, TransferMachine, TransferState,
 };
+use holdfast_server::cli::Exit;
 use holdfast_server::node::{leadership, path};
 use holdfast_server::runtime::{LifeEdge, LifeEvent, LifeMachine, LifeState};
 use holdfast_server::stage::Stage;
@@ -181,6 +182,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<BreakerEvent>("client::breaker::BreakerEvent"),
         NumbersEntry::of::<BreakerEdge>("client::breaker::BreakerEdge"),
         NumbersEntry::of::<Stage>("server::Stage"),
+        NumbersEntry::of::<Exit>("server::Exit"),
         NumbersEntry::of::<path::State>("server::path::State"),
         NumbersEntry::of::<path::Event>("server::path::Event"),
         NumbersEntry::of::<path::Edge>("server::path::Edge"),

@@ -132,6 +132,13 @@ impl Lease {
         self.0.ttl
     }
 
+    /// Until when this side may believe in it, unless it is renewed before; none once it is lost. The cluster ends it no earlier
+    /// than a ninth of that time later.
+    #[must_use]
+    pub fn until(&self) -> Option<Instant> {
+        *self.0.until.borrow()
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.0.client
     }

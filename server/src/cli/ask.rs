@@ -1,186 +1,185 @@
 //! The commands that are clients of a cluster: what they share.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_client::{Client, Error, Kind, Outcome};
-use holdfast_command::Code;
+use holdfast_client::{Client, StatusReply};
 use holdfast_machine::Numbered as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::exit::Exit;
+use super::failed::{Failed, Trouble};
+use super::given::timeout;
+use super::out::{Format, Out, Shape};
 
 /// Where a cluster is asked when nobody says otherwise: the client ports of `holdfast dev`.
 const ENDPOINTS: &str = "127.0.0.1:7400,127.0.0.1:7410,127.0.0.1:7420";
 
-/// How to reach the cluster.
+/// How long is spent on finding out who can be reached, after a command has failed for want of a leader.
+const REACH: Duration = Duration::from_millis(300);
+
+/// How to reach the cluster, and how to print what it says.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Target {
     /// Client addresses of some members; the leader is found from any
-    #[arg(long, env = "HOLDFAST_ENDPOINTS", default_value = ENDPOINTS, value_delimiter = ',', value_name = "HOST:PORT,…")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_ENDPOINTS",
+        default_value = ENDPOINTS,
+        value_delimiter = ',',
+        value_name = "HOST:PORT,…",
+        help_heading = "Cluster"
+    )]
     pub(super) endpoints: Vec<String>,
-    /// How long the command may take, in seconds
-    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
-    timeout: f64,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    if (0.001..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("from 0.001 to 86400".to_owned()) }
-}
-
-/// A number of seconds, up to a year.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    if (0.0..=31_536_000.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("from 0 to 31536000".to_owned())
-    }
-}
-
-/// Why a command ends otherwise than well.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// What was asked for is not there, or the condition does not hold: not an error, and nothing is printed.
-    NotThere,
-    /// What was held is not held any more.
-    Lost(String),
-    /// The arguments make no sense.
-    Usage(String),
-    /// What came is not what was asked for, or is damaged.
-    Damaged(String),
-    /// The cluster, or the way to it.
-    Client(Error),
-    /// Reading input or writing output.
-    Io(std::io::Error),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Client(error)
-    }
-}
-
-impl From<std::io::Error> for Failed {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
+    /// How long the command may take: 500ms, 5s, 2m; a plain number is seconds
+    #[arg(long, global = true, default_value = "5s", value_parser = timeout, help_heading = "Cluster")]
+    timeout: Duration,
+    #[command(flatten)]
+    pub(super) shape: Shape,
 }
 
 impl Target {
     /// A client, not connected yet.
     pub(super) fn client(&self) -> Result<Client, Failed> {
-        let timeout = Duration::from_secs_f64(self.timeout);
+        self.client_within(self.timeout)
+    }
+
+    fn client_within(&self, timeout: Duration) -> Result<Client, Failed> {
         Ok(Client::builder(self.endpoints.iter().cloned()).name("holdfast").timeout(timeout).build()?)
     }
 
-    /// Runs one command, and says what came of it.
-    pub(super) fn run(&self, command: impl AsyncFnOnce(&Client) -> Result<(), Failed>) -> ExitCode {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let done = runtime.map_err(Failed::Io).and_then(|runtime| {
-            runtime.block_on(async {
-                let client = self.client()?;
-                let done = command(&client).await;
-                client.close().await;
-                done
-            })
-        });
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failed) => self.explain(&failed),
+    /// Runs one command, and says what came of it. Whoever interrupts it ends it.
+    pub(super) fn run(&self, command: impl AsyncFnOnce(&Client, Out) -> Result<(), Failed>) -> ExitCode {
+        self.run_long(None, async |client, out| {
+            tokio::select! {
+                biased;
+                done = command(client, out) => done,
+                signal = interrupted() => Err(Failed::interrupted(signal?)),
+            }
+        })
+    }
+
+    /// The same for a command that knows by itself what to do when it is interrupted, and has a usual format of its own.
+    pub(super) fn run_long(
+        &self,
+        usual: Option<Format>,
+        command: impl AsyncFnOnce(&Client, Out) -> Result<(), Failed>,
+    ) -> ExitCode {
+        match self.attempt(usual, command) {
+            (Ok(()), _) => Exit::Done.into(),
+            (Err(failed), reachable) => {
+                failed.report(self.shape.paint(), &self.endpoints, reachable.as_deref())
+            }
         }
     }
 
-    fn explain(&self, failed: &Failed) -> ExitCode {
-        let code = match failed {
-            Failed::NotThere => 1,
-            Failed::Lost(why) => {
-                eprintln!("holdfast: {why}");
-                10
-            }
-            Failed::Usage(why) => {
-                eprintln!("holdfast: {why}");
-                2
-            }
-            Failed::Damaged(why) => {
-                eprintln!("holdfast: {why}");
-                super::serve::INTEGRITY
-            }
-            // A reader that went away, as `head` does, wants no more.
-            Failed::Io(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Failed::Io(error) => {
-                eprintln!("holdfast: {error}");
-                2
-            }
-            Failed::Client(error) => {
-                eprintln!("{error}");
-                eprintln!("  next     {}", next(error, &self.endpoints));
-                exit_code(error)
+    /// The same, with nothing said of what came of it: that, and how many voters can be reached if it is for want of them.
+    pub(super) fn attempt(
+        &self,
+        usual: Option<Format>,
+        command: impl AsyncFnOnce(&Client, Out) -> Result<(), Failed>,
+    ) -> (Result<(), Failed>, Option<String>) {
+        let out = self.shape.out_or(usual);
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let trouble = Trouble::new(Exit::Usage, "cannot begin").why(error.to_string());
+                return (Err(trouble.into()), None);
             }
         };
-        ExitCode::from(code)
+        runtime.block_on(async {
+            let done = match self.client() {
+                Ok(client) => {
+                    let done = command(&client, out).await;
+                    client.close().await;
+                    done
+                }
+                Err(failed) => Err(failed),
+            };
+            let reachable = match &done {
+                Err(failed @ Failed::Client(_)) if is_for_want_of_a_leader(failed) => self.reachable().await,
+                Ok(()) | Err(_) => None,
+            };
+            (done, reachable)
+        })
     }
-}
 
-/// The number that scripts see; `docs/running.md` lists them.
-fn exit_code(error: &Error) -> u8 {
-    match (error.kind, error.code) {
-        (Kind::NoEndpoint, _) => 3,
-        (_, Some(Code::NoLeader)) => 4,
-        (Kind::TimedOut | Kind::ConnectionLost | Kind::Closed, _) if error.outcome == Outcome::Unknown => 5,
-        (Kind::TimedOut | Kind::ConnectionLost | Kind::Closed, _) => 4,
-        (Kind::Invalid, _) => 2,
-        (Kind::Overloaded, _) => 8,
-        (Kind::Incompatible | Kind::Unreadable, _) => 9,
-        (Kind::Refused, Some(code)) => match code.number() {
-            1001..=1099 => 2,
-            1101..=1199 | 1202 | 1210 => 8,
-            1201..=1299 => 4,
-            1901..=1999 => 7,
-            1601..=1699 => 10,
-            _ => 6,
-        },
-        (Kind::Refused, None) => 6,
-    }
-}
-
-/// What to do about it.
-fn next(error: &Error, endpoints: &[String]) -> String {
-    let endpoints = endpoints.join(",");
-    match (error.kind, error.outcome) {
-        (Kind::NoEndpoint, _) => {
-            format!(
-                "check that a node runs at {endpoints} (`holdfast dev` starts three), or name others with --endpoints"
-            )
+    /// How many voters can be reached, as whoever sees most of them says. Nothing if nobody answers soon.
+    async fn reachable(&self) -> Option<String> {
+        let client = self.client_within(REACH).ok()?;
+        let ask = |endpoint: String| {
+            let client = client.clone();
+            tokio::spawn(async move { client.status(&endpoint).await.ok() })
+        };
+        let asked: Vec<_> = self.endpoints.iter().cloned().map(ask).collect();
+        let mut best: Option<(usize, String)> = None;
+        for status in asked {
+            if let Ok(Some(status)) = status.await {
+                let (there, all) = voters(&status);
+                if best.as_ref().is_none_or(|(most, _)| *most < there) && all > 0 {
+                    best = Some((
+                        there,
+                        format!("{there} of {all} voters reachable, quorum is {}", all / 2 + 1),
+                    ));
+                }
+            }
         }
-        (_, Outcome::Unknown) => "read the key before writing again".to_owned(),
-        (Kind::Incompatible, _) => {
-            "check --endpoints: they answer, and are not this cluster, or of another version".to_owned()
-        }
-        (Kind::Refused | Kind::Invalid, _) => match error.code {
-            Some(code) => format!("look {} up in docs/errors.md", code.tag()),
-            None => "change the request".to_owned(),
-        },
-        _ => format!("holdfast status --endpoints {endpoints}"),
+        client.close().await;
+        best.map(|(_, sentence)| sentence)
     }
 }
 
-/// A line of output.
-pub(super) fn say(line: impl std::fmt::Display) -> Result<(), Failed> {
-    Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+fn is_for_want_of_a_leader(failed: &Failed) -> bool {
+    let exit = failed.exit();
+    [Exit::NoLeader, Exit::Unknown].iter().any(|of| of.number() == exit)
 }
 
-/// Bytes of output, as they are.
-pub(super) fn put_out(bytes: &[u8]) -> Result<(), Failed> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    Ok(out.flush()?)
+/// How many voters a node is connected to, itself among them, and how many there are.
+pub(super) fn voters(status: &StatusReply) -> (usize, usize) {
+    let voters = status.members.iter().filter(|member| member.voter);
+    voters.fold((0, 0), |(there, all), member| (there + usize::from(member.connected), all + 1))
 }
 
-/// Bytes for people: text as it is, everything else escaped.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        Ok(_) | Err(_) => format!("\"{}\"", bytes.escape_ascii()),
+/// The signals by which a process is told to end. Whoever waits for them twice keeps this: none is missed in between.
+#[derive(Debug)]
+pub(super) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    /// Only where somebody has to be told of it before this process ends.
+    hangup: Option<Signal>,
+}
+
+impl Interrupts {
+    /// Listens from now on; to a hangup as well if asked to.
+    pub(super) fn new(hangup: bool) -> Result<Self, Failed> {
+        let hangup = hangup.then(|| signal(SignalKind::hangup())).transpose()?;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup,
+        })
     }
+
+    /// The number of the next one.
+    pub(super) async fn next(&mut self) -> u8 {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let kind = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = hangup => SignalKind::hangup(),
+        };
+        u8::try_from(kind.as_raw_value()).unwrap_or_default()
+    }
+}
+
+/// Until this process is told to end: the number of the signal.
+pub(super) async fn interrupted() -> Result<u8, Failed> {
+    Ok(Interrupts::new(false)?.next().await)
 }

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::{Shell, generate};
 
-use super::ask::put_out;
+use super::exit::Exit;
+use super::out::put_out;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  holdfast completions bash > /etc/bash_completion.d/holdfast")]
+#[command(before_help = "Examples:\n  holdfast completions bash > /etc/bash_completion.d/holdfast")]
 pub(super) struct Completions {
     /// For which shell
     shell: Shell,
@@ -18,7 +19,7 @@ impl Completions {
     pub(super) fn run(&self) -> ExitCode {
         // A reader that went away wants no more.
         let _ = put_out(&script(self.shell));
-        ExitCode::SUCCESS
+        Exit::Done.into()
     }
 }
 

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::ask::{Failed, say};
+use super::failed::Failed;
+use super::out::say;
 use super::serve::{USAGE, refuse};
 use crate::config::{self, ConfigError, Flags, OPTIONS, Setting, flag};
 
@@ -26,7 +27,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  holdfast config show --origin --config /etc/holdfast.toml --config-dir /etc/holdfast.d"
+    before_help = "Examples:\n  holdfast config show --origin --config /etc/holdfast.toml --config-dir /etc/holdfast.d"
 )]
 struct Show {
     /// Also print who says so: default, FILE:LINE, a variable of the environment, or a flag
@@ -104,7 +105,7 @@ fn check(flags: Flags) -> ExitCode {
 fn printed(said: Result<(), Failed>) -> ExitCode {
     match said {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failed::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("holdfast: {failed:?}");
             ExitCode::from(USAGE)

@@ -10,7 +10,9 @@ use clap::Args;
 use holdfast_command::{Code, Effect};
 use holdfast_machine::Numbered as _;
 
-use super::ask::{Failed, say};
+use super::exit::Exit;
+use super::out::say;
+use super::paint::{Color, Paint};
 
 const GLOSSARY: &str = include_str!("../../../docs/glossary.md");
 
@@ -19,7 +21,7 @@ const ALIKE: f64 = 0.75;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  holdfast explain HF1203\n  holdfast explain NoLeader\n  holdfast explain fencing token"
+    before_help = "Examples:\n  holdfast explain HF1203\n  holdfast explain NoLeader\n  holdfast explain fencing token"
 )]
 pub(super) struct Explain {
     /// A code (`HF1203`, `1203` or `NoLeader`) or a word of the glossary (`quorum`); lists all of them if nothing is named
@@ -34,13 +36,11 @@ impl Explain {
         let text = if what.is_empty() { Some(all()) } else { explained(&what) };
         let Some(text) = text else {
             eprintln!("{}", unknown(&what));
-            return ExitCode::FAILURE;
+            return Exit::NotThere.into();
         };
         match say(text.trim_end()) {
-            Ok(()) => ExitCode::SUCCESS,
-            // A reader that went away, as `head` does, wants no more.
-            Err(Failed::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(_) => ExitCode::from(2),
+            Ok(()) => Exit::Done.into(),
+            Err(failed) => failed.report(Paint::new(Color::Auto), &[], None),
         }
     }
 }

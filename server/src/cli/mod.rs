@@ -5,17 +5,27 @@ mod audit;
 mod completions;
 mod config;
 mod dev;
+mod diff;
+mod exit;
 mod explain;
+mod failed;
+mod fresh;
+mod given;
 mod history;
 mod kv;
 mod lease;
 mod lock;
 mod member;
+mod out;
+mod paint;
+mod progress;
 mod save;
 mod serve;
+mod settings;
 mod snapshot;
 mod status;
 mod txn;
+mod version;
 mod wal;
 mod watch;
 
@@ -24,9 +34,68 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub use exit::Exit;
+
+/// What `holdfast --help` says: the commands by what they are for. A test compares it with those that there are.
+const HELP: &str = "\
+{about}
+
+Usage: {usage}
+
+Examples:
+  holdfast dev                          three nodes on this machine, to try things out
+  holdfast put app/db/url postgres://db1
+  holdfast get app/db/url
+  holdfast lock backup -- ./backup.sh   one at a time
+  holdfast status
+
+Data
+  put        Write a key
+  get        Read a key
+  del        Delete a key, or all that begin with a prefix
+  ls         List keys and values
+  txn        Compare and write several keys at once
+  watch      Print changes as they happen
+  history    Show what a key was, by whom and why
+  diff       Show what changed between two revisions
+  rollback   Write anew what a key was
+
+Coordination
+  lock       Hold a lock while a command runs
+  elect      Stand for election, or follow one
+  lease      Grant, renew, revoke and show leases
+  session    Open and close sessions
+
+Cluster
+  status     Say whether the cluster is well
+  member     List and change the members
+  audit      Show who changed what, when and why
+  namespace  Set rules for the keys below a prefix
+  settings   Show and set what holds for the whole cluster
+  compact    Give up old revisions
+  snapshot   Take a backup, look at one, begin anew from one
+
+Nodes
+  server     Run one node of a cluster
+  dev        Run real nodes in this process
+  config     Show or check the configuration of a node
+  wal        Look at the log of a node, offline
+
+Help
+  explain    Say what a code or a word means
+  version    Say which build this is
+  completions  Print what a shell needs to complete these commands
+  help       Print this, or the help of a command
+
+Options:
+{options}
+
+holdfast COMMAND --help shows examples. Exit codes and formats: docs/cli.md
+";
+
 /// A replicated configuration and coordination store.
 #[derive(Debug, Parser)]
-#[command(name = "holdfast", version, arg_required_else_help = true)]
+#[command(name = "holdfast", version, arg_required_else_help = true, help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -46,32 +115,46 @@ enum Command {
     Del(kv::Del),
     /// List keys and values
     Ls(kv::Ls),
-    /// Compare and write several keys at once
+    /// Compare and write several keys at once; exits with 1 if a comparison does not hold
     Txn(txn::Txn),
+    /// Print all changes of a key, or of all that begin with a prefix, as they happen
+    Watch(watch::Watch),
     /// Show what a key was, by whom it was written and why; exits with 1 if nothing is known of it
     History(history::History),
-    /// Show who changed what, when and why
-    Audit(audit::Audit),
-    /// Grant, renew, revoke and show leases
-    Lease(lease::Lease),
+    /// Show what changed between two revisions; exits with 1 if anything did
+    Diff(diff::Diff),
+    /// Write anew what a key was at an earlier revision
+    Rollback(diff::Rollback),
     /// Hold a lock while a command runs, or until interrupted
     Lock(lock::Lock),
     /// Stand for election, or follow one
     Elect(lock::Elect),
+    /// Grant, renew, revoke and show leases
+    Lease(lease::Lease),
+    /// Open and close sessions
+    Session(settings::Session),
+    /// Say whether the cluster is well
+    Status(status::Status),
     /// List and change the members
     Member(member::Member),
-    /// Print all changes of a key, or of all that begin with a prefix, as they happen
-    Watch(watch::Watch),
+    /// Show who changed what, when and why
+    Audit(audit::Audit),
+    /// Set rules for the keys below a prefix
+    Namespace(settings::Namespace),
+    /// Show and set what holds for the whole cluster
+    Settings(settings::Settings),
+    /// Give up all revisions below one, for ever
+    Compact(settings::Compact),
     /// Take a snapshot away as a backup, look at one, begin anew from one
     Snapshot(snapshot::Snapshot),
     /// Look at the log of a node, offline and without changing anything
     Wal(wal::Wal),
     /// Show or check the configuration of a node
     Config(config::Config),
-    /// Say whether the cluster is well
-    Status(status::Status),
     /// Say what a code or a word means; exits with 1 if nothing is known of it
     Explain(explain::Explain),
+    /// Say which build this is, and what it speaks, writes and reads
+    Version(version::Version),
     /// Print what a shell needs to complete these commands
     Completions(completions::Completions),
 }
@@ -94,6 +177,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Get(get) => get.run(),
         Command::Del(del) => del.run(),
         Command::Ls(ls) => ls.run(),
+        Command::Diff(diff) => diff.run(),
+        Command::Rollback(rollback) => rollback.run(),
+        Command::Session(session) => session.run(),
+        Command::Namespace(namespace) => namespace.run(),
+        Command::Settings(settings) => settings.run(),
+        Command::Compact(compact) => compact.run(),
+        Command::Version(version) => version.run(),
         Command::Txn(txn) => txn.run(),
         Command::History(history) => history.run(),
         Command::Audit(audit) => audit.run(),
@@ -127,4 +217,32 @@ fn log(default: &str) {
         EnvFilter::new(default)
     });
     let _ = crate::logging::start(filter, false, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_command_once_and_no_other() {
+        let groups = HELP.split("\nData\n").nth(1).and_then(|rest| rest.split("\nOptions:").next());
+        let named = groups.expect("the groups").lines().filter_map(|line| line.strip_prefix("  "));
+        let mut named: Vec<&str> = named.filter_map(|line| line.split(' ').next()).collect();
+        named.sort_unstable();
+        let mut command = command();
+        command.build();
+        let mut there: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        there.sort_unstable();
+        assert_eq!(named, there);
+    }
+
+    #[test]
+    fn the_help_of_every_command_begins_with_examples() {
+        command().debug_assert();
+        let nodes = ["server", "dev"];
+        for command in command().get_subcommands().filter(|command| !nodes.contains(&command.get_name())) {
+            let before = command.get_before_help().map(ToString::to_string);
+            assert!(before.is_some_and(|text| text.starts_with("Examples:\n")), "{}", command.get_name());
+        }
+    }
 }

@@ -14,8 +14,11 @@ use holdfast_client::{CallOptions, Client, Error, Kind, Position, ReadOptions, S
 use holdfast_command::Code;
 use holdfast_command::query::Query;
 
-use super::ask::{Failed, Target, say};
-use super::snapshot::{decode, hex};
+use super::ask::Target;
+use super::failed::Failed;
+use super::out::Out;
+use super::progress::Progress;
+use super::snapshot::{decode, whole};
 
 /// How long a node may take to write its state to its disk before the first piece comes.
 const BEGIN: Duration = Duration::from_secs(3_600);
@@ -43,9 +46,9 @@ pub(super) struct Save {
 impl Save {
     /// Exits as every command that asks a cluster, and with 9 if what came is damaged.
     pub(super) fn run(&self) -> ExitCode {
-        self.target.run(async |client| {
+        self.target.run(async |client, out| {
             if fs::symlink_metadata(&self.file).is_ok() {
-                return Err(Failed::Usage(exists(&self.file)));
+                return Err(exists(&self.file));
             }
             // What was acknowledged before this began is in it, whichever node is asked.
             let min_position = if self.newest { None } else { Some(position(client).await?) };
@@ -56,35 +59,25 @@ impl Save {
             };
             let part = Part::beside(&self.file)?;
             let first = receive(client, &self.target.endpoints, begin, &part).await?;
-            self.finish(&part, &first)
+            self.finish(out, &part, &first)
         })
     }
 
     /// Checks what was received, and gives it its name.
-    fn finish(&self, part: &Part, first: &SnapshotPiece) -> Result<(), Failed> {
-        part.file.sync_all()?;
-        let damaged = |error: &dyn std::fmt::Display| Failed::Damaged(format!("what was received: {error}"));
-        let decoded = decode(&part.path).map_err(|error| damaged(&error))?;
+    fn finish(&self, out: Out, part: &Part, first: &SnapshotPiece) -> Result<(), Failed> {
+        part.file.sync_all().map_err(|error| Failed::file(&part.path, "make durable", &error))?;
+        let decoded = decode(&part.path)?;
         let last = decoded.header.last;
         if (last.index, last.term) != (first.last.index, first.last.term) {
-            return Err(damaged(&"it is another snapshot than the node said"));
+            return Err(Failed::damaged("what was received is another snapshot than the node said"));
         }
         part.name(&self.file)?;
-        say(format_args!(
-            "saved {}: up to index {} of term {}, {} keys at revision {}, {} bytes, sha-256 {}",
-            self.file.display(),
-            last.index,
-            last.term,
-            decoded.store.keys(),
-            decoded.store.revision(),
-            decoded.summary.bytes,
-            hex(&decoded.summary.hash)
-        ))
+        whole(out, &decoded, &format!("saved {}", self.file.display()), &self.file)
     }
 }
 
-fn exists(path: &Path) -> String {
-    format!("{}: it exists, and is not overwritten", path.display())
+fn exists(path: &Path) -> Failed {
+    Failed::usage(format!("{}: it exists, and is not overwritten", path.display()))
 }
 
 /// What the cluster has executed by now, of whatever kind.
@@ -113,7 +106,7 @@ async fn receive(
             break;
         }
     }
-    Err(last.map_or_else(|| Failed::Usage("there is no endpoint".to_owned()), Failed::Client))
+    Err(last.map_or_else(|| Failed::usage("there is no endpoint"), Failed::Client))
 }
 
 /// Whether another node may do better.
@@ -135,19 +128,24 @@ async fn receive_from(
     begin: SaveSnapshot,
     part: &Part,
 ) -> Result<SnapshotPiece, Failed> {
+    let waiting = Progress::new("waiting", 0);
     let first = ask(client, endpoint, begin, Some(BEGIN)).await?;
+    drop(waiting);
+    let mut progress = Progress::new("receiving", first.bytes);
+    let io = |error| Failed::file(&part.path, "write", &error);
     let mut file = &part.file;
-    file.set_len(0)?;
-    std::io::Seek::rewind(&mut file)?;
+    file.set_len(0).map_err(io)?;
+    std::io::Seek::rewind(&mut file).map_err(io)?;
     let mut piece = first.clone();
     let mut received = 0;
     loop {
         let is_next = piece.last == first.last && piece.bytes == first.bytes && piece.offset == received;
         if !is_next || piece.data.is_empty() {
-            return Err(Failed::Damaged(format!("{endpoint} gave another piece than the one at {received}")));
+            return Err(Failed::damaged(format!("{endpoint} gave another piece than the one at {received}")));
         }
-        file.write_all(&piece.data)?;
+        file.write_all(&piece.data).map_err(io)?;
         received += piece.data.len() as u64;
+        progress.add(piece.data.len() as u64);
         if received >= first.bytes {
             return Ok(first);
         }
@@ -188,29 +186,28 @@ impl Part {
     /// A new one in the directory of `path`.
     fn beside(path: &Path) -> Result<Self, Failed> {
         let Some(name) = path.file_name() else {
-            return Err(Failed::Usage(format!("{}: the name of a file is wanted", path.display())));
+            return Err(Failed::usage(format!("{}: the name of a file is wanted", path.display())));
         };
         let mut part = name.to_owned();
         part.push(format!(".part-{}", std::process::id()));
         let path = path.with_file_name(part);
         let file = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = file.map_err(|error| Failed::Usage(format!("{}: {error}", path.display())))?;
+        let file = file.map_err(|error| Failed::file(&path, "write", &error))?;
         Ok(Self { path, file })
     }
 
     /// Gives it the name that was asked for, unless that was taken meanwhile, and makes it durable.
     fn name(&self, path: &Path) -> Result<(), Failed> {
+        let io = |error| Failed::file(path, "write", &error);
         match fs::hard_link(&self.path, path) {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                return Err(Failed::Usage(exists(path)));
-            }
-            Err(_) if fs::symlink_metadata(path).is_ok() => return Err(Failed::Usage(exists(path))),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(path)),
+            Err(_) if fs::symlink_metadata(path).is_ok() => return Err(exists(path)),
             // Not every file system has links. A file that came in this very moment would be lost.
-            Err(_) => fs::rename(&self.path, path)?,
+            Err(_) => fs::rename(&self.path, path).map_err(io)?,
         }
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Ok(File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?)
+        File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()).map_err(io)
     }
 }
 

@@ -1,64 +1,142 @@
 //! `status`: whether the cluster is well, in a sentence, and then in a table.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use holdfast_client::StatusReply;
+use holdfast_client::{Client, Error, StatusReply};
 use holdfast_machine::Numbered as _;
 use holdfast_raft::RoleState;
 
-use super::ask::{Failed, Target, say};
+use super::ask::{Target, interrupted, voters};
+use super::exit::Exit;
+use super::failed::Failed;
+use super::given::duration;
+use super::out::{Cell, Column, Format, Out, put_out, say};
+use super::paint::{BAD, GOOD};
 
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  holdfast status
+  holdfast status --watch
+  holdfast status -o json")]
 pub(super) struct Status {
+    /// Ask again and again, each second or as often as this says, until interrupted
+    #[arg(long, value_name = "INTERVAL", value_parser = duration, num_args = 0..=1, default_missing_value = "1s")]
+    watch: Option<Duration>,
     #[command(flatten)]
     target: Target,
 }
 
+/// What an endpoint has answered.
+type Row<'a> = (&'a str, Result<StatusReply, Error>);
+
+const COLUMNS: [Column; 12] = [
+    Column::of("endpoint"),
+    Column::value("node"),
+    Column::of("role"),
+    Column::of("ready"),
+    Column::of("term"),
+    Column::of("commit"),
+    Column::of("applied"),
+    Column::of("revision"),
+    Column::of("keys"),
+    Column::json("build"),
+    Column::json("level"),
+    Column::json("why"),
+];
+
 impl Status {
-    /// Exits with 0 if a quorum serves, with 3 if nobody answers, with 4 if those who do have no leader.
+    /// Exits with 0 if a quorum serves, with 3 if nobody answers, with 4 if those who do have no leader; when it watches, by
+    /// what it saw last.
     pub(super) fn run(self) -> ExitCode {
-        let mut serves = false;
-        let Self { target } = &self;
-        let code = target.run(async |client| {
-            // One after the other: a dead one is refused within milliseconds, and the order is that of the arguments.
-            let mut rows = Vec::new();
-            let mut last = None;
-            for endpoint in &target.endpoints {
-                match client.status(endpoint).await {
-                    Ok(status) => rows.push((endpoint, Ok(status))),
-                    Err(error) => {
-                        rows.push((endpoint, Err(error.why())));
-                        last = Some(error);
-                    }
+        let Self { target, watch } = &self;
+        match watch {
+            None => target.run(async |client, out| once(client, target, out).await),
+            Some(pause) => target.run_long(None, async |client, out| {
+                let seen = std::cell::Cell::new(Exit::Done.number());
+                tokio::select! {
+                    failed = again(client, target, out, *pause, &seen) => return failed,
+                    interrupted = interrupted() => drop(interrupted?),
                 }
+                if seen.get() == Exit::Done.number() { Ok(()) } else { Err(Failed::Ends(seen.get())) }
+            }),
+        }
+    }
+}
+
+/// Asks until the output is closed; `seen` is how a command would end that has seen what was seen last.
+async fn again(
+    client: &Client,
+    target: &Target,
+    out: Out,
+    pause: Duration,
+    seen: &std::cell::Cell<u8>,
+) -> Result<(), Failed> {
+    loop {
+        if out.format == Format::Table {
+            // To the beginning, with nothing left of what was there.
+            put_out(b"\x1b[H\x1b[2J")?;
+        }
+        match once(client, target, out).await {
+            Ok(()) => seen.set(Exit::Done.number()),
+            Err(Failed::Output(error)) => return Err(error.into()),
+            Err(failed) => {
+                seen.set(failed.exit());
+                failed.report(out.paint, &target.endpoints, None);
             }
-            let answers: Vec<&StatusReply> = rows.iter().filter_map(|(_, row)| row.as_ref().ok()).collect();
-            if let (true, Some(error)) = (answers.is_empty(), last) {
-                return Err(Failed::Client(error));
-            }
-            serves = answers.iter().any(|status| status.ready && status.leader == Some(status.node.id));
-            say(sentence(&answers, serves))?;
-            say("endpoint\tnode\trole\tready\tterm\tcommit\tapplied\trevision\tkeys")?;
-            for (endpoint, row) in &rows {
-                match row {
-                    Err(why) => say(format_args!("{endpoint}\t-\t{why}"))?,
-                    Ok(status) => say(format_args!(
-                        "{endpoint}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-                        status.node.id,
-                        role(status),
-                        if status.ready { "yes" } else { "no" },
-                        status.term,
-                        status.commit,
-                        status.applied,
-                        status.revision,
-                        status.keys,
-                    ))?,
-                }
-            }
-            Ok(())
-        });
-        if code == ExitCode::SUCCESS && !serves { ExitCode::from(4) } else { code }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks all of them, and says how they are.
+async fn once(client: &Client, target: &Target, out: Out) -> Result<(), Failed> {
+    // One after the other: a dead one is refused within milliseconds, and the order is that of the arguments.
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for endpoint in &target.endpoints {
+        rows.push((endpoint, client.status(endpoint).await));
+    }
+    let answers: Vec<&StatusReply> = rows.iter().filter_map(|(_, row)| row.as_ref().ok()).collect();
+    if answers.is_empty() {
+        return Err(rows.into_iter().find_map(|(_, row)| row.err()).map_or(Failed::NotThere, Failed::Client));
+    }
+    let serves = answers.iter().any(|status| status.ready && status.leader == Some(status.node.id));
+    let sentence = sentence(&answers, serves);
+    if matches!(out.format, Format::Table | Format::Plain) {
+        say(out.paint.stdout(if serves { GOOD } else { BAD }, &sentence))?;
+    }
+    let mut table = out.rows(&COLUMNS).member("endpoints");
+    for (endpoint, row) in &rows {
+        table.push(&cells(endpoint, row))?;
+    }
+    table.end(&[("ok", serves.into()), ("sentence", sentence.as_str().into())])?;
+    if serves { Ok(()) } else { Err(Failed::Ends(Exit::NoLeader.number())) }
+}
+
+fn cells(endpoint: &str, row: &Result<StatusReply, Error>) -> Vec<Cell> {
+    match row {
+        Err(error) => {
+            let why = error.why();
+            let mut cells = vec![endpoint.into(), Cell::Nothing, Cell::Parts(why.clone(), "null".to_owned())];
+            cells.resize(COLUMNS.len() - 1, Cell::LeftOut);
+            cells.push(why.as_str().into());
+            cells
+        }
+        Ok(status) => vec![
+            endpoint.into(),
+            status.node.id.get().into(),
+            role(status).into(),
+            status.ready.into(),
+            status.term.into(),
+            status.commit.into(),
+            status.applied.into(),
+            status.revision.into(),
+            status.keys.into(),
+            (&*status.build).into(),
+            u64::from(status.level).into(),
+            Cell::Nothing,
+        ],
     }
 }
 
@@ -71,25 +149,30 @@ fn role(status: &StatusReply) -> &'static str {
     }
 }
 
+/// How many more may fail, in words.
+pub(super) fn spare(there: usize, all: usize) -> String {
+    match there.saturating_sub(all / 2 + 1) {
+        0 => "no more may fail".to_owned(),
+        more => format!("{more} more may fail"),
+    }
+}
+
 /// Whether it is well, and how much more can break.
 fn sentence(answers: &[&StatusReply], serves: bool) -> String {
     let leader = answers.iter().find(|status| status.leader == Some(status.node.id));
     match leader {
         Some(leader) if serves => {
-            let voters = leader.members.iter().filter(|member| member.voter);
-            let (all, there) =
-                voters.fold((0, 0), |(all, there), member| (all + 1, there + usize::from(member.connected)));
-            let spare = there - (all / 2 + 1).min(there);
-            let more = match spare {
-                0 => "no more may fail".to_owned(),
-                1 => "1 more may fail".to_owned(),
-                more => format!("{more} more may fail"),
-            };
+            let (there, all) = voters(leader);
+            let more = spare(there, all);
             format!("OK: node {} leads, {there} of {all} voters are there, {more}", leader.node.id)
         }
         Some(_) | None => {
+            let seen = answers.iter().map(|status| voters(status)).max().filter(|(_, all)| *all > 0);
+            let seen = seen.map_or(String::new(), |(there, all)| {
+                format!("; {there} of {all} voters reachable, quorum is {}", all / 2 + 1)
+            });
             format!(
-                "NOT OK: no leader among the {} that answer: no writes, no linearizable reads",
+                "NOT OK: no leader among the {} that answer: no writes, no linearizable reads{seen}",
                 answers.len()
             )
         }

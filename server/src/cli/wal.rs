@@ -14,7 +14,8 @@ use holdfast_wal::format::{HardStateBody, Head, Kind, Pieces};
 use holdfast_wal::tools::{self, Line, Shown, Stat};
 use holdfast_wal::{Ending, OpenError, Recovery, Region, segment_name};
 
-use super::ask::{Failed, put_out, say};
+use super::failed::Failed;
+use super::out::{put_out, say};
 use super::serve::{INTEGRITY, USAGE};
 use crate::describe::{self, Described};
 use crate::storage::LOG_DIRECTORY;
@@ -70,7 +71,7 @@ impl Wal {
         let (Command::Dump(place) | Command::Verify(place) | Command::Stat(place)) = &self.command;
         let directory = log_directory(&place.directory);
         warn_if_in_use(&directory);
-        let opened = RealDisk::read_only(&directory).map_err(|error| Ended::Failed(Failed::Io(error)));
+        let opened = RealDisk::read_only(&directory).map_err(|error| Ended::Failed(Failed::Output(error)));
         let done = opened.and_then(|disk| match &self.command {
             Command::Dump(_) => dump(&disk),
             Command::Verify(_) => verify(&disk),
@@ -88,8 +89,8 @@ impl Wal {
                 }
             }
             // A reader that went away, as `head` does, wants no more.
-            Err(Ended::Failed(Failed::Io(error))) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Err(Ended::Failed(Failed::Io(error))) => {
+            Err(Ended::Failed(Failed::Output(error))) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+            Err(Ended::Failed(Failed::Output(error))) => {
                 eprintln!("holdfast: {error}");
                 USAGE
             }

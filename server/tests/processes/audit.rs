@@ -149,7 +149,7 @@ fn the_audit_log_on_the_command_line_says_who_did_what_and_how_far_it_can_be_rel
         let one_node = ["--node", &endpoint, "--endpoints", &endpoint, "--prefix", "app/"];
         let (code, out, _) = audit(&[&one_node[..], &["--json", "--from", from]].concat());
         assert_eq!((code, out.lines().count()), (Some(0), 1), "{out}");
-        assert!(out.starts_with("{\"time\":\"20") && out.contains("\"before\":2,\"gone\":false}]}"), "{out}");
+        assert!(out.starts_with("{\"time\":\"20") && out.contains("\"before\":2,\"gone\":false}]"), "{out}");
         let (_, out, _) = audit(&["--endpoints", &endpoint, "--json", "--limit", "2", "--prefix", "app/"]);
         assert!(out.contains("\"reason\":\"a \\\"first\\\" one\""), "{out}");
         let (code, out, _) = audit(&["--endpoints", &endpoint, "--json", "--until", "2020-01-01"]);
