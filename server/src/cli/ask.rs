@@ -52,11 +52,11 @@ impl Target {
 
     /// Runs one command, and says what came of it. Whoever interrupts it ends it.
     pub(super) fn run(&self, command: impl AsyncFnOnce(&Client, Out) -> Result<(), Failed>) -> ExitCode {
-        self.run_long(None, async |client, out| {
+        self.run_long(None, async |client, out, signals| {
             tokio::select! {
                 biased;
                 done = command(client, out) => done,
-                signal = interrupted() => Err(Failed::interrupted(signal?)),
+                signal = signals.next() => Err(Failed::interrupted(signal)),
             }
         })
     }
@@ -65,9 +65,14 @@ impl Target {
     pub(super) fn run_long(
         &self,
         usual: Option<Format>,
-        command: impl AsyncFnOnce(&Client, Out) -> Result<(), Failed>,
+        command: impl AsyncFnOnce(&Client, Out, &mut Interrupts) -> Result<(), Failed>,
     ) -> ExitCode {
-        match self.attempt(usual, command) {
+        // Listened to before anything is printed: whoever has seen the first line may interrupt.
+        let attempt = self.attempt(usual, async |client, out| {
+            let mut signals = Interrupts::new(false)?;
+            command(client, out, &mut signals).await
+        });
+        match attempt {
             (Ok(()), _) => Exit::Done.into(),
             (Err(failed), reachable) => {
                 failed.report(self.shape.paint(), &self.endpoints, reachable.as_deref())
@@ -177,9 +182,4 @@ impl Interrupts {
         };
         u8::try_from(kind.as_raw_value()).unwrap_or_default()
     }
-}
-
-/// Until this process is told to end: the number of the signal.
-pub(super) async fn interrupted() -> Result<u8, Failed> {
-    Ok(Interrupts::new(false)?.next().await)
 }

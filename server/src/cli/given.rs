@@ -26,6 +26,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60.0,
         "h" => 3_600.0,
         "d" => 86_400.0,
+        _ if digits.is_empty() => return Err("write it as 500ms, 5s, 2m, 1h or 7d".to_owned()),
         _ => return Err("its unit is none of ms, s, m, h, d".to_owned()),
     };
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');

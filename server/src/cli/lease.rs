@@ -9,7 +9,7 @@ use holdfast_command::leases::{GrantLease, RevokeLease};
 use holdfast_command::query::{Answer, LeaseInfo, Query};
 use holdfast_command::{Command, Reply};
 
-use super::ask::{Target, interrupted};
+use super::ask::{Interrupts, Target};
 use super::failed::Failed;
 use super::given::duration;
 use super::out::{Cell, Column, Format, Out, say, shown};
@@ -64,7 +64,7 @@ impl Lease {
         let Self { target, what } = &self;
         match what {
             What::Keep { id, forever: true } => {
-                target.run_long(None, async |client, out| keep_on(client, out, *id).await)
+                target.run_long(None, async |client, out, signals| keep_on(client, out, *id, signals).await)
             }
             What::Grant { ttl, id } => target.run(async |client, out| grant(client, out, *ttl, *id).await),
             What::Keep { id, forever: false } => target.run(async |client, out| keep(client, out, *id).await),
@@ -91,14 +91,14 @@ async fn keep(client: &Client, out: Out, id: i64) -> Result<(), Failed> {
     out.record(format_args!("renewed for {ttl_ms} ms"), &fields, "ttl_ms")
 }
 
-async fn keep_on(client: &Client, out: Out, id: i64) -> Result<(), Failed> {
+async fn keep_on(client: &Client, out: Out, id: i64, signals: &mut Interrupts) -> Result<(), Failed> {
     let lease = client.adopt_lease(id).await?;
     let ttl_ms = u64::try_from(lease.ttl().as_millis()).unwrap_or(u64::MAX);
     let fields = [("lease", Cell::lease(id)), ("ttl_ms", ttl_ms.into())];
     out.record(format_args!("renewing lease {id} until interrupted"), &fields, "lease")?;
     tokio::select! {
         () = lease.lost() => Err(unknown(client, id).await),
-        interrupted = interrupted() => interrupted.map(drop),
+        _ = signals.next() => Ok(()),
     }
 }
 

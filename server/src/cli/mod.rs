@@ -2,6 +2,7 @@
 
 mod ask;
 mod audit;
+mod cell;
 mod completions;
 mod config;
 mod dev;

@@ -8,7 +8,7 @@ use holdfast_client::{Client, Error, StatusReply};
 use holdfast_machine::Numbered as _;
 use holdfast_raft::RoleState;
 
-use super::ask::{Target, interrupted, voters};
+use super::ask::{Target, voters};
 use super::exit::Exit;
 use super::failed::Failed;
 use super::given::duration;
@@ -53,11 +53,11 @@ impl Status {
         let Self { target, watch } = &self;
         match watch {
             None => target.run(async |client, out| once(client, target, out).await),
-            Some(pause) => target.run_long(None, async |client, out| {
+            Some(pause) => target.run_long(None, async |client, out, signals| {
                 let seen = std::cell::Cell::new(Exit::Done.number());
                 tokio::select! {
                     failed = again(client, target, out, *pause, &seen) => return failed,
-                    interrupted = interrupted() => drop(interrupted?),
+                    _ = signals.next() => {}
                 }
                 if seen.get() == Exit::Done.number() { Ok(()) } else { Err(Failed::Ends(seen.get())) }
             }),
@@ -117,7 +117,9 @@ async fn once(client: &Client, target: &Target, out: Out) -> Result<(), Failed> 
 fn cells(endpoint: &str, row: &Result<StatusReply, Error>) -> Vec<Cell> {
     match row {
         Err(error) => {
-            let why = error.why();
+            // What became of this very endpoint says more than that it is none.
+            let tried = error.tried.last().map(|attempt| attempt.what.to_string());
+            let why = tried.unwrap_or_else(|| error.why());
             let mut cells = vec![endpoint.into(), Cell::Nothing, Cell::Parts(why.clone(), "null".to_owned())];
             cells.resize(COLUMNS.len() - 1, Cell::LeftOut);
             cells.push(why.as_str().into());

@@ -10,7 +10,7 @@ use holdfast_command::WatchEvent;
 use holdfast_command::keys::Span;
 use holdfast_hlc::Stamp;
 
-use super::ask::{Target, interrupted};
+use super::ask::Target;
 use super::failed::Failed;
 use super::given::Written;
 use super::kv::entry_cell;
@@ -76,7 +76,7 @@ const COLUMNS_BEFORE: [Column; 8] = [
 impl Watch {
     pub(super) fn run(mut self) -> ExitCode {
         let key = std::mem::take(&mut self.key);
-        self.target.run_long(None, async |client, out| {
+        self.target.run_long(None, async |client, out, signals| {
             let key = self.written.bytes(key)?;
             // Said at once if nobody is there; later the watch waits for whoever comes back.
             client.connected().await?;
@@ -84,7 +84,7 @@ impl Watch {
             let mut rows = out.rows(columns).headless().live();
             tokio::select! {
                 done = self.follow(client, key, &mut rows) => done?,
-                interrupted = interrupted() => drop(interrupted?),
+                _ = signals.next() => {}
             }
             rows.end(&[])
         })

@@ -13,7 +13,7 @@ use holdfast_command::AuditRecord;
 use holdfast_command::query::{AuditPage, AuditQuery, MissingReason, MissingRecords};
 use holdfast_hlc::{Stamp, UnixMillis};
 
-use super::ask::{Target, interrupted};
+use super::ask::Target;
 use super::failed::Failed;
 use super::out::{Cell, Format, Rows};
 
@@ -116,7 +116,7 @@ impl Audit {
     /// Oldest first. What is missing of what was asked for is said on standard error, and at the end to programs.
     pub(super) fn run(self) -> ExitCode {
         let usual = self.json.then_some(Format::Jsonl);
-        self.target.run_long(usual, async |client, out| {
+        self.target.run_long(usual, async |client, out, signals| {
             let mut rows = out.rows(&record::COLUMNS).member("records");
             if self.follow {
                 rows = rows.live();
@@ -124,7 +124,7 @@ impl Audit {
             let mut seen = Seen::default();
             tokio::select! {
                 done = self.pages(client, &mut rows, &mut seen) => done?,
-                signal = interrupted() => match signal? {
+                signal = signals.next() => match signal {
                     _ if self.follow => {}
                     signal => return Err(Failed::interrupted(signal)),
                 },

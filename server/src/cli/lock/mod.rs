@@ -121,9 +121,9 @@ impl Elect {
     pub(super) fn run(self) -> ExitCode {
         let Self { common, name, value, observe, command } = self;
         match name {
-            Some(name) if observe => {
-                common.target.run_long(None, async |client, out| show::observe(client, out, &name).await)
-            }
+            Some(name) if observe => common.target.run_long(None, async |client, out, signals| {
+                show::observe(client, out, &name, signals).await
+            }),
             name => common.run(QueueKind::Election, name.as_deref(), &value, &command),
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use holdfast_client::{Client, ReadOptions};
 use holdfast_command::query::{Answer, PlaceInfo, Query, QueueKind, When};
 
-use crate::cli::ask::interrupted;
+use crate::cli::ask::Interrupts;
 use crate::cli::failed::Failed;
 use crate::cli::out::{Cell, Column, Out};
 
@@ -68,7 +68,12 @@ async fn list(client: &Client, out: Out, kind: QueueKind) -> Result<(), Failed> 
 const OFFICE: [Column; 3] = [Column::of("token"), Column::of("lease"), Column::value("value")];
 
 /// Prints who is in office, and again whenever that changes, until interrupted, which is a good end.
-pub(super) async fn observe(client: &Client, out: Out, name: &str) -> Result<(), Failed> {
+pub(super) async fn observe(
+    client: &Client,
+    out: Out,
+    name: &str,
+    signals: &mut Interrupts,
+) -> Result<(), Failed> {
     let mut observer = client.observe(name.to_owned().into_bytes());
     let mut rows = out.rows(&OFFICE).headless().live();
     let again = async {
@@ -86,7 +91,7 @@ pub(super) async fn observe(client: &Client, out: Out, name: &str) -> Result<(),
     };
     tokio::select! {
         failed = again => return failed,
-        interrupted = interrupted() => drop(interrupted?),
+        _ = signals.next() => {}
     }
     rows.end(&[])
 }
