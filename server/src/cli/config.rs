@@ -11,6 +11,9 @@ use crate::config::{self, ConfigError, Flags, OPTIONS, Setting, flag};
 
 /// See the module documentation.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  holdfast config show --origin --config /etc/holdfast.toml --config-dir /etc/holdfast.d
+  holdfast config check --config /etc/holdfast.toml")]
 pub(super) struct Config {
     #[command(subcommand)]
     command: Command,
@@ -26,9 +29,6 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    before_help = "Examples:\n  holdfast config show --origin --config /etc/holdfast.toml --config-dir /etc/holdfast.d"
-)]
 struct Show {
     /// Also print who says so: default, FILE:LINE, a variable of the environment, or a flag
     #[arg(long)]

@@ -22,6 +22,10 @@ use crate::storage::LOG_DIRECTORY;
 
 /// See the module documentation.
 #[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  holdfast wal stat /var/lib/holdfast
+  holdfast wal verify /var/lib/holdfast
+  holdfast wal dump /var/lib/holdfast | grep app/db/url")]
 pub(super) struct Wal {
     #[command(subcommand)]
     command: Command,

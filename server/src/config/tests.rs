@@ -256,7 +256,7 @@ fn listening_beyond_loopback_is_refused_unless_it_is_meant() {
         ("listen_client", "128.0.0.1:7400"),
     ] {
         let mut said = Said::least();
-        said.flag(key, address).flag("advertise_client", "a:1");
+        said.flag(key, address).flag("advertise_client", "a:1").flag("advertise_http", "a:2");
         let refused = said.refused();
         assert!(
             refused[0].contains(address) && refused[0].contains("--allow-plaintext"),
