@@ -8,6 +8,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 mod describe;
+mod json;
 mod logging;
 pub mod node;
 pub mod port;

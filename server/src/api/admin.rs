@@ -11,10 +11,10 @@ use holdfast_wire::message::{MemberStatus, StatusReply};
 use serde::{Deserialize, Serialize};
 
 use super::ask::{Call, Handled, unreadable};
-use super::json;
 use super::kv::written;
 use super::params::tail;
 use super::problem::Problem;
+use super::respond;
 use crate::runtime::LifeState;
 
 /// The rules of a namespace, as they come and go.
@@ -98,7 +98,7 @@ pub(super) async fn namespace(mut call: Call) -> Handled {
     let (answer, seen) = call.query(&query, fresh).await?;
     let Answer::Namespaces { namespaces, .. } = answer else { return Err(unreadable()) };
     match namespaces.first() {
-        Some(found) if found.namespace.name == name => Ok(seen.on(json::ok(&ShownNamespace::from(found)))),
+        Some(found) if found.namespace.name == name => Ok(seen.on(respond::ok(&ShownNamespace::from(found)))),
         Some(_) | None => Err(Problem::of(Refusal::UnknownNamespace)),
     }
 }
@@ -119,7 +119,7 @@ pub(super) async fn namespaces(mut call: Call) -> Handled {
     let (answer, seen) = call.query(&Query::Namespaces { after, limit }, fresh).await?;
     let Answer::Namespaces { namespaces, more } = answer else { return Err(unreadable()) };
     let namespaces = namespaces.iter().map(ShownNamespace::from).collect();
-    Ok(seen.on(json::ok(&Namespaces { namespaces, more })))
+    Ok(seen.on(respond::ok(&Namespaces { namespaces, more })))
 }
 
 #[derive(Serialize)]
@@ -150,7 +150,7 @@ pub(super) async fn settings(mut call: Call) -> Handled {
         value,
     });
     let settings = shown.collect();
-    Ok(seen.on(json::ok(&Settings {
+    Ok(seen.on(respond::ok(&Settings {
         settings,
         keys_outside_of_namespaces: keys,
         bytes_outside_of_namespaces: bytes,
@@ -192,7 +192,7 @@ pub(super) async fn sessions(mut call: Call) -> Handled {
         bytes: session.bytes,
         actor: session.actor.name().to_owned(),
     });
-    Ok(seen.on(json::ok(&Sessions { sessions: shown.collect(), more })))
+    Ok(seen.on(respond::ok(&Sessions { sessions: shown.collect(), more })))
 }
 
 /// A member, as this node sees it.
@@ -264,7 +264,7 @@ pub(super) async fn status(call: Call) -> Handled {
     call.finish()?;
     let figures = call.app.desk.figures().await.ok_or_else(|| starting(&call))?;
     let status = &figures.status;
-    Ok(json::ok(&Status {
+    Ok(respond::ok(&Status {
         node: status.node.id.get(),
         cluster: status.cluster.map(|cluster| cluster.id.to_string()),
         epoch: status.cluster.map(|cluster| cluster.epoch.get()),
@@ -303,5 +303,5 @@ pub(super) async fn members(call: Call) -> Handled {
     let status = &figures.status;
     let members = status.members.iter().map(|member| ShownMember::new(member, status)).collect();
     let leader = status.leader.map(holdfast_wire::NodeId::get);
-    Ok(json::ok(&Members { leader, term: status.term, members }))
+    Ok(respond::ok(&Members { leader, term: status.term, members }))
 }

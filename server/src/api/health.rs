@@ -11,7 +11,8 @@ use holdfast_machine::Numbered as _;
 use serde::Serialize;
 
 use super::ask::App;
-use super::json;
+use super::respond;
+use crate::json;
 use crate::runtime::LifeState;
 
 /// How long the node's loop may take to say how it is: longer than any turn that was ever measured, a hundred times.
@@ -32,7 +33,7 @@ fn say(is_well: bool, life: LifeState, reason: Option<String>, leader: Option<u6
     let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let said = if is_well { "ok" } else { "not ok" };
     let mut response =
-        json::response(status, json::text(&Health { status: said, life: life.name(), reason, leader }));
+        respond::response(status, json::text(&Health { status: said, life: life.name(), reason, leader }));
     super::ask::mark(response.headers_mut(), axum::http::header::CACHE_CONTROL, "no-store");
     response
 }

@@ -15,9 +15,10 @@ use holdfast_command::{Command, Refusal, Reply};
 use serde::Serialize;
 
 use super::ask::{Call, Handled, POSITION, REVISION, mark, unreadable};
-use super::json::{self, Blob, Entry};
 use super::params::tail;
 use super::problem::Problem;
+use super::respond;
+use crate::json::{self, Blob, Entry};
 
 /// Bytes of a page, as far as the caller does not set a limit in keys.
 const PAGE_BYTES: u32 = 1 << 20;
@@ -33,7 +34,7 @@ struct Written {
 
 /// The answer to a write, with its position in the header too.
 pub(super) fn written(body: &impl Serialize, position: holdfast_client::Position) -> Response {
-    let mut response = json::ok(body);
+    let mut response = respond::ok(body);
     mark(response.headers_mut(), POSITION, &position.to_string());
     response
 }
@@ -167,7 +168,7 @@ pub(super) async fn get(mut call: Call) -> Handled {
         response
     } else {
         let position = seen.position.to_string();
-        json::ok(&Read { entry: Entry::new(entry, true), revision: page.revision, position })
+        respond::ok(&Read { entry: Entry::new(entry, true), revision: page.revision, position })
     };
     response.headers_mut().insert(REVISION, HeaderValue::from(entry.mod_revision));
     Ok(seen.on(response))
@@ -226,7 +227,7 @@ pub(super) async fn list(mut call: Call) -> Handled {
         revision: page.revision,
         position: seen.position.to_string(),
     };
-    Ok(seen.on(json::ok(&listed)))
+    Ok(seen.on(respond::ok(&listed)))
 }
 
 /// A version of a key.
@@ -284,5 +285,5 @@ pub(super) async fn history(mut call: Call) -> Handled {
         oldest,
         position: seen.position.to_string(),
     };
-    Ok(seen.on(json::ok(&versions)))
+    Ok(seen.on(respond::ok(&versions)))
 }

@@ -6,9 +6,10 @@ use holdfast_command::{Command, Reply};
 use serde::Serialize;
 
 use super::ask::{Call, Handled, unreadable};
-use super::json::{self, Blob};
 use super::kv::written;
 use super::problem::Problem;
+use super::respond;
+use crate::json::Blob;
 
 /// What a grant, a renewal or a revocation answers.
 #[derive(Serialize)]
@@ -95,7 +96,7 @@ pub(super) async fn show(mut call: Call) -> Handled {
     let (answer, seen) = call.query(&Query::Lease { lease }, fresh).await?;
     let Answer::Lease { info, keys } = answer else { return Err(unreadable()) };
     let names = keys.iter().map(|key| Blob(key)).collect();
-    Ok(seen.on(json::ok(&Shown { key_names: Some(names), ..Shown::new(&info) })))
+    Ok(seen.on(respond::ok(&Shown { key_names: Some(names), ..Shown::new(&info) })))
 }
 
 #[derive(Serialize)]
@@ -113,5 +114,5 @@ pub(super) async fn list(mut call: Call) -> Handled {
     call.finish()?;
     let (answer, seen) = call.query(&Query::Leases { after, limit }, fresh).await?;
     let Answer::Leases { leases, more } = answer else { return Err(unreadable()) };
-    Ok(seen.on(json::ok(&List { leases: leases.iter().map(Shown::new).collect(), more })))
+    Ok(seen.on(respond::ok(&List { leases: leases.iter().map(Shown::new).collect(), more })))
 }

@@ -18,22 +18,23 @@
 //! | `routes` | the table of all paths, which `docs/http.md` shows |
 //! | `ask` | a request as a call to the node; redirect, forward, deadline, idempotency key |
 //! | `problem` | what went wrong as status, headers and JSON |
-//! | `params`, `json` | what comes in and what goes out |
-//! | `kv`, `txn`, `watch`, `leases`, `queues`, `admin` | the paths |
+//! | `params`, `respond` | what comes in and what goes out, beside [`json`](crate::json) |
+//! | `kv`, `txn`, `watch`, `leases`, `queues`, `admin`, `audit` | the paths |
 //! | `health`, `metrics` | for machines that look after nodes |
 //!
 //! `docs/http.md` is the page for whoever calls it.
 
 mod admin;
 mod ask;
+mod audit;
 mod health;
-mod json;
 mod kv;
 mod leases;
 pub mod metrics;
 mod params;
 mod problem;
 mod queues;
+mod respond;
 pub mod routes;
 mod serve;
 mod txn;

@@ -9,7 +9,8 @@ use holdfast_machine::Numbered as _;
 use holdfast_wire::message::Refused;
 use serde::Serialize;
 
-use super::json;
+use super::respond;
+use crate::json;
 
 /// A request that was not done.
 #[derive(Debug)]
@@ -172,7 +173,7 @@ const RETRY_MS: u32 = crate::node::limits::RETRY_AFTER_MS;
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.to_json();
-        let mut response = json::response(self.status, body);
+        let mut response = respond::response(self.status, body);
         let headers = response.headers_mut();
         if self.retry_after_ms > 0 {
             // The header counts seconds.

@@ -14,10 +14,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::ask::{Call, Fresh, Handled, TIMEOUT_MAX, unreadable};
-use super::json::{self, Blob};
 use super::kv::written;
 use super::params::tail;
 use super::problem::Problem;
+use super::respond;
+use crate::json::Blob;
 
 /// Whoever gives up its place does so in the background, for as long.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -280,7 +281,7 @@ pub(super) async fn show(mut call: Call, kind: QueueKind) -> Handled {
     let query = Query::Queue { kind, name: name.clone(), when: When::Now };
     let (answer, seen) = call.query(&query, fresh).await?;
     let Answer::Queue(queue) = answer else { return Err(unreadable()) };
-    Ok(seen.on(json::ok(&ShownQueue::new(&name, &queue))))
+    Ok(seen.on(respond::ok(&ShownQueue::new(&name, &queue))))
 }
 
 #[derive(Serialize)]
@@ -299,5 +300,5 @@ pub(super) async fn list(mut call: Call, kind: QueueKind) -> Handled {
     let (answer, seen) = call.query(&Query::Queues { kind, after, limit }, fresh).await?;
     let Answer::Queues { queues, more } = answer else { return Err(unreadable()) };
     let shown = queues.iter().map(|(name, queue)| ShownQueue::new(name, queue));
-    Ok(seen.on(json::ok(&List { queues: shown.collect(), more })))
+    Ok(seen.on(respond::ok(&List { queues: shown.collect(), more })))
 }

@@ -10,7 +10,7 @@ use holdfast_command::query::QueueKind;
 
 use super::ask::{App, handle};
 use super::problem::Problem;
-use super::{admin, health, kv, leases, metrics, queues, txn, watch};
+use super::{admin, audit, health, kv, leases, metrics, queues, txn, watch};
 
 /// A path and a method.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +115,12 @@ pub const ROUTES: &[Route] = &[
     route("DELETE", "/v1/namespaces/{*name}", "reason?", "Deletes a namespace; its keys stay"),
     route("GET", "/v1/settings", "those of a read", "The replicated settings"),
     route("GET", "/v1/sessions", "after? limit? and those of a read", "Lists client sessions"),
+    route(
+        "GET",
+        "/v1/audit",
+        "since? until? from? prefix? actor? limit? and those of a read",
+        "Who changed what, when and why, and how far that is complete",
+    ),
     route("GET", "/v1/status", "", "The node and the cluster as this node sees it"),
     route("GET", "/v1/members", "", "The members as this node sees them"),
     route("GET", "/health", "", "Whether the process lives and its loop turns: 200 or 503"),
@@ -163,6 +169,7 @@ pub(super) fn router(app: App) -> Router {
         )
         .route("/v1/settings", get(on!(admin::settings)))
         .route("/v1/sessions", get(on!(admin::sessions)))
+        .route("/v1/audit", get(on!(audit::audit)))
         .route("/v1/status", get(on!(admin::status)))
         .route("/v1/members", get(on!(admin::members)))
         .route("/health", get(|State(app): State<App>| health::live(app)))

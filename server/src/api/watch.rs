@@ -20,10 +20,10 @@ use holdfast_wire::message::{Watch, WatchEnded, WatchEvents, WatchProgress};
 use serde::Serialize;
 
 use super::ask::{Call, Fresh, Handled, TIMEOUT_MAX, unreadable};
-use super::json::{self, Entry};
 use super::params::tail;
 use super::problem::Problem;
 use super::queues::ShownQueue;
+use crate::json::{self, Entry};
 use crate::node::limits::RETRY_AFTER_MS;
 use crate::runtime::desk::{NoSeat, Seat};
 

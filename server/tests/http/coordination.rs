@@ -35,7 +35,7 @@ fn a_lock_is_held_by_one_its_token_fences_and_the_next_is_told_when_it_is_given_
         "whoever does not wait any more gave its place up"
     );
     let fenced = |token: u64| {
-        let txn = json!({"if": [{"lock": "jobs/nightly", "token": token}], "then": [{"put": {"key": "r", "value": "x"}}]});
+        let txn = json!({"if": [{"fence": {"name": "jobs/nightly", "token": token}}], "then": [{"put": {"key": "r", "value": "x"}}]});
         cluster.follow(0, "POST", "/v1/txn", &[], txn.to_string().as_bytes()).is(200).json()["succeeded"]
             .clone()
     };

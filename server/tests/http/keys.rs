@@ -90,7 +90,7 @@ fn keys_and_values_that_are_no_text_go_through_every_form() {
     assert!(shown["value"]["b64"].as_str().is_some_and(|text| text.starts_with("AAECAwQF")), "{shown}");
     let listed = cluster.ask(0, "GET", "/v1/kv?prefix=%ff&keys_only", &[], b"").is(200).json();
     assert_eq!(listed["entries"][0]["key"], json!({"b64": "/wAvIA=="}));
-    let txn = json!({"if": [{"key": {"b64": "/wAvIA=="}, "exists": true}],
+    let txn = json!({"if": [{"exists": {"b64": "/wAvIA=="}}],
         "then": [{"put": {"key": {"b64": "/wAvIA=="}, "value": {"b64": "/w=="}}}, {"get": {"prefix": {"b64": "/w=="}}}]});
     let done = cluster.ask(0, "POST", "/v1/txn", &[], txn.to_string().as_bytes()).is(200).json();
     assert_eq!(
@@ -137,7 +137,7 @@ fn a_watch_tells_history_and_news_by_whole_revisions_and_goes_on_behind_the_last
         assert_eq!((first.id.as_deref(), &first.data["changes"][0]["value"]), (Some("2"), &json!("one")));
     }
     let mut events = cluster.events(1, "/v1/watch?prefix=w/&previous", &[]);
-    let txn = json!({"then": [{"put": {"key": "w/2", "value": "two"}}, {"delete": {"key": "w/1"}}]});
+    let txn = json!({"then": [{"put": {"key": "w/2", "value": "two"}}, {"del": {"key": "w/1"}}]});
     let revision =
         cluster.follow(0, "POST", "/v1/txn", &[], txn.to_string().as_bytes()).is(200).json()["revision"]
             .clone();
@@ -172,4 +172,44 @@ fn a_watch_of_a_node_that_stops_ends_with_the_reason_and_where_to_go_on() {
     assert_eq!(end.data["error"]["code"], "HF1212", "{end:?}");
     assert_eq!(end.data["from_revision"], revision + 1, "{end:?}");
     assert!(events.next().is_none());
+}
+
+#[test]
+fn the_audit_log_says_who_really_called_why_and_what_was_touched_and_how_far_it_is_complete() {
+    let cluster = Cluster::start(1);
+    let position =
+        cluster.ask(0, "PUT", "/v1/kv/app/%ff?reason=because", &[], b"1").is(200).json()["position"].clone();
+    cluster.ask(0, "PUT", "/v1/kv/elsewhere", &[], b"1").is(200);
+    let page = cluster.ask(0, "GET", "/v1/audit?prefix=app/&since=1h", &[], b"").is(200).json();
+    let records = page["records"].as_array().expect("records");
+    assert_eq!(records.len(), 1, "{page}");
+    let record = &records[0];
+    assert_eq!(
+        (&record["command"], &record["reason"], &record["revision"]),
+        (&json!("Put"), &json!("because"), &json!(2))
+    );
+    assert_eq!(
+        record["touched"],
+        json!([{"kind": "key", "name": {"b64": "YXBwL/8="}, "before": 0, "gone": false}])
+    );
+    let address = record["address"].as_str().expect("an address");
+    assert!(address.starts_with("127.0.0.1:") && address != cluster.http(0), "{address}");
+    let index: u64 = position
+        .as_str()
+        .and_then(|position| position.rsplit_once('.'))
+        .expect("one")
+        .1
+        .parse()
+        .expect("a number");
+    assert_eq!(record["index"], index);
+    assert!(
+        page["complete_from"].as_u64() <= Some(index) && page["through"].as_u64() >= Some(index),
+        "{page}"
+    );
+    let first = cluster.ask(0, "GET", "/v1/audit?limit=1", &[], b"").is(200).json();
+    let next = first["next"].as_u64().expect("more");
+    let second = cluster.ask(0, "GET", &format!("/v1/audit?limit=1&from={next}"), &[], b"").is(200).json();
+    assert!(second["records"][0]["index"].as_u64() > first["records"][0]["index"].as_u64());
+    let nothing = cluster.ask(0, "GET", "/v1/audit?until=2020-01-01T00:00:00Z", &[], b"").is(200).json();
+    assert_eq!(nothing["records"], json!([]));
 }

@@ -40,6 +40,7 @@ fn every_route_of_the_table_does_what_it_is_for() {
         ("POST", "/v1/elections/{name}/resign", "e?lease=5", ""),
         ("DELETE", "/v1/leases/{id}", "5", ""),
         ("DELETE", "/v1/namespaces/{*name}", "app", ""),
+        ("GET", "/v1/audit", "?prefix=app/&since=1h&limit=1", ""),
         ("GET", "/v1/settings", "", ""),
         ("GET", "/v1/sessions", "", ""),
         ("GET", "/v1/status", "", ""),

@@ -7,10 +7,10 @@ use holdfast_command::audit::{Touched, TouchedKind};
 use holdfast_command::{Actor, AuditRecord};
 use holdfast_hlc::Stamp;
 use holdfast_machine::Numbered as _;
-use serde::Serialize;
 
 use crate::cli::failed::Failed;
 use crate::cli::out::{Cell, Column, shown};
+use crate::json::{self, ShownTouched, touched_number};
 
 pub(super) const COLUMNS: [Column; 14] = [
     Column::of("time"),
@@ -39,7 +39,7 @@ pub(super) fn cells(record: &AuditRecord) -> Result<[Cell; 14], Failed> {
         Actor::Cluster => "cluster",
     };
     Ok([
-        Cell::Text(moment(record.stamp)),
+        Cell::Text(json::time(record.stamp)),
         record.index.into(),
         record.term.into(),
         record.revision.into(),
@@ -71,17 +71,7 @@ fn who(record: &AuditRecord) -> String {
 
 /// The name of what was touched, for people.
 fn name(touched: &Touched) -> String {
-    let number = || touched.name.first_chunk::<8>().copied().map(u64::from_le_bytes);
-    match touched.kind {
-        TouchedKind::Key
-        | TouchedKind::Namespace
-        | TouchedKind::Lock
-        | TouchedKind::Election
-        | TouchedKind::History => shown(&touched.name),
-        TouchedKind::Setting | TouchedKind::Level | TouchedKind::Session | TouchedKind::Lease => {
-            number().map_or_else(|| shown(&touched.name), |number| number.to_string())
-        }
-    }
+    touched_number(touched).map_or_else(|| shown(&touched.name), |number| number.to_string())
 }
 
 /// A kind in small letters.
@@ -114,41 +104,4 @@ fn touches(record: &AuditRecord) -> String {
         let _ = write!(text, " and {unlisted} more");
     }
     text
-}
-
-/// A time as RFC 3339 has it.
-fn moment(stamp: u64) -> String {
-    let text = Stamp::from_bits(stamp).to_string();
-    text.rsplit_once('-').map_or(text.clone(), |(moment, _)| moment.to_owned())
-}
-
-/// One thing that was touched.
-#[derive(Debug, Serialize)]
-struct ShownTouched {
-    kind: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    /// Instead, if it is no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name_hex: Option<String>,
-    before: u64,
-    gone: bool,
-}
-
-impl From<&Touched> for ShownTouched {
-    fn from(touched: &Touched) -> Self {
-        let name = match touched.kind {
-            TouchedKind::Setting | TouchedKind::Level | TouchedKind::Session | TouchedKind::Lease => {
-                Some(name(touched))
-            }
-            TouchedKind::Key
-            | TouchedKind::Namespace
-            | TouchedKind::Lock
-            | TouchedKind::Election
-            | TouchedKind::History => std::str::from_utf8(&touched.name).ok().map(str::to_owned),
-        };
-        let hexadecimal = || touched.name.iter().map(|byte| format!("{byte:02x}")).collect();
-        let name_hex = name.is_none().then(hexadecimal);
-        Self { kind: kind(touched.kind), name, name_hex, before: touched.before, gone: touched.gone }
-    }
 }

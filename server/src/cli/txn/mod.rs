@@ -1,7 +1,5 @@
 //! `txn`: a transaction in a few readable lines.
 
-mod json;
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +14,7 @@ use super::failed::Failed;
 use super::given::{read_file, read_stdin, text};
 use super::kv::entry_cell;
 use super::out::{Cell, Format, Out, put_out, say, shown};
+use crate::json::txn::{self, relation};
 
 /// What a transaction may be written with.
 const SYNTAX: &str = r#"All comparisons hold: the `then` lines are done. Otherwise: the `else` lines. A line is one of
@@ -93,7 +92,7 @@ impl Txn {
 /// The transaction, from wherever it is written.
 fn read(lines: Vec<OsString>, file: Option<PathBuf>, is_json: bool) -> Result<Transaction, Failed> {
     let lines_of = |text: &str| text.lines().map(ToOwned::to_owned).collect::<Vec<_>>();
-    let whole = |all: String| if is_json { json::parse(&all) } else { parse(&lines_of(&all)) };
+    let whole = |all: String| if is_json { txn::parse(&all) } else { parse(&lines_of(&all)) };
     let (transaction, from) = match file {
         Some(path) => {
             let from = path.display().to_string();
@@ -107,7 +106,7 @@ fn read(lines: Vec<OsString>, file: Option<PathBuf>, is_json: bool) -> Result<Tr
             let lines = lines.into_iter().map(OsString::into_string).collect::<Result<Vec<_>, _>>();
             let no = |line| Failed::usage(format!("{line:?} is not text; --json takes any bytes"));
             let lines = lines.map_err(no)?;
-            let transaction = if is_json { json::parse(&lines.join("\n")) } else { parse(&lines) };
+            let transaction = if is_json { txn::parse(&lines.join("\n")) } else { parse(&lines) };
             (transaction, "the transaction".to_owned())
         }
     };
@@ -204,16 +203,6 @@ fn parse(lines: &[String]) -> Result<Transaction, String> {
 
 fn key(text: &str) -> Span {
     Span::Key(Bytes::copy_from_slice(text.as_bytes()))
-}
-
-fn relation(text: &str) -> Result<Relation, String> {
-    match text {
-        "=" | "==" => Ok(Relation::Equal),
-        "!=" => Ok(Relation::NotEqual),
-        "<" => Ok(Relation::Less),
-        ">" => Ok(Relation::Greater),
-        other => Err(format!("{other:?} is none of = != < >")),
-    }
 }
 
 fn compare(words: &[&str]) -> Result<Compare, String> {

@@ -1,20 +1,22 @@
-//! JSON as it goes out: bytes as text where they are text, numbers as numbers where every tool keeps them whole.
+//! JSON as it goes out, over HTTP and from the command line: bytes as text where they are text, numbers as numbers where every
+//! tool keeps them whole. And the one document that comes in: a transaction.
 //!
 //! Revisions, tokens and indices stay below 2^53 and are numbers. Lease ids and stamps may not, so they are strings, as
 //! positions are.
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+pub(crate) mod txn;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast_command::KeyValue;
+use holdfast_command::audit::{Touched, TouchedKind};
 use holdfast_hlc::Stamp;
+use holdfast_machine::Numbered as _;
 use serde::{Serialize, Serializer};
 
 /// Bytes of a key or a value: text if they are valid UTF-8, else `{"b64": "…"}`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Blob<'a>(pub(super) &'a [u8]);
+pub(crate) struct Blob<'a>(pub(crate) &'a [u8]);
 
 #[derive(Serialize)]
 struct Base64 {
@@ -32,7 +34,7 @@ impl Serialize for Blob<'_> {
 
 /// A key and what it is.
 #[derive(Debug, Serialize)]
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     key: Blob<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Blob<'a>>,
@@ -46,7 +48,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(entry: &'a KeyValue, with_value: bool) -> Self {
+    pub(crate) fn new(entry: &'a KeyValue, with_value: bool) -> Self {
         Self {
             key: Blob(&entry.key),
             value: with_value.then_some(Blob(&entry.value)),
@@ -61,32 +63,59 @@ impl<'a> Entry<'a> {
 }
 
 /// A lease by its number; `None` for none.
-pub(super) fn lease(number: i64) -> Option<String> {
+pub(crate) fn lease(number: i64) -> Option<String> {
     (number != 0).then(|| number.to_string())
 }
 
 /// The time of a stamp as RFC 3339 has it.
-pub(super) fn time(stamp: u64) -> String {
+pub(crate) fn time(stamp: u64) -> String {
     let text = Stamp::from_bits(stamp).to_string();
     text.rsplit_once('-').map_or(text.clone(), |(moment, _)| moment.to_owned())
 }
 
 /// As text. What is shown here has text for keys and no number that JSON does not know.
-pub(super) fn text(value: &impl Serialize) -> String {
+pub(crate) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// A response of JSON that is text already.
-pub(super) fn response(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(text + "\n"));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// Something that a command has touched, as the audit log shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownTouched<'a> {
+    kind: String,
+    /// A number as text, where it is one.
+    name: Name<'a>,
+    /// Its mod revision from before, 0 if it was not there.
+    before: u64,
+    gone: bool,
 }
 
-/// A response of JSON, and that all is well.
-pub(super) fn ok(value: &impl Serialize) -> Response {
-    response(StatusCode::OK, text(value))
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Name<'a> {
+    Number(String),
+    Bytes(Blob<'a>),
+}
+
+impl<'a> From<&'a Touched> for ShownTouched<'a> {
+    fn from(touched: &'a Touched) -> Self {
+        let name = touched_number(touched)
+            .map_or(Name::Bytes(Blob(&touched.name)), |number| Name::Number(number.to_string()));
+        Self { kind: touched.kind.name().to_lowercase(), name, before: touched.before, gone: touched.gone }
+    }
+}
+
+/// The number of what is named by one: a setting, a level, a session, a lease.
+pub(crate) fn touched_number(touched: &Touched) -> Option<u64> {
+    match touched.kind {
+        TouchedKind::Key
+        | TouchedKind::Namespace
+        | TouchedKind::Lock
+        | TouchedKind::Election
+        | TouchedKind::History => None,
+        TouchedKind::Setting | TouchedKind::Level | TouchedKind::Session | TouchedKind::Lease => {
+            touched.name.first_chunk::<8>().copied().map(u64::from_le_bytes)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! A transaction as JSON, for programs that make one.
+//! A transaction as JSON, for programs that make one: the same document for `POST /v1/txn` and `holdfast txn --json`. Its words are
+//! those of the lines that people write.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -107,7 +108,7 @@ struct WrittenRestore {
 }
 
 /// The transaction of this text, or where it is wrong and why.
-pub(super) fn parse(text: &str) -> Result<Transaction, String> {
+pub(crate) fn parse(text: &str) -> Result<Transaction, String> {
     // A list would be taken for the members of an object, in their order.
     if !text.trim_start().starts_with('{') {
         return Err("a JSON object is wanted, {\"if\": […], \"then\": […], \"else\": […]}".to_owned());
@@ -129,9 +130,23 @@ impl Written {
     }
 }
 
+/// How two things compare, as people write it.
+///
+/// # Errors
+/// The words that there are.
+pub(crate) fn relation(text: &str) -> Result<Relation, String> {
+    match text {
+        "=" | "==" => Ok(Relation::Equal),
+        "!=" => Ok(Relation::NotEqual),
+        "<" => Ok(Relation::Less),
+        ">" => Ok(Relation::Greater),
+        other => Err(format!("{other:?} is none of = != < >")),
+    }
+}
+
 impl<T> Of<T> {
     fn compare(self, against: impl FnOnce(T) -> Result<Against, String>) -> Result<Compare, String> {
-        let relation = super::relation(&self.is)?;
+        let relation = relation(&self.is)?;
         Ok(Compare { span: Span::Key(self.key.bytes()?), relation, against: against(self.to)? })
     }
 }
