@@ -12,6 +12,7 @@ mod explain;
 mod failed;
 mod fresh;
 mod given;
+mod held;
 mod history;
 mod kv;
 mod lease;
@@ -65,13 +66,13 @@ Coordination
   lock       Hold a lock while a command runs
   elect      Stand for election, or follow one
   lease      Grant, renew, revoke and show leases
-  session    Open and close sessions
+  session    List, open and close sessions
 
 Cluster
   status     Say whether the cluster is well
   member     List and change the members
   audit      Show who changed what, when and why
-  namespace  Set rules for the keys below a prefix
+  namespace  Show and set rules for the keys below a prefix
   settings   Show and set what holds for the whole cluster
   compact    Give up old revisions
   snapshot   Take a backup, look at one, begin anew from one
@@ -132,16 +133,16 @@ enum Command {
     Elect(lock::Elect),
     /// Grant, renew, revoke and show leases
     Lease(lease::Lease),
-    /// Open and close sessions
-    Session(settings::Session),
+    /// List, open and close sessions
+    Session(held::Session),
     /// Say whether the cluster is well
     Status(status::Status),
     /// List and change the members
     Member(member::Member),
     /// Show who changed what, when and why
     Audit(audit::Audit),
-    /// Set rules for the keys below a prefix
-    Namespace(settings::Namespace),
+    /// Show and set rules for the keys below a prefix
+    Namespace(held::Namespace),
     /// Show and set what holds for the whole cluster
     Settings(settings::Settings),
     /// Give up all revisions below one, for ever

@@ -119,16 +119,34 @@ const COORDINATION: [Step; 25] = [
     ("session close <session>", 0, "closed position <_>\n"),
 ];
 
-const CLUSTER: [Step; 22] = [
+const CLUSTER: [Step; 28] = [
     ("session close <session>", 6, ""),
     ("namespace set team/ --quota-keys 1 --owner me", 0, "set position <_>\n"),
     ("put team/a 1", 0, "revision 14 position <_>\n"),
     ("put team/b 1", 8, ""),
+    (
+        "namespace ls",
+        0,
+        "name\tkeys\tquota_keys\tbytes\tquota_bytes\tvalue_bytes\towners\nteam/\t1\t1\t7\t-\t-\tme\n",
+    ),
+    (
+        "namespace get team/ -o json",
+        0,
+        "[\n{\"name\":\"team/\",\"keys\":1,\"quota_keys\":1,\"bytes\":7,\"quota_bytes\":null,\"value_bytes\":null,\"owners\":[\"me\"],\"description\":\"\"}\n]\n",
+    ),
+    ("namespace get nothing/", 1, ""),
     ("namespace set team", 6, ""),
     ("namespace del team/", 0, "deleted position <_>\n"),
     ("namespace del team/", 6, ""),
     ("settings set HistoryAge=7d ValueBytes=1MiB", 0, "set position <_>\n"),
-    ("settings ls -o jsonl", 0, "{\"name\":\"RequestBytes\",\"unit\":\"bytes\",\"default\":4194304,…"),
+    ("settings get historyage", 0, "604800000\n"),
+    (
+        "settings ls -o jsonl",
+        0,
+        "{\"name\":\"RequestBytes\",\"value\":4194304,\"unit\":\"bytes\",\"default\":4194304,…{\"outside_keys\":<_>,\"outside_bytes\":<_>}\n",
+    ),
+    ("session open 60s", 0, "<second>\n"),
+    ("session ls", 0, "session\tttl_ms\tleft_ms\tlow\tanswers\tbytes\tactor\n…<second>\t60000\t…"),
     ("compact 3", 0, "compacted, the oldest is 3 position <_>\n"),
     ("get a --rev 2", 6, ""),
     ("compact 99", 6, ""),
