@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use holdfast_server::runtime::{self, Options, Running};
+use holdfast_server::runtime::{self, Options, RunError, Running};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,8 +26,13 @@ fn free_addresses(count: usize) -> Vec<String> {
 }
 
 impl Cluster {
-    /// Starts `count` nodes, and waits until all of them serve.
+    /// Starts `count` nodes, and waits until all of them serve. A port that was free when it was chosen may be somebody's
+    /// when it is listened on: then others are chosen.
     pub(crate) fn start(count: usize) -> Self {
+        (0..5).find_map(|_| Self::try_start(count)).expect("free ports")
+    }
+
+    fn try_start(count: usize) -> Option<Self> {
         let root = tempfile::tempdir().expect("a directory");
         let mut addresses = free_addresses(3 * count).into_iter();
         let mut next = || addresses.next().expect("as many as asked for");
@@ -45,8 +50,21 @@ impl Cluster {
         options.iter_mut().for_each(|options| options.initial_cluster.clone_from(&members));
         let mut cluster = Self { running: (0..count).map(|_| None).collect(), options, _root: root };
         (0..count).for_each(|at| cluster.start_node(at));
-        (0..count).for_each(|at| drop(cluster.until_ready(at, true)));
-        cluster
+        for at in 0..count {
+            while cluster.try_ask(at, "GET", "/health/ready", &[], b"").map_or(0, |reply| reply.status) != 200
+            {
+                if let Some(over) =
+                    cluster.running.iter_mut().find(|running| running.as_ref().is_some_and(Running::is_over))
+                {
+                    match over.take().expect("it ran").stop() {
+                        Err(RunError::Listen { .. }) => return None,
+                        ended => panic!("a node ended: {ended:?}"),
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Some(cluster)
     }
 
     pub(crate) fn start_node(&mut self, at: usize) {
@@ -109,8 +127,28 @@ impl Cluster {
         asked.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// Asks a node, and goes where it says, as `curl -L` does.
+    /// Asks a node, goes where it says, as `curl -L` does, and comes again if it is told that nothing was done and that waiting
+    /// helps: on a machine that is busy elsewhere a leader may be lost at any time.
     pub(crate) fn follow(
+        &self,
+        at: usize,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let reply = self.follow_once(at, method, path, headers, body);
+            let may_come_again = reply.status == 503 && reply.json()["error"]["outcome"] == "not_applied";
+            if !may_come_again || Instant::now() > until {
+                return reply;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn follow_once(
         &self,
         at: usize,
         method: &str,

@@ -37,7 +37,7 @@ fn readiness_is_lost_with_the_quorum_and_comes_back_with_it() {
     let mut cluster = Cluster::start(3);
     let leader = cluster.leader(0);
     let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
-    cluster.ask(leader, "PUT", "/v1/kv/a", &[], b"before").is(200);
+    cluster.follow(leader, "PUT", "/v1/kv/a", &[], b"before").is(200);
     cluster.stop_node(one);
     cluster.until_ready(leader, true);
     cluster.stop_node(other);
@@ -48,7 +48,7 @@ fn readiness_is_lost_with_the_quorum_and_comes_back_with_it() {
     let refused = cluster.ask(leader, "PUT", "/v1/kv/a?timeout=1s", &[], b"without");
     assert!([503, 504].contains(&refused.status), "{}", refused.text());
     assert!(refused.json()["error"]["code"].as_str().is_some_and(|code| code.starts_with("HF12")));
-    let stale = cluster.ask(leader, "GET", "/v1/kv/a?consistency=stale&raw", &[], b"").is(200);
+    let stale = cluster.follow(leader, "GET", "/v1/kv/a?consistency=stale&raw", &[], b"").is(200);
     assert_eq!(stale.text(), "before");
     cluster.ask(leader, "GET", "/metrics", &[], b"").is(200);
     cluster.start_node(one);
