@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::exit::Exit;
 use super::failed::Failed;
 use super::out::say;
-use super::serve::{USAGE, refuse};
+use super::paint::{Color, Paint};
+use super::serve::refuse;
 use crate::config::{self, ConfigError, Flags, OPTIONS, Setting, flag};
 
 /// See the module documentation.
@@ -101,15 +103,11 @@ fn check(flags: Flags) -> ExitCode {
     }))
 }
 
-/// The exit code of what only prints. A reader that went away, as `head` does, wants no more.
+/// How what only prints ends.
 fn printed(said: Result<(), Failed>) -> ExitCode {
     match said {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failed::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(failed) => {
-            eprintln!("holdfast: {failed:?}");
-            ExitCode::from(USAGE)
-        }
+        Ok(()) => Exit::Done.into(),
+        Err(failed) => failed.report(Paint::new(Color::Auto), &[], None),
     }
 }
 

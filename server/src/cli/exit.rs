@@ -12,8 +12,8 @@ numbered! {
         /// What was asked for is not there, or the condition does not hold; of `diff`, they differ. Of a node, a thread could not
         /// be started, or `dev` failed.
         NotThere = 1,
-        /// The arguments, or a file that they name; of a node, flags that contradict each other, or an address that cannot be
-        /// listened on.
+        /// The arguments, or a file that they name; of a node and of `config`, a configuration that is wrong, or an address that
+        /// cannot be listened on.
         Usage = 2,
         /// No endpoint can be reached. Nothing was sent.
         NoEndpoint = 3,
@@ -27,7 +27,8 @@ numbered! {
         Denied = 7,
         /// A limit, a quota, or too much load.
         Limit = 8,
-        /// Data that is damaged, missing or of somebody else; or the endpoints speak another version, or are another cluster.
+        /// Data that is damaged, missing or of somebody else; of `wal verify`, data that was acknowledged; or the endpoints speak
+        /// another version, or are another cluster.
         Integrity = 9,
         /// A lease is gone, or an office or a lock without a command was lost while it was held.
         Lost = 10,

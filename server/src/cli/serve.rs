@@ -7,18 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
+use super::exit::Exit;
 use crate::config::{self, Config, ConfigError, Flags, Reloader};
 use crate::logging::{self, UNLIMITED};
 use crate::runtime::{self, Stop};
 use crate::storage::is_host_and_port;
-
-/// Exit code for arguments that contradict each other or the directory.
-pub(super) const USAGE: u8 = 2;
-
-/// Exit code for data that is damaged, missing, or of somebody else.
-pub(super) const INTEGRITY: u8 = 9;
-/// The node was removed from the cluster: nothing is wrong, and starting it again is of no use.
-const REMOVED: u8 = 11;
 
 /// How often it is said how many lines of the log were left out.
 const TELL: Duration = Duration::from_secs(1);
@@ -51,15 +44,15 @@ pub(super) fn run(server: Server) -> ExitCode {
     let stop = Stop::new();
     if let Err(error) = on_signals(stop.clone(), Some(reloader)) {
         eprintln!("holdfast: {error}");
-        return ExitCode::FAILURE;
+        return Exit::NotThere.into();
     }
     let ran = runtime::run(options, &stop);
     log.tell_suppressed();
     match ran {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Exit::Done.into(),
         Err(error) => {
             eprintln!("holdfast: {error}");
-            ExitCode::from(exit_code(&error))
+            exit_of(&error).into()
         }
     }
 }
@@ -69,7 +62,7 @@ pub(super) fn refuse(wrong: &[ConfigError]) -> ExitCode {
     for error in wrong {
         eprintln!("holdfast: {error}");
     }
-    ExitCode::from(USAGE)
+    Exit::Usage.into()
 }
 
 /// Begins to log as the configuration says, and says what it warns of.
@@ -90,12 +83,12 @@ fn begin_log(config: &Config) -> logging::Log {
     log
 }
 
-/// What went wrong, as a number for scripts.
-fn exit_code(error: &runtime::RunError) -> u8 {
+/// How a node ends that ended like this.
+fn exit_of(error: &runtime::RunError) -> Exit {
     use runtime::RunError as E;
     match error {
         E::Options(_) | E::List(_) | E::NoCluster(_) | E::NoMembers(_) | E::Join(_) | E::Listen { .. } => {
-            USAGE
+            Exit::Usage
         }
         E::Storage(_)
         | E::Audit(_)
@@ -103,9 +96,9 @@ fn exit_code(error: &runtime::RunError) -> u8 {
         | E::Stopped(_)
         | E::Halted { .. }
         | E::Entry(_)
-        | E::Log(_) => INTEGRITY,
-        E::Removed { .. } => REMOVED,
-        E::System(_) => 1,
+        | E::Log(_) => Exit::Integrity,
+        E::Removed { .. } => Exit::Removed,
+        E::System(_) => Exit::NotThere,
     }
 }
 

@@ -14,9 +14,10 @@ use holdfast_wal::format::{HardStateBody, Head, Kind, Pieces};
 use holdfast_wal::tools::{self, Line, Shown, Stat};
 use holdfast_wal::{Ending, OpenError, Recovery, Region, segment_name};
 
-use super::failed::Failed;
+use super::exit::Exit;
+use super::failed::{Failed, Trouble};
 use super::out::{put_out, say};
-use super::serve::{INTEGRITY, USAGE};
+use super::paint::{Color, Paint};
 use crate::describe::{self, Described};
 use crate::storage::LOG_DIRECTORY;
 
@@ -75,35 +76,25 @@ impl Wal {
         let (Command::Dump(place) | Command::Verify(place) | Command::Stat(place)) = &self.command;
         let directory = log_directory(&place.directory);
         warn_if_in_use(&directory);
-        let opened = RealDisk::read_only(&directory).map_err(|error| Ended::Failed(Failed::Output(error)));
+        let opened = RealDisk::read_only(&directory)
+            .map_err(|error| Ended::Failed(Failed::file(&directory, "read", &error)));
         let done = opened.and_then(|disk| match &self.command {
             Command::Dump(_) => dump(&disk),
             Command::Verify(_) => verify(&disk),
             Command::Stat(_) => stat(&disk),
         });
-        let code = match done {
-            Ok(()) => 0,
-            Err(Ended::Damaged) => INTEGRITY,
+        let failed = match done {
+            Ok(()) => return Exit::Done.into(),
+            // It is said already, record by record.
+            Err(Ended::Damaged) => return Exit::Integrity.into(),
+            Err(Ended::Failed(failed)) => failed,
             Err(Ended::Open(error)) => {
-                eprintln!("holdfast: {error}");
-                if matches!(error, OpenError::NoLog { .. } | OpenError::Io { .. }) {
-                    USAGE
-                } else {
-                    INTEGRITY
-                }
-            }
-            // A reader that went away, as `head` does, wants no more.
-            Err(Ended::Failed(Failed::Output(error))) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Err(Ended::Failed(Failed::Output(error))) => {
-                eprintln!("holdfast: {error}");
-                USAGE
-            }
-            Err(Ended::Failed(failed)) => {
-                eprintln!("holdfast: {failed:?}");
-                USAGE
+                let none = matches!(error, OpenError::NoLog { .. } | OpenError::Io { .. });
+                let exit = if none { Exit::Usage } else { Exit::Integrity };
+                Trouble::new(exit, error.to_string()).outcome("nothing was changed").into()
             }
         };
-        ExitCode::from(code)
+        failed.report(Paint::new(Color::Auto), &[], None)
     }
 }
 
