@@ -80,6 +80,8 @@ fn arguments_that_make_no_sense_end_with_2_and_say_what_was_probably_meant() {
         ("audit --follow --until 2026-11-21", "cannot be used with"),
         ("status --watch soon", "write it as 500ms"),
         ("completions tcsh", "possible values"),
+        ("wal verify /nothing/here", "  outcome  "),
+        ("config show --config /nothing/here", "/nothing/here"),
         ("snapshot verify /nothing/here", "cannot read /nothing/here"),
         ("put a --file /nothing/here", "cannot read /nothing/here"),
         ("put a --file /", "cannot read /"),
