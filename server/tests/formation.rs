@@ -10,7 +10,7 @@ use bytes::Bytes;
 use holdfast_client::Client;
 use holdfast_raft::NodeId;
 use holdfast_raft::formation::{IdentityState, MemberList, Mint, Seed};
-use holdfast_server::runtime::{Options, Running, start};
+use holdfast_server::runtime::{Options, RunError, Running, start};
 use holdfast_server::storage::{DataDir, Identity};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,8 +45,13 @@ fn leave(directory: &Path, node: u64, left: Left, mint: &Mint) {
     data_dir.store(&identity).unwrap();
 }
 
-/// Starts three nodes on these directories, and says which cluster they formed.
+/// Starts three nodes on these directories, and says which cluster they formed. A port that was free when it was chosen may be
+/// somebody's when it is listened on: then others are chosen.
 fn form(left: [Left; 3]) -> (String, String) {
+    (0..5).find_map(|_| try_form(left)).expect("free ports")
+}
+
+fn try_form(left: [Left; 3]) -> Option<(String, String)> {
     let root = tempfile::tempdir().unwrap();
     let (clients, peers) = (addresses(3), addresses(3));
     let members: Vec<(u64, String)> = (1..).zip(peers.iter().cloned()).collect();
@@ -85,17 +90,23 @@ fn form(left: [Left; 3]) -> (String, String) {
                     }
                     Ok(_) | Err(_) => assert!(Instant::now() < until, "{endpoint} is not ready"),
                 }
+                if nodes.iter().any(Running::is_over) {
+                    return None;
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
         client.close().await;
         assert!(clusters.windows(2).all(|pair| pair[0] == pair[1]), "{clusters:?}");
-        clusters.remove(0)
+        Some(clusters.remove(0))
     });
     for node in nodes {
-        node.stop().unwrap();
+        match node.stop() {
+            Err(RunError::Listen { .. }) if formed.is_none() => {}
+            ended => ended.unwrap(),
+        }
     }
-    (formed, mint.cluster().to_string())
+    Some((formed?, mint.cluster().to_string()))
 }
 
 #[test]

@@ -84,6 +84,11 @@ impl Cluster {
         self.options[at].listen_http.as_deref().expect("it serves HTTP")
     }
 
+    /// The client addresses of all nodes.
+    pub(crate) fn clients(&self) -> Vec<String> {
+        self.options.iter().map(|options| options.listen_client.clone()).collect()
+    }
+
     /// Waits until a node says that it serves, or that it does not.
     pub(crate) fn until_ready(&self, at: usize, ready: bool) -> Reply {
         let until = Instant::now() + PATIENCE;
@@ -288,6 +293,15 @@ impl Events {
                 return Some(Event { name, id, data });
             }
         }
+    }
+
+    /// So many lines as they come.
+    pub(crate) fn lines(&mut self, count: usize) -> String {
+        let mut text = String::new();
+        for _ in 0..count {
+            self.lines.read_line(&mut text).expect("a line in time");
+        }
+        text
     }
 
     /// The next one of this name.

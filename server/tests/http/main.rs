@@ -2,6 +2,7 @@
 //! takes longer than [`cluster::PATIENCE`].
 
 mod bad;
+#[allow(dead_code, reason = "the test of the pages uses the rest of it")]
 mod cluster;
 mod coordination;
 mod follow;
