@@ -246,6 +246,9 @@ numbered! {
         /// This node was asked to forward the request to the leader, and got no answer from it. The request may have been
         /// executed; with an idempotency key it can be sent again.
         ForwardFailed = 2107,
+        /// A browser made this request for a page of somebody else, or under a name that is not this node's. Whoever listens on
+        /// loopback only would else be at the mercy of every page that is opened on the machine.
+        ForeignOrigin = 2108,
     }
     families {
         "request" = 1001..=1099,
@@ -342,6 +345,7 @@ impl Code {
             | Self::BadBody
             | Self::BodyTooLong
             | Self::BodyTooSlow
+            | Self::ForeignOrigin
             | Self::NotLeader
             | Self::Overloaded
             | Self::NoLeader

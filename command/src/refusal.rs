@@ -391,6 +391,9 @@ refusals! {
     /// See [`Code::ForwardFailed`].
     #[error("node {node} gave no answer to the request that was forwarded to it")]
     ForwardFailed { node: u64 },
+    /// See [`Code::ForeignOrigin`].
+    #[error("a page of somebody else made this request")]
+    ForeignOrigin,
 }
 
 impl Refusal {

@@ -10,6 +10,7 @@ pub mod config;
 mod describe;
 mod json;
 mod logging;
+mod moment;
 pub mod node;
 pub mod port;
 pub mod runtime;

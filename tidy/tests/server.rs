@@ -49,7 +49,7 @@ const RUNTIME: [&str; 12] = [
 ];
 
 /// The files of the HTTP interface that bound something.
-const API: [&str; 3] = ["server/src/api/serve.rs", "server/src/api/ask.rs", "server/src/api/queues.rs"];
+const API: [&str; 3] = ["server/src/api/serve.rs", "server/src/api/ask.rs", "server/src/api/params.rs"];
 
 #[test]
 fn the_page_about_http_shows_the_paths_and_the_metrics_that_are_served() {

@@ -595,5 +595,6 @@ pub(crate) fn refusal(code: Code) -> Refusal {
         Code::BodyTooLong => Refusal::BodyTooLong { bytes, limit },
         Code::BodyTooSlow => Refusal::BodyTooSlow,
         Code::ForwardFailed => Refusal::ForwardFailed { node: 4 },
+        Code::ForeignOrigin => Refusal::ForeignOrigin,
     }
 }

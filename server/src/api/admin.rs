@@ -10,7 +10,7 @@ use holdfast_raft::RoleState;
 use holdfast_wire::message::{MemberStatus, StatusReply};
 use serde::{Deserialize, Serialize};
 
-use super::ask::{Call, Handled, unreadable};
+use super::ask::{Call, Handled, not_serving, unreadable};
 use super::kv::written;
 use super::params::tail;
 use super::problem::Problem;
@@ -67,6 +67,10 @@ pub(super) async fn set_namespace(mut call: Call) -> Handled {
     let reason = call.params.text("reason")?.unwrap_or_default();
     call.finish()?;
     let body: &[u8] = if call.body.is_empty() { b"{}" } else { &call.body };
+    // A list would be taken for the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::body("a JSON object is wanted"));
+    }
     let rules: ShownRules = serde_json::from_slice(body).map_err(|error| Problem::body(error.to_string()))?;
     let ShownRules { quota_keys, quota_bytes, value_bytes, description, owners } = rules;
     let owners = owners.into_iter().map(Into::into).collect();
@@ -92,14 +96,19 @@ pub(super) async fn delete_namespace(mut call: Call) -> Handled {
 pub(super) async fn namespace(mut call: Call) -> Handled {
     let (name, fresh) = (name(&call)?, call.fresh()?);
     call.finish()?;
-    // The first one that comes behind all that sort before it.
-    let before = name.strip_suffix('/').unwrap_or_default();
-    let query = Query::Namespaces { after: before.into(), limit: 1 };
-    let (answer, seen) = call.query(&query, fresh).await?;
-    let Answer::Namespaces { namespaces, .. } = answer else { return Err(unreadable()) };
-    match namespaces.first() {
-        Some(found) if found.namespace.name == name => Ok(seen.on(respond::ok(&ShownNamespace::from(found)))),
-        Some(_) | None => Err(Problem::of(Refusal::UnknownNamespace)),
+    // It comes behind what it is without its slash, and behind others that begin like that, as `a-b/` before `a/`.
+    let mut after: ByteString = name.strip_suffix('/').unwrap_or_default().into();
+    loop {
+        let query = Query::Namespaces { after: after.clone(), limit: 0 };
+        let (answer, seen) = call.query(&query, fresh).await?;
+        let Answer::Namespaces { namespaces, more } = answer else { return Err(unreadable()) };
+        if let Some(found) = namespaces.iter().find(|found| found.namespace.name == name) {
+            return Ok(seen.on(respond::ok(&ShownNamespace::from(found))));
+        }
+        match namespaces.last() {
+            Some(last) if more && last.namespace.name < name => after = last.namespace.name.clone(),
+            Some(_) | None => return Err(Problem::of(Refusal::UnknownNamespace)),
+        }
     }
 }
 
@@ -253,16 +262,15 @@ pub(super) fn role(number: u8) -> &'static str {
     }
 }
 
-/// That a node which has no core yet can say nothing of it.
-fn starting(call: &Call) -> Problem {
-    let life = call.app.desk.life();
-    Problem::of(Refusal::Starting).because(format!("the node is not that far: {}", life.name()))
+/// That the node can say nothing of itself: it has not come so far, or is at its end.
+fn silent(call: &Call) -> Problem {
+    not_serving(call.app.desk.life())
 }
 
 /// `GET /v1/status`.
 pub(super) async fn status(call: Call) -> Handled {
     call.finish()?;
-    let figures = call.app.desk.figures().await.ok_or_else(|| starting(&call))?;
+    let figures = call.app.desk.figures().await.ok_or_else(|| silent(&call))?;
     let status = &figures.status;
     Ok(respond::ok(&Status {
         node: status.node.id.get(),
@@ -299,7 +307,7 @@ struct Members<'a> {
 /// `GET /v1/members`.
 pub(super) async fn members(call: Call) -> Handled {
     call.finish()?;
-    let figures = call.app.desk.figures().await.ok_or_else(|| starting(&call))?;
+    let figures = call.app.desk.figures().await.ok_or_else(|| silent(&call))?;
     let status = &figures.status;
     let members = status.members.iter().map(|member| ShownMember::new(member, status)).collect();
     let leader = status.leader.map(holdfast_wire::NodeId::get);

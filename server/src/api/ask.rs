@@ -11,9 +11,10 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -30,6 +31,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use super::params::Params;
 use super::problem::Problem;
@@ -38,6 +40,15 @@ use crate::runtime::desk::{Desk, NoSeat};
 
 /// The longest body: a transaction as long as the replicated settings may ever allow, and what JSON adds to it.
 pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// A body up to this is read whatever else is read.
+const SHORT_BODY: u64 = 64 << 10;
+
+/// So many longer ones are read at once, so that all of them together take no more than 128 MiB.
+const LONG_BODIES_MAX: usize = 8;
+
+/// So many streams of events at once: a quarter of the connections is left to whoever asks whether the node is well.
+const STREAMS_MAX: usize = 768;
 
 /// How long a body may take to come.
 pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
@@ -72,6 +83,12 @@ pub(super) type Handled = Result<Response, Problem>;
 pub(super) struct App {
     pub(super) desk: Desk,
     pub(super) node: u64,
+    /// Where this node is told to be: nobody is sent there from here.
+    address: String,
+    /// Bodies that are long are read a few at a time.
+    long_bodies: Arc<Semaphore>,
+    /// Streams of events leave connections to others.
+    pub(super) streams: Arc<Semaphore>,
     forwarder: Client<HttpConnector, Body>,
 }
 
@@ -107,9 +124,11 @@ impl Fresh {
 }
 
 impl App {
-    pub(super) fn new(desk: Desk, node: u64) -> Self {
+    pub(super) fn new(desk: Desk, node: u64, address: String) -> Self {
         let forwarder = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        Self { desk, node, forwarder }
+        let long_bodies = Arc::new(Semaphore::new(LONG_BODIES_MAX));
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { desk, node, address, long_bodies, streams, forwarder }
     }
 }
 
@@ -125,7 +144,7 @@ where
     let (parts, body) = request.into_parts();
     let from =
         parts.extensions.get::<From>().map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |from| from.0);
-    let body = match read(&parts.headers, body).await {
+    let body = match app.read(&parts.headers, body).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
@@ -144,22 +163,31 @@ where
     }
 }
 
-/// The whole body.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let limit = BODY_BYTES_MAX as u64;
-    if let Some(bytes) = announced.filter(|bytes| *bytes > limit) {
-        return Err(Problem::of(Refusal::BodyTooLong { bytes, limit }));
-    }
-    match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_BYTES_MAX)).await {
-        Err(_) => Err(Problem::of(Refusal::BodyTooSlow)),
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => {
-            use std::error::Error as _;
-            if error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
-                return Err(Problem::of(Refusal::BodyTooLong { bytes: limit + 1, limit }));
+impl App {
+    /// The whole body.
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+        let length = headers.get(header::CONTENT_LENGTH);
+        let announced = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let limit = BODY_BYTES_MAX as u64;
+        if let Some(bytes) = announced.filter(|bytes| *bytes > limit) {
+            return Err(Problem::of(Refusal::BodyTooLong { bytes, limit }));
+        }
+        let is_short = announced.is_some_and(|bytes| bytes <= SHORT_BODY) || body.is_end_stream();
+        let whole = async {
+            let _room = if is_short { None } else { self.long_bodies.acquire().await.ok() };
+            to_bytes(body, BODY_BYTES_MAX).await
+        };
+        match tokio::time::timeout(BODY_TIME, whole).await {
+            Err(_) => Err(Problem::of(Refusal::BodyTooSlow)),
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(error)) => {
+                use std::error::Error as _;
+                if error.source().is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
+                {
+                    return Err(Problem::of(Refusal::BodyTooLong { bytes: limit + 1, limit }));
+                }
+                Err(Problem::body(format!("it broke off: {error}")))
             }
-            Err(Problem::body(format!("it broke off: {error}")))
         }
     }
 }
@@ -219,14 +247,6 @@ impl Call {
         }
         let key = request_key(&headers, (method, uri), &body)?;
         Ok(Self { app, from, path: uri.path().to_owned(), params, headers, body, timeout, key })
-    }
-
-    /// The same caller with another request, which no idempotency key is for.
-    pub(super) fn for_another_request(&self) -> Self {
-        let (path, headers) = (self.path.clone(), self.headers.clone());
-        let params = Params::default();
-        let (app, from, timeout) = (self.app.clone(), self.from, self.timeout);
-        Self { app, from, path, params, headers, body: Bytes::new(), timeout, key: RequestKey::None }
     }
 
     /// All parameters were taken: whatever is left is an error.
@@ -302,20 +322,10 @@ impl Call {
         command: Command,
         reason: ByteString,
     ) -> Result<(Reply, Position), Problem> {
-        self.submit_within(command, reason, self.timeout).await
-    }
-
-    /// The same within another time.
-    pub(super) async fn submit_within(
-        &self,
-        command: Command,
-        reason: ByteString,
-        timeout: Duration,
-    ) -> Result<(Reply, Position), Problem> {
         self.leads()?;
         let request = Request { key: self.key, reason, ..Request::from(command) };
-        let submit = wire::Submit { timeout_ms: millis(timeout), request: request.encode() };
-        let Message::Submitted(submitted) = self.ask(submit, timeout, true).await? else {
+        let submit = wire::Submit { timeout_ms: millis(self.timeout), request: request.encode() };
+        let Message::Submitted(submitted) = self.ask(submit, self.timeout, true).await? else {
             return Err(unreadable());
         };
         let position = submitted.position.into();
@@ -435,7 +445,7 @@ pub(super) fn unreadable() -> Problem {
 }
 
 /// The node has not come so far, or is ending.
-fn not_serving(life: LifeState) -> Problem {
+pub(super) fn not_serving(life: LifeState) -> Problem {
     match life {
         LifeState::Opening | LifeState::Forming | LifeState::Recovering => {
             Problem::of(Refusal::Starting).because(format!("the node is starting: {}", life.name()))
@@ -456,7 +466,7 @@ impl App {
     async fn elsewhere(&self, problem: Problem, whole: Whole, timeout: Duration) -> Response {
         let leading = self.desk.leading();
         let Some(leader) = leading.leader else { return problem.into_response() };
-        if leading.here || leading.http.is_empty() {
+        if leading.here || leading.http.is_empty() || leading.http == self.address {
             return problem
                 .because(format!("node {leader} leads, and where it serves HTTP is not known"))
                 .into_response();

@@ -1,13 +1,13 @@
 //! Who changed what, when and why: the records of the node that is asked.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use holdfast_command::Actor;
 use holdfast_command::audit::AuditRecord;
 use holdfast_command::query::{Answer, AuditQuery, MissingReason, Query};
-use holdfast_hlc::{Stamp, UnixMillis};
+use holdfast_hlc::Stamp;
 use holdfast_machine::Numbered as _;
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use super::ask::{Call, Handled, unreadable};
 use super::problem::Problem;
 use super::respond;
 use crate::json::{self, ShownTouched};
+use crate::moment;
 
 /// Records in an answer, if the caller does not say.
 const RECORDS: u32 = 100;
@@ -84,33 +85,21 @@ struct Page<'a> {
     next: Option<u64>,
 }
 
-/// A time of day, or how long ago: the lowest and the highest stamp of it.
-fn stamps(name: &'static str, text: &str) -> Result<(u64, u64), Problem> {
-    let wrong = || {
-        let why = format!("{name}={text:?}: expected a time as 2026-11-21T01:20:00Z, or how long ago, as 2h");
-        Problem::parameter(why)
-    };
-    let moment = match humantime::parse_duration(text) {
-        Ok(ago) => SystemTime::now().checked_sub(ago),
-        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
-    };
-    let moment = moment.ok_or_else(wrong)?.max(SystemTime::UNIX_EPOCH);
-    let millis = |moment| UnixMillis::try_from(moment).map_err(|_| wrong());
-    // A second is named as a whole, unless there is a fraction.
-    let last = if text.contains('.') { moment } else { moment + Duration::from_millis(999) };
-    Ok((Stamp::new(millis(moment)?, 0).to_bits(), Stamp::new(millis(last)?, u16::MAX).to_bits()))
+/// The lowest and the highest stamp of a time as people write it.
+fn stamps(call: &mut Call, name: &'static str) -> Result<Option<RangeInclusive<u64>>, Problem> {
+    let Some(text) = call.params.text(name)? else { return Ok(None) };
+    moment::stamps(&text).map(Some).map_err(|why| Problem::parameter(format!("{name}={text:?}: {why}")))
 }
 
 /// `GET /v1/audit`.
 pub(super) async fn audit(mut call: Call) -> Handled {
     let fresh = call.fresh()?;
+    let (since, until) = (stamps(&mut call, "since")?, stamps(&mut call, "until")?);
     let params = &mut call.params;
-    let since = params.text("since")?.map(|text| stamps("since", &text)).transpose()?;
-    let until = params.text("until")?.map(|text| stamps("until", &text)).transpose()?;
     let query = AuditQuery {
         from: params.number("from")?.unwrap_or(0),
-        since: since.map_or(0, |(first, _)| first),
-        until: until.map_or(0, |(_, last)| last),
+        since: since.map_or(0, |since| *since.start()),
+        until: until.map_or(0, |until| *until.end()),
         limit: params.number("limit")?.unwrap_or(RECORDS),
         prefix: params.bytes("prefix").unwrap_or_default(),
         actor: params.text("actor")?.map(Into::into),

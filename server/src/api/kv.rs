@@ -1,5 +1,7 @@
 //! Keys: write, read, list, delete, history.
 
+use std::fmt;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -12,6 +14,7 @@ use holdfast_command::keys::{
 };
 use holdfast_command::query::{Answer, Query};
 use holdfast_command::{Command, Refusal, Reply};
+use holdfast_hlc::Stamp;
 use serde::Serialize;
 
 use super::ask::{Call, Handled, POSITION, REVISION, mark, unreadable};
@@ -188,37 +191,80 @@ struct Listed<'a> {
     position: String,
 }
 
+/// All keys that begin with this.
+fn spanned(prefix: Bytes) -> Span {
+    if prefix.is_empty() { Span::all() } else { Span::prefix(prefix) }
+}
+
+/// Where a list goes on: behind this key, at the revision of its first page.
+struct Continued {
+    revision: u64,
+    last: Bytes,
+}
+
+impl fmt::Display for Continued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.revision, URL_SAFE_NO_PAD.encode(&self.last))
+    }
+}
+
+impl Continued {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let wrong = || Problem::of(Refusal::BadContinuation);
+        let (revision, last) = text.split_once('.').ok_or_else(wrong)?;
+        let revision = revision.parse().ok().filter(|revision| *revision > 0).ok_or_else(wrong)?;
+        let last = URL_SAFE_NO_PAD.decode(last).map_err(|_| wrong())?.into();
+        Ok(Self { revision, last })
+    }
+
+    /// What is left of a span behind it.
+    fn rest_of(self, span: Span, descending: bool) -> Result<Span, Problem> {
+        if !span.contains(&self.last) {
+            return Err(Problem::of(Refusal::BadContinuation));
+        }
+        let behind = || -> Bytes { [&self.last[..], &[0]].concat().into() };
+        Ok(match (span, descending) {
+            (Span::Between { start, .. } | Span::From(start), true) => {
+                Span::Between { start, end: self.last }
+            }
+            (Span::Between { end, .. }, false) => Span::Between { start: behind(), end },
+            (Span::From(_), false) => Span::From(behind()),
+            (Span::Key(_), _) => return Err(Problem::of(Refusal::BadContinuation)),
+        })
+    }
+}
+
 /// `GET /v1/kv?prefix=`.
 pub(super) async fn list(mut call: Call) -> Handled {
     let fresh = call.fresh()?;
     let params = &mut call.params;
-    let span = match params.bytes("prefix") {
-        Some(prefix) if !prefix.is_empty() => Span::prefix(prefix),
-        Some(_) | None => Span::all(),
-    };
+    let prefix = params.bytes("prefix").unwrap_or_default();
     let keys_only = params.flag("keys_only")?;
-    let count = params.flag("count")?;
-    let limit = params.number("limit")?.unwrap_or(0);
-    let mut range = Range {
-        revision: params.number("revision")?.unwrap_or(0),
-        limit,
-        descending: params.flag("descending")?,
+    let descending = params.flag("descending")?;
+    let (mut revision, mut span) = (params.number("revision")?, spanned(prefix));
+    if let Some(text) = params.text("continue")? {
+        let from = Continued::parse(&text)?;
+        if revision.is_some_and(|asked| asked != from.revision) {
+            return Err(Problem::parameter(
+                "continue goes on at the revision of the page before: leave revision out",
+            ));
+        }
+        (revision, span) = (Some(from.revision), from.rest_of(span, descending)?);
+    }
+    let range = Range {
+        revision: revision.unwrap_or(0),
+        limit: params.number("limit")?.unwrap_or(0),
+        descending,
         content: if keys_only { Content::KeysOnly } else { Content::Full },
-        count,
+        count: params.flag("count")?,
         page_bytes: PAGE_BYTES,
         ..Range::of(span)
     };
-    if let Some(text) = params.text("continue")? {
-        let wrong = || Problem::of(Refusal::BadContinuation);
-        // The revision that the first page read stands before it: later pages read the same.
-        let (revision, continuation) = text.split_once('.').ok_or_else(wrong)?;
-        range.revision = revision.parse().map_err(|_| wrong())?;
-        range.continuation = URL_SAFE_NO_PAD.decode(continuation).map_err(|_| wrong())?.into();
-    }
     call.finish()?;
     let (page, seen) = call.range(&range, fresh).await?;
-    let continuation = (!page.continuation.is_empty())
-        .then(|| format!("{}.{}", range.revision, URL_SAFE_NO_PAD.encode(&page.continuation)));
+    let last = page.entries.last().filter(|_| page.more);
+    let continuation =
+        last.map(|last| Continued { revision: page.revision, last: last.key.clone() }.to_string());
     let listed = Listed {
         entries: page.entries.iter().map(|entry| Entry::new(entry, !keys_only)).collect(),
         count: page.count,
@@ -274,7 +320,7 @@ pub(super) async fn history(mut call: Call) -> Handled {
         deleted: version.deleted,
         value: (!version.deleted).then_some(Blob(&version.entry.value)),
         time: json::time(version.entry.stamp),
-        stamp: version.entry.stamp.to_string(),
+        stamp: Stamp::from_bits(version.entry.stamp).to_string(),
         actor: version.actor.name(),
         reason: &version.reason,
     });

@@ -146,6 +146,11 @@ pub const METRICS: &[Metric] = &[
     gauge("holdfast_watches", "Watches that are open at this node", |node| node.figures.watches),
     gauge("holdfast_client_connections", "Connections to the client port", |node| node.figures.clients),
     gauge("holdfast_calls_waiting", "Calls that are not answered yet", |node| node.figures.waiting),
+    gauge(
+        "holdfast_writes_waiting",
+        "Writes that wait for their place in the log, or to be committed there",
+        |node| node.figures.waiting_writes,
+    ),
     Metric {
         name: "holdfast_members",
         labels: &["kind"],
@@ -271,8 +276,8 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge(
         "etcd_server_proposals_pending",
-        "holdfast_calls_waiting under the name that etcd gives it",
-        |node| node.figures.waiting,
+        "holdfast_writes_waiting under the name that etcd gives it",
+        |node| node.figures.waiting_writes,
     ),
     counter("etcd_server_proposals_failed", "holdfast_refused under the name that etcd gives it", |node| {
         node.figures.counts.refused

@@ -17,8 +17,9 @@
 //! | `serve` | the thread, connections and their bounds, the ordered stop |
 //! | `routes` | the table of all paths, which `docs/http.md` shows |
 //! | `ask` | a request as a call to the node; redirect, forward, deadline, idempotency key |
+//! | `origin` | what browsers ask because a page told them to |
 //! | `problem` | what went wrong as status, headers and JSON |
-//! | `params`, `respond` | what comes in and what goes out, beside [`json`](crate::json) |
+//! | `params`, `respond` | what comes in and what goes out, beside the crate's `json` |
 //! | `kv`, `txn`, `watch`, `leases`, `queues`, `admin`, `audit` | the paths |
 //! | `health`, `metrics` | for machines that look after nodes |
 //!
@@ -31,6 +32,7 @@ mod health;
 mod kv;
 mod leases;
 pub mod metrics;
+mod origin;
 mod params;
 mod problem;
 mod queues;

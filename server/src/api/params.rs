@@ -11,9 +11,13 @@ use holdfast_client::Position;
 use percent_encoding::percent_decode;
 
 use super::problem::Problem;
+use crate::config::units;
 
 /// What is less alike than this is no guess at what was meant.
 const ALIKE: f64 = 0.7;
+
+/// More than any path takes; each is compared with those before it.
+const PARAMETERS_MAX: usize = 32;
 
 /// The parameters of a query that nobody has taken yet.
 #[derive(Debug, Default)]
@@ -41,6 +45,9 @@ impl Params {
             let name = String::from_utf8_lossy(&decoded(name)).into_owned();
             if left.iter().any(|(there, _)| *there == name) {
                 return Err(Problem::parameter(format!("{name:?} is there twice")));
+            }
+            if left.len() == PARAMETERS_MAX {
+                return Err(Problem::parameter(format!("there are more than {PARAMETERS_MAX} parameters")));
             }
             left.push((name, decoded(value)));
         }
@@ -89,9 +96,8 @@ impl Params {
 
     /// A time with its unit.
     pub(super) fn duration(&mut self, name: &'static str) -> Result<Option<Duration>, Problem> {
-        self.read(name, "a time with its unit, as 500ms, 10s or 2m", |text| {
-            humantime::parse_duration(text).ok()
-        })
+        let expected = "a time with its unit, as 500ms, 10s or 2m";
+        self.read(name, expected, |text| units::duration(text).ok())
     }
 
     /// A position that a write or a read gave back.
@@ -164,6 +170,8 @@ mod tests {
         }
         let text = why(&Params::new(Some("ttl=10")).unwrap().duration("ttl").unwrap_err());
         assert!(text.contains("with its unit"), "{text}");
+        let many: String = (0..33).map(|number| format!("p{number}&")).collect();
+        assert!(why(&Params::new(Some(&many)).unwrap_err()).contains("more than 32"));
         let text = why(&Params::new(Some("p=1.2")).unwrap().position("p").unwrap_err());
         assert!(text.contains("a position"), "{text}");
     }

@@ -229,6 +229,7 @@ fn status(code: Code) -> StatusCode {
         | C::UnknownMember
         | C::NoSnapshot
         | C::NoSuchRoute => S::NOT_FOUND,
+        C::ForeignOrigin => S::FORBIDDEN,
         C::MethodNotAllowed => S::METHOD_NOT_ALLOWED,
         C::BodyTooSlow => S::REQUEST_TIMEOUT,
         C::ValueTooLong | C::RequestTooLong | C::BodyTooLong => S::PAYLOAD_TOO_LARGE,

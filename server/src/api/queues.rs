@@ -1,7 +1,8 @@
 //! Locks and elections: the same queue under two names.
 //!
-//! Whoever waits holds a place in the queue by its lease. A caller that stops waiting, because its time is over or its
-//! connection ends, gives that place up again: nobody would ever learn that it was granted.
+//! A place in the queue belongs to the lease and not to the call that waits: a caller whose time is over, or whose connection
+//! ends, asks again and goes on waiting where it was. So nothing is given up behind anybody's back, neither a lock that was granted
+//! meanwhile nor the place of another call for the same lease; whoever wants it no more says so, or lets the lease end.
 
 use std::time::Duration;
 
@@ -19,9 +20,6 @@ use super::params::tail;
 use super::problem::Problem;
 use super::respond;
 use crate::json::Blob;
-
-/// Whoever gives up its place does so in the background, for as long.
-const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// What whoever holds is told.
 #[derive(Serialize)]
@@ -77,8 +75,7 @@ pub(super) async fn acquire(mut call: Call) -> Handled {
     let (lease, wait, value) = (call.params.lease()?, wait(&mut call)?, value(&mut call));
     call.finish()?;
     let command = Command::Acquire(Acquire { name: name.clone(), lease, wait: wait.is_some(), value });
-    let give_up = Command::Release(Release { name: name.clone(), lease });
-    queue_up(call, (QueueKind::Lock, name, lease), command, give_up, wait).await
+    queue_up(call, (QueueKind::Lock, name, lease), command, wait).await
 }
 
 /// `POST /v1/elections/{name}/campaign`.
@@ -87,40 +84,13 @@ pub(super) async fn campaign(mut call: Call) -> Handled {
     let (lease, wait, value) = (call.params.lease()?, wait(&mut call)?, value(&mut call));
     call.finish()?;
     let command = Command::Campaign(Campaign { name: name.clone(), lease, value });
-    let give_up = Command::Resign(Resign { name: name.clone(), lease });
-    queue_up(call, (QueueKind::Election, name, lease), command, give_up, wait).await
-}
-
-/// A place in a queue, given up if its owner does not wait any more.
-struct Place {
-    /// Who waits, and the command that gives it up.
-    waits: Option<(Call, Command)>,
-}
-
-impl Place {
-    /// Gives it up before the caller is told that it waited in vain.
-    async fn give_up(mut self) {
-        if let Some((call, give_up)) = self.waits.take() {
-            // Should this fail, the place goes with its lease.
-            let _ = call.submit_within(give_up, "".into(), GIVE_UP).await;
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // The caller hung up: nobody else is there to wait for this.
-        if self.waits.is_some() {
-            tokio::spawn(Self { waits: self.waits.take() }.give_up());
-        }
-    }
+    queue_up(call, (QueueKind::Election, name, lease), command, wait).await
 }
 
 async fn queue_up(
     call: Call,
     (kind, name, lease): (QueueKind, Bytes, i64),
     command: Command,
-    give_up: Command,
     wait: Option<Duration>,
 ) -> Handled {
     let until = Instant::now() + wait.unwrap_or_default();
@@ -129,18 +99,7 @@ async fn queue_up(
     let token = match reply {
         Reply::LockGranted { token } | Reply::Elected { token } => token,
         Reply::LockQueued { .. } | Reply::Campaigning { .. } => {
-            // Only now: what was held before, and asked for again, must not be given up by a caller that hangs up.
-            let mut place = Place { waits: Some((call.for_another_request(), give_up)) };
-            match turn(&call, (kind, &name, lease), until).await {
-                Ok(token) => {
-                    place.waits = None;
-                    token
-                }
-                Err(problem) => {
-                    place.give_up().await;
-                    return Err(problem);
-                }
-            }
+            turn(&call, (kind, &name, lease), until).await?
         }
         _ => return Err(unreadable()),
     };
@@ -156,27 +115,29 @@ async fn turn(
 ) -> Result<u64, Problem> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
-        return Err(held());
+        return Err(held(lease));
     }
     let query = Query::Queue { kind, name: name.clone(), when: When::Settled { lease } };
     let queue = match call.query_within(&query, Fresh::LINEARIZABLE, left).await {
         Ok((Answer::Queue(queue), _)) => queue,
         Ok(_) => return Err(unreadable()),
-        Err(problem) if problem.is(Code::TimedOut) => return Err(held()),
+        Err(problem) if problem.is(Code::TimedOut) => return Err(held(lease)),
         Err(problem) => return Err(problem),
     };
     match queue.holder {
         Some(holder) if holder.lease == lease => Ok(holder.token),
         // As long as anybody may be told, and still others come first.
-        Some(_) if queue.places.iter().any(|place| place.lease == lease) => Err(held()),
+        Some(_) if queue.places.iter().any(|place| place.lease == lease) => Err(held(lease)),
         Some(_) | None => Err(Problem::of(Refusal::NotInQueue { lease })
             .because("the place in the queue is gone: its lease ended, or it was given up")),
     }
 }
 
-fn held() -> Problem {
-    Problem::of(Refusal::LockHeld { token: 0 })
-        .because("somebody else comes first, and did so until the time was over")
+fn held(lease: i64) -> Problem {
+    Problem::of(Refusal::LockHeld { token: 0 }).because(format!(
+        "somebody else comes first; lease {lease} keeps its place in the queue until it gives that up or ends: ask again to go on \
+         waiting"
+    ))
 }
 
 /// `DELETE /v1/locks/{name}`: by the token that a grant gave, or by the lease, which gives up a place too.

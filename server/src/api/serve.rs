@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use super::ask::{App, From};
+use super::origin;
 use super::routes::router;
 use crate::runtime::RunError;
 use crate::runtime::desk::Desk;
@@ -55,7 +57,9 @@ pub(crate) struct Running {
 ///
 /// # Errors
 /// The address cannot be listened on, or there is no thread.
-pub(crate) fn start(address: &str, desk: Desk, node: u64) -> Result<Running, RunError> {
+///
+/// `told` is where others are told that it is; empty if they are not told.
+pub(crate) fn start(address: &str, told: String, desk: Desk, node: u64) -> Result<Running, RunError> {
     let listen = |error| RunError::Listen { address: address.to_owned(), error };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::System)?;
@@ -66,7 +70,7 @@ pub(crate) fn start(address: &str, desk: Desk, node: u64) -> Result<Running, Run
     let serve = move || {
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
-                Ok(listener) => serve(listener, App::new(desk, node), ends).await,
+                Ok(listener) => serve(listener, App::new(desk, node, told), ends).await,
                 Err(error) => tracing::error!(node, %error, "serving HTTP"),
             }
         });
@@ -107,9 +111,19 @@ async fn serve(listener: TcpListener, app: App, mut ends: tokio::sync::watch::Re
                 // Answers are small and awaited.
                 let _ = stream.set_nodelay(true);
                 let router = router.clone();
+                // A browser on this machine reaches what listens on loopback, whatever page it shows.
+                let is_local =
+                    stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
                 let service = service_fn(move |mut request: Request<Incoming>| {
                     request.extensions_mut().insert(From(from));
-                    router.clone().oneshot(request.map(Body::new))
+                    let refused = origin::refused(request.headers(), request.uri(), is_local);
+                    let router = router.clone();
+                    async move {
+                        match refused {
+                            Some(problem) => Ok(problem.into_response()),
+                            None => router.oneshot(request.map(Body::new)).await,
+                        }
+                    }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())

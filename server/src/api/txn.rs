@@ -1,4 +1,4 @@
-//! Transactions: what comes in is the document of [`json::txn`](crate::json::txn).
+//! Transactions: what comes in is the document of [`json::txn`].
 
 use holdfast_command::{Command, Reply};
 use serde::Serialize;

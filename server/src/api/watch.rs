@@ -18,8 +18,9 @@ use holdfast_machine::Numbered as _;
 use holdfast_wire::Message;
 use holdfast_wire::message::{Watch, WatchEnded, WatchEvents, WatchProgress};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::ask::{Call, Fresh, Handled, TIMEOUT_MAX, unreadable};
+use super::ask::{Call, Fresh, Handled, TIMEOUT_MAX, not_serving, unreadable};
 use super::params::tail;
 use super::problem::Problem;
 use super::queues::ShownQueue;
@@ -131,6 +132,7 @@ fn end(problem: &Problem, from_revision: u64, oldest: u64) -> Event {
 
 /// A watch that goes on.
 struct Running {
+    _room: OwnedSemaphorePermit,
     seat: Seat,
     assembly: Assembly,
     ready: VecDeque<Event>,
@@ -208,15 +210,21 @@ pub(super) async fn watch(mut call: Call) -> Handled {
         flags |= if params.flag(name)? { flag } else { 0 };
     }
     call.finish()?;
-    let seen = call.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
-    let from = seen.map(|seen| seen + 1).or(asked).unwrap_or(0);
+    let from = match call.headers.get("last-event-id") {
+        None => asked.unwrap_or(0),
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.parse::<u64>().ok()?.checked_add(1));
+            id.ok_or_else(|| Problem::parameter("Last-Event-ID is the id of an event, a revision"))?
+        }
+    };
+    let room = stream_room(&call)?;
     let mut bytes = Vec::new();
     span.write(&mut bytes);
     let watch = Watch { from, flags, min_position: min_position.map(Into::into), span: bytes.into() };
     let seat = call.app.desk.watch(call.from, watch).await;
     let mut seat = seat.map_err(|no_seat| match no_seat {
         NoSeat::Full => Problem::of(Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS.into() }),
-        NoSeat::NotServing(_) => Problem::of(Refusal::Starting),
+        NoSeat::NotServing(life) => not_serving(life),
     })?;
     let started = tokio::time::timeout(call.timeout, seat.next()).await;
     let from = match started {
@@ -226,13 +234,26 @@ pub(super) async fn watch(mut call: Call) -> Handled {
         Ok(Some(Message::Refused(refused))) => return Err(Problem::refused(&refused)),
         Ok(Some(_)) => return Err(unreadable()),
     };
-    let running =
-        Running { seat, assembly: Assembly::default(), ready: VecDeque::new(), from, is_over: false };
+    let running = Running {
+        _room: room,
+        seat,
+        assembly: Assembly::default(),
+        ready: VecDeque::new(),
+        from,
+        is_over: false,
+    };
     let events = stream::unfold(running, |mut running| async move {
         let event = running.next().await?;
         Some((Ok::<_, Infallible>(event), running))
     });
     Ok(streamed(events))
+}
+
+/// Room for one more stream of events.
+fn stream_room(call: &Call) -> Result<OwnedSemaphorePermit, Problem> {
+    let full = || Problem::of(Refusal::Overloaded { retry_after_ms: RETRY_AFTER_MS.into() });
+    let room = std::sync::Arc::clone(&call.app.streams).try_acquire_owned();
+    room.map_err(|_| full().because("as many streams of events are open as this node serves"))
 }
 
 fn streamed(events: impl stream::Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
@@ -244,10 +265,11 @@ pub(super) async fn observe(call: Call) -> Handled {
     let path = call.path.strip_suffix("/observe").unwrap_or(&call.path);
     let name = tail(path, "/v1/elections/");
     call.finish()?;
+    let room = stream_room(&call)?;
     let first = look(&call, &name, None).await?;
-    let begun = Some((call, name, Some(first), 0_u64));
+    let begun = Some(((call, room), name, Some(first), 0_u64));
     let events = stream::unfold(begun, |going| async move {
-        let (call, name, first, changed_at) = going?;
+        let ((call, room), name, first, changed_at) = going?;
         let is_first = first.is_some();
         let looked = match first {
             Some(first) => Ok(first),
@@ -257,9 +279,9 @@ pub(super) async fn observe(call: Call) -> Handled {
             // Whoever has waited as long as anybody may is told what is so, though nothing has changed.
             Ok((_, same)) if !is_first && same == changed_at => {
                 let nothing = Event::default().comment("nothing has changed");
-                Some((Ok::<_, Infallible>(nothing), Some((call, name, None, changed_at))))
+                Some((Ok::<_, Infallible>(nothing), Some(((call, room), name, None, changed_at))))
             }
-            Ok((event, changed_at)) => Some((Ok(event), Some((call, name, None, changed_at)))),
+            Ok((event, changed_at)) => Some((Ok(event), Some(((call, room), name, None, changed_at)))),
             Err(problem) => Some((Ok(Event::default().event("end").data(problem.to_json())), None)),
         }
     });

@@ -74,6 +74,8 @@ pub(crate) struct Figures {
     pub(crate) leader_changes: u64,
     /// Calls that are not answered yet.
     pub(crate) waiting: u64,
+    /// Those of them that wait for a place in the log, or to be committed.
+    pub(crate) waiting_writes: u64,
     /// Connections of clients.
     pub(crate) clients: u64,
     /// Watches that are open here.

@@ -45,6 +45,7 @@ mod snapshots;
 mod turn;
 mod workers;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,9 +161,22 @@ impl Options {
 pub const SEGMENT_BYTES_MIN: u64 = 2 * holdfast_raft::config::ENTRY_DATA_BYTES_MAX as u64;
 
 impl Options {
-    /// Where HTTP reaches the node, if it serves it.
+    /// Where others are told that HTTP reaches the node; `None` if it serves none, or only programs on its own machine while
+    /// others reach it from elsewhere: they would be sent to themselves.
     fn http_address(&self) -> Option<&str> {
-        self.listen_http.as_deref().map(|listen| self.advertise_http.as_deref().unwrap_or(listen))
+        let listen = self.listen_http.as_deref()?;
+        let advertised = self.advertise_http.as_deref().unwrap_or(listen);
+        let is_loopback = |address: &str| {
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        };
+        let others = [
+            self.advertise_client.as_deref().unwrap_or(&self.listen_client),
+            self.advertise_peer.as_deref().unwrap_or(&self.listen_peer),
+        ];
+        let is_own = is_loopback(advertised) && !others.into_iter().all(is_loopback);
+        (!is_own).then_some(advertised)
     }
 
     /// That nothing in them can go wrong later, when the node belongs to a cluster already.
@@ -403,7 +417,18 @@ async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
     let mut life = life::Life::new(options.node, options.observer.clone(), tell);
     // Before all else, so that whoever asks how the node is hears that it is on its way.
     let api = match &options.listen_http {
-        Some(address) => Some(api::start(address, desk, options.node)?),
+        Some(address) => {
+            let told = options.http_address().unwrap_or_default();
+            if told.is_empty() {
+                tracing::warn!(
+                    node = options.node,
+                    address,
+                    "HTTP is on loopback while others reach this node from elsewhere: nobody is sent here; name an address with \
+                     --listen-http or --advertise-http"
+                );
+            }
+            Some(api::start(address, told.to_owned(), desk, options.node)?)
+        }
         None => None,
     };
     let lived = steps(&options, stop, &mut life, desk_end).await;

@@ -692,6 +692,7 @@ impl Turns {
             round_trips: self.round_trips.histograms().clone(),
             leader_changes: self.leaders.changes,
             waiting: node.waiting() as u64,
+            waiting_writes: node.waiting_writes() as u64,
             clients: hub.clients.borrow().len() as u64,
             watches: node.watches().watches() as u64,
             unready: node.unready(),

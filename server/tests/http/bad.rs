@@ -67,6 +67,7 @@ fn what_is_no_request_is_refused_with_its_own_status_and_nothing_is_written() {
         ("DELETE", "/v1/locks/l".into(), b"", 400, "HF2103"),
         ("DELETE", "/v1/locks/l?lease=1&token=1".into(), b"", 400, "HF2103"),
         ("PUT", "/v1/namespaces/app".into(), b"{\"quota\": 1}", 400, "HF2104"),
+        ("PUT", "/v1/namespaces/app".into(), b"[1, 2, 3]", 400, "HF2104"),
         ("GET", "/v1/namespaces/none".into(), b"", 404, "HF1504"),
         ("DELETE", "/v1/namespaces/none".into(), b"", 404, "HF1504"),
         ("PUT", "/v1/namespaces/a//b".into(), b"", 400, "HF1505"),
@@ -92,14 +93,46 @@ fn what_is_no_request_is_refused_with_its_own_status_and_nothing_is_written() {
 fn what_is_too_long_or_no_http_at_all_ends_its_own_connection_only() {
     let cluster = Cluster::start(1);
     // As long as may be, and no end: were it longer, what is not read would tear down the answer with the connection.
-    let mut long = "GET /health HTTP/1.1\r\nhost: x\r\nx: ".to_owned();
+    let mut long = "GET /health HTTP/1.1\r\nhost: localhost\r\nx: ".to_owned();
     long.extend(std::iter::repeat_n('y', 128 * 1024 - long.len()));
     assert!(raw(&cluster, long.as_bytes()).starts_with("HTTP/1.1 431"), "header");
-    let many = format!("GET /health HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    let many = format!("GET /health HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "a: b\r\n".repeat(200));
     assert!(raw(&cluster, many.as_bytes()).starts_with("HTTP/1.1 431"), "headers");
-    let body = "PUT /v1/kv/a HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n";
+    let body = "PUT /v1/kv/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n";
     assert!(raw(&cluster, body.as_bytes()).starts_with("HTTP/1.1 413"), "body");
     assert!(raw(&cluster, b"\x00\x01\x02\x03\r\n\r\n").starts_with("HTTP/1.1 400"), "no HTTP");
     cluster.ask(0, "GET", "/health", &[], b"").is(200);
     cluster.ask(0, "GET", "/v1/kv/a", &[], b"").fails(404, "HF1301");
+}
+
+#[test]
+fn what_a_page_of_somebody_else_asks_for_is_refused_and_nothing_is_written() {
+    let cluster = Cluster::start(1);
+    let txn = br#"{"then": [{"put": {"key": "a", "value": "1"}}]}"#;
+    for headers in [[("origin", "http://evil.example")], [("host", "evil.example")], [("origin", "null")]] {
+        cluster.ask(0, "POST", "/v1/txn", &headers, txn).fails(403, "HF2108");
+    }
+    let own = format!("http://{}", cluster.http(0));
+    cluster.ask(0, "POST", "/v1/txn", &[("origin", own.as_str())], txn).is(200);
+    assert_eq!(cluster.ask(0, "GET", "/v1/status", &[], b"").json()["revision"], 2);
+}
+
+#[test]
+fn an_event_id_that_is_none_is_refused_instead_of_leaving_a_gap() {
+    let cluster = Cluster::start(1);
+    for id in ["18446744073709551615", "abc", "-1", ""] {
+        cluster.ask(0, "GET", "/v1/watch?prefix=a", &[("last-event-id", id)], b"").fails(400, "HF2103");
+    }
+}
+
+#[test]
+fn a_namespace_is_found_behind_those_whose_names_begin_like_it() {
+    let cluster = Cluster::start(1);
+    for name in ["foo", "foo-bar", "foo+x", "fooa"] {
+        cluster.ask(0, "PUT", &format!("/v1/namespaces/{name}"), &[], b"").is(200);
+    }
+    for name in ["foo", "foo-bar", "foo%2Bx", "fooa"] {
+        cluster.ask(0, "GET", &format!("/v1/namespaces/{name}"), &[], b"").is(200);
+    }
+    cluster.ask(0, "GET", "/v1/namespaces/fo", &[], b"").fails(404, "HF1504");
 }

@@ -38,6 +38,8 @@ fn readiness_is_lost_with_the_quorum_and_comes_back_with_it() {
     let leader = cluster.leader(0);
     let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
     cluster.follow(leader, "PUT", "/v1/kv/a", &[], b"before").is(200);
+    // How old its state is, a node knows once a leader has confirmed it.
+    cluster.follow(leader, "GET", "/v1/kv/a?consistency=stale", &[], b"").is(200);
     cluster.stop_node(one);
     cluster.until_ready(leader, true);
     cluster.stop_node(other);

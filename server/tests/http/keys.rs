@@ -121,6 +121,28 @@ fn a_list_is_read_page_by_page_at_the_revision_of_its_first_page() {
     }
     assert!(pages > 1, "it fits into one page");
     assert_eq!(keys, (0..5).map(|number| format!("\"big/{number}\"")).collect::<Vec<_>>());
+    // In pages of two keys, there and back.
+    for (more, first) in [("", "\"big/0\""), ("&descending", "\"big/x")] {
+        let (mut keys, mut query) = (Vec::new(), format!("/v1/kv?prefix=big/&keys_only&limit=2{more}"));
+        loop {
+            let page = cluster.ask(0, "GET", &query, &[], b"").is(200).json();
+            keys.extend(
+                page["entries"].as_array().expect("entries").iter().map(|entry| entry["key"].to_string()),
+            );
+            assert_eq!(page["continue"].is_string(), page["more"] == true, "{page}");
+            let Some(next) = page["continue"].as_str() else { break };
+            query = format!("/v1/kv?prefix=big/&keys_only&limit=2{more}&continue={next}");
+        }
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert!(
+            keys.len() == 5 + pages && sorted.len() == keys.len() && keys[0].starts_with(first),
+            "{keys:?}"
+        );
+    }
+    cluster.ask(0, "GET", "/v1/kv?prefix=small/&continue=7.YmlnLzA", &[], b"").fails(400, "HF1009");
+    cluster.ask(0, "GET", "/v1/kv?prefix=big/&revision=2&continue=7.YmlnLzA", &[], b"").fails(400, "HF2103");
     cluster.ask(0, "GET", "/v1/kv?prefix=small/&continue=7.xx", &[], b"").fails(400, "HF1009");
     cluster.ask(0, "GET", "/v1/kv?continue=", &[], b"").fails(400, "HF1009");
 }
