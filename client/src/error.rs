@@ -229,7 +229,7 @@ impl Error {
             0 => String::new(),
             number => format!("[{}{number}]", Code::PREFIX),
         };
-        let mut tried: Vec<String> = self.tried.iter().map(ToString::to_string).collect();
+        let mut tried = shown_once(&self.tried);
         if self.tried_before > 0 && !tried.is_empty() {
             tried.insert(0, format!("{} before", self.tried_before));
         }
@@ -275,6 +275,25 @@ impl Error {
             (Outcome::Unknown, _, _) => "UNKNOWN: it may have been applied; read before sending it again",
         }
     }
+}
+
+/// The tries as text. Those that differ in nothing but their time are one, with the time of the last of them and their number.
+fn shown_once(tried: &[Attempt]) -> Vec<String> {
+    let mut kinds: Vec<(&Attempt, usize)> = Vec::new();
+    for attempt in tried {
+        let alike = |other: &Attempt| {
+            (&other.endpoint, other.node, &other.what) == (&attempt.endpoint, attempt.node, &attempt.what)
+        };
+        match kinds.iter_mut().find(|(other, _)| alike(other)) {
+            Some((last, times)) => (*last, *times) = (attempt, *times + 1),
+            None => kinds.push((attempt, 1)),
+        }
+    }
+    let shown = |(attempt, times): (&Attempt, usize)| match times {
+        1 => attempt.to_string(),
+        times => format!("{attempt} ×{times}"),
+    };
+    kinds.into_iter().map(shown).collect()
 }
 
 impl Kind {
@@ -393,5 +412,25 @@ mod tests {
                 .ends_with("outcome  UNKNOWN: it may have been applied; read before sending it again")
         );
         assert!(!error.is_safe_to_retry());
+    }
+
+    #[test]
+    fn what_was_tried_again_with_the_same_end_is_shown_once_with_its_number_and_kept_as_it_was() {
+        let attempt = |endpoint: &str, what, ms| Attempt { endpoint: endpoint.into(), node: None, what, ms };
+        let refused = || What::Refused { code: 1203, detail: String::new() };
+        let mut error = Error::before_sending(Kind::TimedOut, "get \"k\"", "");
+        error.0.tried = vec![
+            attempt("a:1", refused(), 1),
+            attempt("b:1", What::ConnectRefused, 0),
+            attempt("a:1", refused(), 2),
+            attempt("a:1", What::NoAnswer, 0),
+            attempt("a:1", refused(), 3),
+        ];
+        error.0.tried_before = 2;
+        let tried =
+            "2 before · a:1 HF1203 NoLeader (3 ms) ×3 · b:1 connection refused · a:1 no answer".to_owned();
+        assert_eq!(error.parts().tried, tried);
+        assert!(error.to_string().contains(&tried), "{error}");
+        assert_eq!(error.tried.len(), 5);
     }
 }
