@@ -20,7 +20,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt as lines, reload};
 
-/// The target of warnings that are never left out: those about the configuration, and those that say how many others were.
+/// The target of warnings and errors that are never left out: those about the configuration, and those that say how many others
+/// were.
 pub(crate) const UNLIMITED: &str = "holdfast_server::always";
 
 /// Characters that are kept of a message, to say later which one it was.

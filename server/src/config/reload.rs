@@ -83,7 +83,7 @@ impl Reloader {
     pub(crate) fn reload(&mut self) {
         if let Err(wrong) = self.try_reload() {
             for error in wrong {
-                tracing::error!(%error, "the configuration is not reloaded, and all is as it was");
+                tracing::error!(target: UNLIMITED, %error, "the configuration is not reloaded, and all is as it was");
             }
         }
     }
@@ -115,7 +115,7 @@ impl Reloader {
             && let Some(filter) = self.running.text("log")
             && let Err(error) = self.log.choose(&filter)
         {
-            tracing::error!(error, "the filter of the log is as it was");
+            tracing::error!(target: UNLIMITED, error, "the filter of the log is as it was");
         }
         tracing::info!(target: UNLIMITED, changes = changes.len(), "configuration reloaded");
         Ok(())

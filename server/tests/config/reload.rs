@@ -17,6 +17,14 @@ fn a_hangup_follows_what_can_be_followed_names_the_rest_and_keeps_all_when_a_fil
     node.wait_for(&["the configuration is not reloaded", "node.toml:3: `log`"]);
     assert!(!node.log().contains("→ 3s"), "nothing of a broken file acts: {}", node.log());
 
+    // More that is wrong than a second has lines for warnings.
+    let unknown: Vec<String> = (0..15).map(|count| format!("unknown_{count}x")).collect();
+    node.place.file("node.toml", &unknown.iter().map(|key| format!("{key} = 1\n")).collect::<String>());
+    node.signal("-HUP");
+    for key in &unknown {
+        node.wait_for(&["the configuration is not reloaded", key]);
+    }
+
     // A rule is broken between options that are fine each for itself.
     node.place.file("node.toml", "heartbeat = \"200ms\"\nslow_request = \"3s\"\n");
     node.signal("-HUP");
