@@ -16,7 +16,8 @@ const ALIKE: f64 = 0.8;
 
 /// Variables that mean something to nobody here: a command that `lock` or `elect` runs finds them in its environment, and that
 /// command may be a node.
-const TOLD_TO_OTHERS: [&str; 4] = ["HOLDFAST_LOCK", "HOLDFAST_TOKEN", "HOLDFAST_LEASE", "HOLDFAST_REVISION"];
+const TOLD_TO_OTHERS: [&str; 5] =
+    ["HOLDFAST_LOCK", "HOLDFAST_OFFICE", "HOLDFAST_TOKEN", "HOLDFAST_LEASE", "HOLDFAST_REVISION"];
 
 /// Where a configuration is read from.
 #[derive(Clone, Debug, Default)]

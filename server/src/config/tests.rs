@@ -169,7 +169,12 @@ fn what_nobody_knows_in_a_file_is_refused_with_its_line_and_a_guess() {
 fn a_variable_that_nobody_knows_is_warned_about_and_those_of_clients_are_known() {
     let mut said = Said::least();
     said.sources.other_variables.push("HOLDFAST_ENDPOINTS".to_owned());
-    said.variable("HOLDFAST_ENDPOINTS", "a:1").variable("HOLDFAST_TOKEN", "7").variable("HOLDFASTER", "x");
+    said.variable("HOLDFAST_ENDPOINTS", "a:1").variable("HOLDFASTER", "x");
+    // What `lock` and `elect` tell the commands that they run, one of which may be a node.
+    for told in ["LOCK", "OFFICE", "TOKEN", "LEASE", "REVISION"] {
+        assert!(table::option(&told.to_lowercase()).is_none(), "{told} would be read as an option");
+        said.variable(&format!("HOLDFAST_{told}"), "7");
+    }
     assert_eq!(said.load().expect("fine").warnings, [""; 0]);
     said.variable("HOLDFAST_ELECTON", "1s").variable("HOLDFAST_heartbeat", "1s");
     let warnings = said.load().expect("fine").warnings;

@@ -107,7 +107,7 @@ const COORDINATION: [Step; 25] = [
         7,
         "l 13\n",
     ),
-    ("elect e me -- sh -c 'echo $HOLDFAST_ELECTION; kill -9 $$'", 137, "e\n"),
+    ("elect e me -- sh -c 'echo $HOLDFAST_OFFICE; kill -9 $$'", 137, "e\n"),
     ("lock l -- /nothing/here", 127, ""),
     ("lock l -- /dev/null", 126, ""),
     ("lock l --ttl 1ms -- true", 125, ""),

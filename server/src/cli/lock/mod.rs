@@ -74,7 +74,7 @@ pub(super) struct Elect {
     /// Print who is in office, and again whenever that changes
     #[arg(long, conflicts_with_all = ["show", "wait", "command"])]
     observe: bool,
-    /// Run this while in office, with `HOLDFAST_ELECTION`, `HOLDFAST_TOKEN`, `HOLDFAST_LEASE` and `HOLDFAST_REVISION` in its
+    /// Run this while in office, with `HOLDFAST_OFFICE`, `HOLDFAST_TOKEN`, `HOLDFAST_LEASE` and `HOLDFAST_REVISION` in its
     /// environment, and exit as it does. It is ended if the office is lost
     #[arg(last = true)]
     command: Vec<OsString>,
@@ -210,7 +210,7 @@ async fn environment(
     let revision = client.range(now).await?.page.revision;
     let variable = match kind {
         QueueKind::Lock => "HOLDFAST_LOCK",
-        QueueKind::Election => "HOLDFAST_ELECTION",
+        QueueKind::Election => "HOLDFAST_OFFICE",
     };
     Ok([
         (variable, name.into()),
