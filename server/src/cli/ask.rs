@@ -43,11 +43,12 @@ pub(super) struct Target {
 impl Target {
     /// A client, not connected yet.
     pub(super) fn client(&self) -> Result<Client, Failed> {
-        self.client_within(self.timeout)
+        made(&self.endpoints, self.timeout)
     }
 
-    fn client_within(&self, timeout: Duration) -> Result<Client, Failed> {
-        Ok(Client::builder(self.endpoints.iter().cloned()).name("holdfast").timeout(timeout).build()?)
+    /// A client that knows this endpoint only.
+    pub(super) fn client_of(&self, endpoint: &str) -> Result<Client, Failed> {
+        made(&[endpoint.to_owned()], self.timeout)
     }
 
     /// Runs one command, and says what came of it. Whoever interrupts it ends it.
@@ -113,7 +114,7 @@ impl Target {
 
     /// How many voters can be reached, as whoever sees most of them says. Nothing if nobody answers soon.
     async fn reachable(&self) -> Option<String> {
-        let client = self.client_within(REACH).ok()?;
+        let client = made(&self.endpoints, REACH).ok()?;
         let ask = |endpoint: String| {
             let client = client.clone();
             tokio::spawn(async move { client.status(&endpoint).await.ok() })
@@ -134,6 +135,10 @@ impl Target {
         client.close().await;
         best.map(|(_, sentence)| sentence)
     }
+}
+
+fn made(endpoints: &[String], timeout: Duration) -> Result<Client, Failed> {
+    Ok(Client::builder(endpoints.iter().cloned()).name("holdfast").timeout(timeout).build()?)
 }
 
 fn is_for_want_of_a_leader(failed: &Failed) -> bool {

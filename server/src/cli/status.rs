@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_client::{Client, Error, StatusReply};
+use holdfast_client::{Error, NodeId, StatusReply};
 use holdfast_machine::Numbered as _;
 use holdfast_raft::RoleState;
 
@@ -52,11 +52,11 @@ impl Status {
     pub(super) fn run(self) -> ExitCode {
         let Self { target, watch } = &self;
         match watch {
-            None => target.run(async |client, out| once(client, target, out).await),
-            Some(pause) => target.run_long(None, async |client, out, signals| {
+            None => target.run(async |_, out| once(target, out).await),
+            Some(pause) => target.run_long(None, async |_, out, signals| {
                 let seen = std::cell::Cell::new(Exit::Done.number());
                 tokio::select! {
-                    failed = again(client, target, out, *pause, &seen) => return failed,
+                    failed = again(target, out, *pause, &seen) => return failed,
                     _ = signals.next() => {}
                 }
                 if seen.get() == Exit::Done.number() { Ok(()) } else { Err(Failed::Ends(seen.get())) }
@@ -66,19 +66,13 @@ impl Status {
 }
 
 /// Asks until the output is closed; `seen` is how a command would end that has seen what was seen last.
-async fn again(
-    client: &Client,
-    target: &Target,
-    out: Out,
-    pause: Duration,
-    seen: &std::cell::Cell<u8>,
-) -> Result<(), Failed> {
+async fn again(target: &Target, out: Out, pause: Duration, seen: &std::cell::Cell<u8>) -> Result<(), Failed> {
     loop {
         if out.format == Format::Table {
             // To the beginning, with nothing left of what was there.
             put_out(b"\x1b[H\x1b[2J")?;
         }
-        match once(client, target, out).await {
+        match once(target, out).await {
             Ok(()) => seen.set(Exit::Done.number()),
             Err(Failed::Output(error)) => return Err(error.into()),
             Err(failed) => {
@@ -91,18 +85,19 @@ async fn again(
 }
 
 /// Asks all of them, and says how they are.
-async fn once(client: &Client, target: &Target, out: Out) -> Result<(), Failed> {
+async fn once(target: &Target, out: Out) -> Result<(), Failed> {
     // One after the other: a dead one is refused within milliseconds, and the order is that of the arguments.
     let mut rows: Vec<Row<'_>> = Vec::new();
     for endpoint in &target.endpoints {
-        rows.push((endpoint, client.status(endpoint).await));
+        rows.push((endpoint, ask(target, endpoint).await?));
     }
     let answers: Vec<&StatusReply> = rows.iter().filter_map(|(_, row)| row.as_ref().ok()).collect();
     if answers.is_empty() {
         return Err(rows.into_iter().find_map(|(_, row)| row.err()).map_or(Failed::NotThere, Failed::Client));
     }
-    let serves = answers.iter().any(|status| status.ready && status.leader == Some(status.node.id));
-    let sentence = sentence(&answers, serves);
+    let leads = leads(&answers);
+    let serves = leads.is_some();
+    let sentence = sentence(&answers, leads);
     if matches!(out.format, Format::Table | Format::Plain) {
         say(out.paint.stdout(if serves { GOOD } else { BAD }, &sentence))?;
     }
@@ -112,6 +107,28 @@ async fn once(client: &Client, target: &Target, out: Out) -> Result<(), Failed> 
     }
     table.end(&[("ok", serves.into()), ("sentence", sentence.as_str().into())])?;
     if serves { Ok(()) } else { Err(Failed::Ends(Exit::NoLeader.number())) }
+}
+
+/// How the node at an endpoint is. Each is asked by a client of its own, since one that remembers a dead node leaves it alone.
+async fn ask(target: &Target, endpoint: &str) -> Result<Result<StatusReply, Error>, Failed> {
+    let client = target.client_of(endpoint)?;
+    let status = client.status(endpoint).await;
+    client.close().await;
+    Ok(status)
+}
+
+/// Who leads, and the answer that tells best who else is there: that of the leader itself, or else of a node that follows it.
+fn leads<'a>(answers: &[&'a StatusReply]) -> Option<(NodeId, &'a StatusReply)> {
+    let serving = answers.iter().filter(|status| status.ready);
+    let known = serving.filter_map(|status| status.leader.map(|leader| (leader, *status)));
+    // Who follows knows late that its leader is gone: it has to be connected to it, and the leader, if it answers, has to agree.
+    let there = known.filter(|(leader, status)| {
+        let connected = status.members.iter().any(|member| member.node == *leader && member.connected);
+        let mut own = answers.iter().filter(|own| own.node.id == *leader);
+        connected && own.all(|own| own.ready && own.leader == Some(*leader))
+    });
+    // Of two that name a leader, the one of the later term is right.
+    there.max_by_key(|(leader, status)| (status.term, *leader == status.node.id))
 }
 
 fn cells(endpoint: &str, row: &Result<StatusReply, Error>) -> Vec<Cell> {
@@ -160,23 +177,18 @@ pub(super) fn spare(there: usize, all: usize) -> String {
 }
 
 /// Whether it is well, and how much more can break.
-fn sentence(answers: &[&StatusReply], serves: bool) -> String {
-    let leader = answers.iter().find(|status| status.leader == Some(status.node.id));
-    match leader {
-        Some(leader) if serves => {
-            let (there, all) = voters(leader);
-            let more = spare(there, all);
-            format!("OK: node {} leads, {there} of {all} voters are there, {more}", leader.node.id)
-        }
-        Some(_) | None => {
-            let seen = answers.iter().map(|status| voters(status)).max().filter(|(_, all)| *all > 0);
-            let seen = seen.map_or(String::new(), |(there, all)| {
-                format!("; {there} of {all} voters reachable, quorum is {}", all / 2 + 1)
-            });
-            format!(
-                "NOT OK: no leader among the {} that answer: no writes, no linearizable reads{seen}",
-                answers.len()
-            )
-        }
+fn sentence(answers: &[&StatusReply], leads: Option<(NodeId, &StatusReply)>) -> String {
+    if let Some((leader, seen)) = leads {
+        let (there, all) = voters(seen);
+        let more = spare(there, all);
+        return format!("OK: node {leader} leads, {there} of {all} voters are there, {more}");
     }
+    let seen = answers.iter().map(|status| voters(status)).max().filter(|(_, all)| *all > 0);
+    let seen = seen.map_or(String::new(), |(there, all)| {
+        format!("; {there} of {all} voters reachable, quorum is {}", all / 2 + 1)
+    });
+    let among = answers.len();
+    format!(
+        "NOT OK: none of the {among} that answer knows a leader that serves: no writes, no linearizable reads{seen}"
+    )
 }

@@ -175,7 +175,8 @@ const CLUSTER: [Step; 28] = [
 ];
 
 /// Asked of one follower alone.
-const FOLLOWER: [Step; 5] = [
+const FOLLOWER: [Step; 6] = [
+    ("status", 0, "OK: node <leader> leads, 3 of 3 voters are there, 1 more may fail\n…"),
     ("put f 1", 0, "revision 15 position <written>\n"),
     ("get f --min-position <written>", 0, "1\n"),
     ("get f", 0, "1\n"),
@@ -198,7 +199,7 @@ const WITHOUT_TWO: [Step; 5] = [
     ("put n 1 --timeout 400ms", 4, ""),
     ("get d --timeout 400ms", 4, ""),
     ("get d --consistency stale", 0, "1\n"),
-    ("status", 4, "NOT OK: no leader among the 1 that answer…"),
+    ("status", 4, "NOT OK: none of the 1 that answer knows a leader that serves…"),
     ("lock l --timeout 400ms -- true", 125, ""),
 ];
 
@@ -225,6 +226,10 @@ fn every_command_prints_and_ends_as_its_page_says_over_any_member_and_with_nodes
         status.members.iter().filter(|member| member.connected).count() == 2
     }));
     names.play(&dead_first, &WITHOUT_ONE);
+    // However often it is dead, it is asked.
+    let often = format!("{}{}", format!("{},", all[first]).repeat(12), all[leader]);
+    let ended = run(&often, &["status"], b"");
+    assert_eq!((ended.code, ended.text().matches("connection refused").count()), (Some(0), 12), "{ended:?}");
     cluster.kill(leader);
     block_on(cluster.wait(second, "without a leader", |status| {
         status.leader.is_none() && status.members.iter().filter(|member| member.connected).count() == 1
