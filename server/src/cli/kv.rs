@@ -90,6 +90,9 @@ pub(super) struct Del {
     /// Delete every key that begins with it
     #[arg(long)]
     prefix: bool,
+    /// Delete every key that there is: with --prefix, if the prefix is empty
+    #[arg(long, requires = "prefix")]
+    all: bool,
     /// Only if the key was last written at this revision; exits with 1 if not
     #[arg(long, value_name = "REVISION", conflicts_with = "prefix", value_parser = clap::value_parser!(u64).range(1..))]
     if_rev: Option<u64>,
@@ -290,11 +293,27 @@ fn shown_lines(bytes: &[u8]) -> String {
     }
 }
 
+/// An empty prefix is all there is, and more often a variable of the shell that nobody has set. So it has to be said twice.
+fn check_all(key: &Bytes, prefix: bool, all: bool) -> Result<(), Failed> {
+    match (key.is_empty(), all) {
+        (true, false) if prefix => {
+            Err(Trouble::new(Exit::Usage, "every key begins with the empty prefix, and would be deleted")
+                .next("correct the prefix; to delete all keys, add --all")
+                .into())
+        }
+        (false, true) => Err(Trouble::new(Exit::Usage, "--all goes with the empty prefix only")
+            .next("leave --all out, or write '' for the prefix")
+            .into()),
+        (_, _) => Ok(()),
+    }
+}
+
 impl Del {
     pub(super) fn run(self) -> ExitCode {
-        let Self { target, key, prefix, if_rev, reason, written } = self;
+        let Self { target, key, prefix, all, if_rev, reason, written } = self;
         target.run(async |client, out| {
             let (key, reason) = (written.bytes(key)?, ByteString::from(reason));
+            check_all(&key, prefix, all)?;
             let span = if prefix { Span::prefix(key.clone()) } else { Span::Key(key.clone()) };
             let delete = Delete { span, return_previous: false };
             let (reply, position) = match if_rev {

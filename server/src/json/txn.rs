@@ -186,6 +186,16 @@ impl WrittenSpan {
             (Some(_), Some(_)) | (None, None) => Err("either a key or a prefix is wanted".to_owned()),
         }
     }
+
+    /// What is to be deleted: not all there is, which is more often a variable that nobody has set than what is meant.
+    fn deleted(self) -> Result<Span, String> {
+        let span = self.span()?;
+        if span == Span::prefix(Bytes::new()) {
+            let why = "the prefix of a `del` is empty, and every key begins with that; `holdfast del '' --prefix --all` deletes all keys";
+            return Err(why.to_owned());
+        }
+        Ok(span)
+    }
 }
 
 impl WrittenOperation {
@@ -197,7 +207,7 @@ impl WrittenOperation {
                 lease: lease.as_deref().map_or(Ok(0), lease_of)?,
                 ..Put::default()
             }),
-            Self::Del(span) => Operation::Delete(Delete { span: span.span()?, return_previous: false }),
+            Self::Del(span) => Operation::Delete(Delete { span: span.deleted()?, return_previous: false }),
             Self::Get(span) => Operation::Range(Range::of(span.span()?)),
             Self::Restore(WrittenRestore { key, to }) => {
                 Operation::Restore(Restore { key: key.bytes()?, revision: to, return_previous: false })
@@ -240,6 +250,11 @@ mod tests {
             ("{\"then\": [{\"put\": {\"key\": {\"b64\": \"?\"}, \"value\": \"\"}}]}", "\"?\" is not base64"),
             ("{\"then\": [{\"put\": {\"key\": 7, \"value\": \"\"}}]}", "bytes are a string"),
             ("{\"then\": [{\"get\": {}}]}", "either a key or a prefix"),
+            ("{\"then\": [{\"del\": {\"prefix\": \"\"}}]}", "the prefix of a `del` is empty"),
+            (
+                "{\"else\": [{\"txn\": {\"then\": [{\"del\": {\"prefix\": {\"b64\": \"\"}}}]}}]}",
+                "the prefix of a `del` is empty",
+            ),
             ("{\"if\": [{\"mod\": {\"key\": \"a\", \"is\": \"~\", \"to\": 1}}]}", "\"~\" is none of"),
             ("{\"if\": [{\"lease\": {\"key\": \"a\", \"to\": \"x\"}}]}", "not the number of a lease"),
             ("[]", "a JSON object is wanted"),

@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 use crate::script::{Names, Step, run};
 
 /// Over all nodes of a new cluster, whose first write is of revision 2.
-const DATA: [Step; 47] = [
+const DATA: [Step; 50] = [
     ("put a 1", 0, "revision 2 position <first>\n"),
     ("get a", 0, "1\n"),
     ("get a -o value", 0, "1"),
@@ -71,6 +71,9 @@ const DATA: [Step; 47] = [
     ("del b --if-rev 2", 1, ""),
     ("del b --if-rev 9", 0, "deleted 1 revision 10 position <_>\n"),
     ("del b", 1, "deleted 0 revision 10 position <_>\n"),
+    ("del '' --prefix", 2, ""),
+    ("del b --prefix --all", 2, ""),
+    ("txn --json '{\"then\":[{\"del\":{\"prefix\":\"\"}}]}'", 2, ""),
     ("del ne --prefix --reason 'not needed'", 0, "deleted 1 revision 11 position <_>\n"),
     (
         "watch a --from-rev 2 --count 3 --prev",
@@ -175,21 +178,23 @@ const CLUSTER: [Step; 28] = [
 ];
 
 /// Asked of one follower alone.
-const FOLLOWER: [Step; 6] = [
+const FOLLOWER: [Step; 8] = [
     ("status", 0, "OK: node <leader> leads, 3 of 3 voters are there, 1 more may fail\n…"),
     ("put f 1", 0, "revision 15 position <written>\n"),
     ("get f --min-position <written>", 0, "1\n"),
     ("get f", 0, "1\n"),
     ("lock l -- true", 0, ""),
     ("watch f --from-rev 15 --count 1 -o value", 0, "1\n"),
+    ("del '' --prefix --all", 0, "deleted <_> revision 16 position <_>\n"),
+    ("ls --count", 0, "0\n"),
 ];
 
 /// With a follower dead, which is the first to be asked.
 const WITHOUT_ONE: [Step; 6] = [
-    ("put d 1", 0, "revision 16 position <_>\n"),
+    ("put d 1", 0, "revision 17 position <_>\n"),
     ("get d", 0, "1\n"),
     ("lock l -- true", 0, ""),
-    ("watch d --from-rev 16 --count 1 -o value", 0, "1\n"),
+    ("watch d --from-rev 17 --count 1 -o value", 0, "1\n"),
     ("status", 0, "OK: node <leader> leads, 2 of 3 voters are there, no more may fail\n…connection refused…"),
     ("member remove <leader> --dry-run", 6, "when\t…"),
 ];
