@@ -479,7 +479,14 @@ impl App {
         if !wants || headers.contains_key(&FORWARDED_BY) {
             return problem.because(why).redirect(location).into_response();
         }
-        for hop in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
+        // Where a page comes from was looked at here, and the leader has another name.
+        for hop in [
+            header::HOST,
+            header::ORIGIN,
+            header::CONNECTION,
+            header::TRANSFER_ENCODING,
+            header::CONTENT_LENGTH,
+        ] {
             headers.remove(hop);
         }
         mark(&mut headers, FORWARDED_BY, &self.node.to_string());

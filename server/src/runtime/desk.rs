@@ -113,24 +113,29 @@ impl SeatEnd {
 
     /// Gives a message to whoever sits there.
     pub(super) fn give(&self, message: Message) {
-        self.held.fetch_add(weight(&message), Ordering::Relaxed);
-        // Whoever left has said so, or is about to.
+        self.held.fetch_add(weight(&message), Ordering::SeqCst);
+        // Whoever left has said so, or is found to be gone.
         let _ = self.messages.send(message);
+    }
+
+    /// Whether nobody sits there any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_closed()
     }
 
     /// How many bytes of events it takes now.
     pub(super) fn room(&self) -> usize {
-        SEAT_BYTES.saturating_sub(self.held.load(Ordering::Relaxed))
+        SEAT_BYTES.saturating_sub(self.held.load(Ordering::SeqCst))
     }
 
     /// More events are there than it had room for: the node is rung when its reader has made some.
     pub(super) fn let_events_wait(&self) {
-        self.events_wait.store(true, Ordering::Release);
+        self.events_wait.store(true, Ordering::SeqCst);
     }
 
     /// Whether events wait that there is room for again: its reader may have made some before it was asked to say so.
     pub(super) fn events_can_go_on(&self) -> bool {
-        self.room() >= SEAT_BYTES / 2 && self.events_wait.swap(false, Ordering::AcqRel)
+        self.room() >= SEAT_BYTES / 2 && self.events_wait.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -159,8 +164,10 @@ impl Seat {
     /// The next message; `None` if the node is gone.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         let message = self.messages.recv().await?;
-        let left = self.held.fetch_sub(weight(&message), Ordering::AcqRel) - weight(&message);
-        if left <= SEAT_BYTES / 2 && self.events_wait.swap(false, Ordering::AcqRel) {
+        // The node notes that events wait, and looks at the room again; this makes room, and looks whether they wait. In one order
+        // for both, or each could miss what the other did.
+        let left = self.held.fetch_sub(weight(&message), Ordering::SeqCst) - weight(&message);
+        if left <= SEAT_BYTES / 2 && self.events_wait.swap(false, Ordering::SeqCst) {
             self.desk.shared.ring();
         }
         Some(message)
@@ -171,7 +178,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.desk.shared.seats.fetch_sub(1, Ordering::AcqRel);
         if !self.is_over {
-            // If the queue is full the node still learns it: the channel of the seat is closed.
+            // If the queue is full the node finds out when it has something for the seat.
             let _ = self.desk.asked.try_send(Asked::Gone(self.number));
         }
     }
@@ -366,5 +373,65 @@ impl Hub {
         if end.is_once() {
             seats.remove(&caller.connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use holdfast_wire::message::{Watch, WatchEvents};
+
+    use super::*;
+
+    fn from() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 1))
+    }
+
+    fn watch() -> Watch {
+        Watch { from: 0, flags: 0, min_position: None, span: Bytes::new() }
+    }
+
+    async fn sat(desk: &Desk, end: &mut DeskEnd) -> (Seat, u64, SeatEnd) {
+        let seat = desk.watch(from(), watch()).await.expect("room");
+        let Some(Asked::Call { seat: number, end, .. }) = end.asked.recv().await else { panic!("no call") };
+        (seat, number, end)
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_has_not_taken_counts_against_its_room_and_whoever_leaves_is_told_of() {
+        let (desk, mut end, tell) = desk();
+        tell.send_replace(LifeState::Ready);
+        let (mut seat, number, node) = sat(&desk, &mut end).await;
+        assert_eq!(node.room(), SEAT_BYTES);
+        let events = vec![Bytes::from(vec![0; SEAT_BYTES])];
+        node.give(WatchEvents { continues: false, more: false, events }.into());
+        node.let_events_wait();
+        assert_eq!((node.room(), node.events_can_go_on()), (0, false));
+        seat.next().await.expect("the events");
+        assert_eq!(node.room(), SEAT_BYTES);
+        assert!(!node.events_can_go_on(), "the reader has asked for them already");
+        node.let_events_wait();
+        assert!(node.events_can_go_on(), "it had made room before it could know that they wait");
+        drop(seat);
+        assert!(matches!(end.asked.try_recv(), Ok(Asked::Gone(gone)) if gone == number));
+        assert!(node.is_empty());
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_seats_and_none_at_a_node_that_does_not_serve() {
+        let (desk, mut end, tell) = desk();
+        assert!(matches!(desk.watch(from(), watch()).await, Err(NoSeat::NotServing(LifeState::Opening))));
+        tell.send_replace(LifeState::Joining);
+        let mut seats = Vec::new();
+        for _ in 0..SEATS_MAX {
+            seats.push(sat(&desk, &mut end).await);
+        }
+        assert!(matches!(desk.watch(from(), watch()).await, Err(NoSeat::Full)));
+        drop(seats.pop());
+        assert!(matches!(end.asked.recv().await, Some(Asked::Gone(_))));
+        drop(sat(&desk, &mut end).await);
+        tell.send_replace(LifeState::Failed);
+        assert!(matches!(desk.watch(from(), watch()).await, Err(NoSeat::NotServing(LifeState::Failed))));
+        assert!(desk.figures().await.is_none());
     }
 }

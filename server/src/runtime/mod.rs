@@ -8,8 +8,8 @@
 //! ```text
 //!   clients ──► links ──┐                    ┌──► peers            node thread: one runtime, one loop
 //!   peers   ──► links ──┼──► hub ──► turn ───┼──► WAL thread ──┐   writes and syncs, wakes only if wanted
-//!   WAL     ── durable ─┘     ▲              ├──► clients      │
-//!                             │              └──► workers ─────┤   long applies, long reads
+//!   WAL     ── durable ─┤     ▲              ├──► clients      │
+//!   API thread ── desk ─┘     │              └──► workers ─────┤   long applies, long reads
 //!                             └────────────────────────────────┘
 //! ```
 //! | file | what stands there |
@@ -20,6 +20,8 @@
 //! | `live` | what may be changed while it runs |
 //! | `lines` | what the log says of it |
 //! | `clients`, `peers` | the two ports |
+//! | `desk` | the way from the thread of the [API](crate::api) to the node and back |
+//! | `measures` | what is counted for `/metrics` |
 //! | `disk`, `workers`, `snapshots`, `audit` | the other threads |
 //! | `forming` | before there is a cluster |
 //! | `joining` | before this node belongs to the one that is there |

@@ -12,14 +12,15 @@
 //! # Stopping
 //! | step | why here | at most |
 //! |---|---|---|
-//! | let no client in | whoever comes now would only be sent away | - |
+//! | let no client in, nor anybody over HTTP | whoever comes now would only be sent away | - |
 //! | say Goodbye to clients; hand leadership over | the next leader takes over while this one still answers | [`DRAIN`] |
 //! | answer what is under way, and let clients read it | clients learn outcomes instead of guessing | [`DRAIN`] in all |
 //! | close the lanes to peers | nothing is owed to them: they ask another leader | - |
 //! | end the thread of the snapshots | it writes to the directory that is about to be released | a chunk, or an installation |
 //! | write and sync the audit log | so that its files hold all that was applied, though the next start would make it so as well | one sync |
 //! | write, sync and close the log | its mark says that the end is clean | one sync |
-//! | release the directory | last: another process may start the moment it is free | - |
+//! | release the directory | another process may start the moment it is free | - |
+//! | end the thread of the API | its last answers were given while the node drained; who reads them slowly keeps nobody waiting | 4 s |
 //!
 //! A node that cannot go on, as one that halts or was removed, drains nothing, but ends its threads in the same order.
 
@@ -489,7 +490,7 @@ impl Turns {
     fn tell_watches(&mut self) {
         let mut messages = Vec::new();
         let clients = self.parts.hub.clients.borrow();
-        let (mut told, mut seats_go_on) = (Vec::new(), false);
+        let (mut told, mut seats_go_on, mut left) = (Vec::new(), false, Vec::new());
         for connection in self.parts.node.watched() {
             // Of one that is gone the node will be told.
             let Some(link) = clients.get(&connection) else {
@@ -499,6 +500,9 @@ impl Turns {
                     }
                     messages.drain(..).for_each(|(_, message)| seat.give(message));
                     seats_go_on |= seat.events_can_go_on();
+                    if seat.is_empty() {
+                        left.push(connection);
+                    }
                 }
                 continue;
             };
@@ -520,6 +524,10 @@ impl Turns {
             told.push(Rc::clone(link));
         }
         drop(clients);
+        for seat in left {
+            self.parts.hub.seats.borrow_mut().remove(&seat);
+            self.parts.node.handle(self.parts.hub.clock.now(), Input::Gone(seat));
+        }
         self.dirty.extend(told.iter().cloned());
         self.push_dirty();
         // What the sockets took at once has made room.
