@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use holdfast_client::Client;
 
-use super::serve::on_signal;
+use super::exit::Exit;
+use super::failed::Trouble;
+use super::serve::{on_signal, say};
 use crate::runtime::{self, Options, Running, Stop};
 
 /// The port of the first node's clients.
@@ -41,10 +43,10 @@ pub(super) fn run(dev: &Dev) -> ExitCode {
     super::log("warn");
     match serve(dev) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("holdfast dev: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => say(Trouble::new(Exit::NotThere, "the nodes cannot run here")
+            .why(error.to_string())
+            .outcome("those that ran were stopped in order")
+            .next("name other ports with --port-base, or another directory with --data-dir")),
     }
 }
 

@@ -178,6 +178,8 @@ fn anatomy(paint: Paint, headline: &str, lines: [&str; 4]) -> String {
     let mut text = format!("{}:{rest}\n", paint.stderr(paint::BAD, word));
     for (label, line) in ["tried", "why", "outcome", "next"].into_iter().zip(lines) {
         if !line.is_empty() {
+            // Whatever has several lines stands below itself.
+            let line = line.replace('\n', "\n           ");
             let _ = writeln!(text, "  {label:8} {line}");
         }
     }

@@ -8,6 +8,8 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::exit::Exit;
+use super::failed::{Failed, Trouble};
+use super::paint::{Color, Paint};
 use crate::config::{self, Config, ConfigError, Flags, Reloader};
 use crate::logging::{self, UNLIMITED};
 use crate::runtime::{self, Stop};
@@ -43,26 +45,44 @@ pub(super) fn run(server: Server) -> ExitCode {
     let reloader = Reloader { sources, running, live: options.live.clone(), log: log.clone() };
     let stop = Stop::new();
     if let Err(error) = on_signals(stop.clone(), Some(reloader)) {
-        eprintln!("holdfast: {error}");
-        return Exit::NotThere.into();
+        return say(Trouble::new(Exit::NotThere, "cannot listen to signals").why(error.to_string()));
     }
     let ran = runtime::run(options, &stop);
     log.tell_suppressed();
     match ran {
         Ok(()) => Exit::Done.into(),
-        Err(error) => {
-            eprintln!("holdfast: {error}");
-            exit_of(&error).into()
-        }
+        Err(error) => say(ended(&error)),
     }
 }
 
 /// Says all that is wrong with a configuration.
 pub(super) fn refuse(wrong: &[ConfigError]) -> ExitCode {
-    for error in wrong {
-        eprintln!("holdfast: {error}");
+    let places = match wrong.len() {
+        1 => "the configuration is wrong".to_owned(),
+        count => format!("the configuration is wrong in {count} places"),
+    };
+    let why: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    say(Trouble::new(Exit::Usage, places)
+        .why(why.join("\n"))
+        .outcome("nothing was started")
+        .next("correct it; `holdfast config check` with the same flags says what is left"))
+}
+
+/// Says why there is no node, or none any more.
+pub(super) fn say(trouble: Trouble) -> ExitCode {
+    Failed::from(trouble).report(Paint::new(Color::default()), &[], None)
+}
+
+/// What there is to say of a node that ended by itself.
+fn ended(error: &runtime::RunError) -> Trouble {
+    let exit = exit_of(error);
+    let trouble = Trouble::new(exit, "the node cannot go on").why(error.to_string());
+    if exit == Exit::Removed {
+        return trouble.outcome("it is no member any more").next("delete its directory");
     }
-    Exit::Usage.into()
+    trouble
+        .outcome("what was acknowledged is where it was: keep the directory")
+        .next("docs/running.md, \"When a node refuses to start\", has what to do about each")
 }
 
 /// Begins to log as the configuration says, and says what it warns of.
