@@ -21,6 +21,7 @@ mod member;
 mod out;
 mod paint;
 mod progress;
+mod recover;
 mod save;
 mod serve;
 mod settings;
@@ -76,6 +77,7 @@ Cluster
   settings   Show and set what holds for the whole cluster
   compact    Give up old revisions
   snapshot   Take a backup, look at one, begin anew from one
+  recover    Go on with what is left when the quorum is lost for good
 
 Nodes
   server     Run one node of a cluster
@@ -149,6 +151,8 @@ enum Command {
     Compact(settings::Compact),
     /// Take a snapshot away as a backup, look at one, begin anew from one
     Snapshot(snapshot::Snapshot),
+    /// Go on with what is left of a cluster that has lost its quorum for good, offline; first says what may be lost
+    Recover(recover::Recover),
     /// Look at the log of a node, offline and without changing anything
     Wal(wal::Wal),
     /// Show or check the configuration of a node
@@ -195,6 +199,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Member(member) => member.run(),
         Command::Watch(watch) => watch.run(),
         Command::Snapshot(snapshot) => snapshot::run(&snapshot),
+        Command::Recover(recover) => recover.run(),
         Command::Wal(wal) => wal.run(),
         Command::Config(config) => config.run(),
         Command::Status(status) => status.run(),

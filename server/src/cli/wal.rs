@@ -104,20 +104,20 @@ fn log_directory(directory: &Path) -> PathBuf {
     if inner.is_dir() { inner } else { directory.to_owned() }
 }
 
-/// Looks who holds the lock of the data directory, without touching the lock: in the kernel's list.
 fn warn_if_in_use(log: &Path) {
-    let lock = log.parent().unwrap_or(log).join(RealDisk::LOCK_FILE);
-    let (Ok(inode), Ok(locks)) =
-        (fs::metadata(&lock).map(|lock| lock.ino()), fs::read_to_string("/proc/locks"))
-    else {
-        return;
-    };
-    if let Some(holder) = holder(&locks, inode) {
+    if let Some(holder) = user_of(log.parent().unwrap_or(log)) {
         eprintln!(
             "holdfast: warning: in use by process {holder}: it writes while this is read, so the end of the log may look torn \
              and a file may go away"
         );
     }
+}
+
+/// The process that holds the lock of a data directory. The lock is not touched: the kernel has a list.
+pub(super) fn user_of(directory: &Path) -> Option<String> {
+    let inode = fs::metadata(directory.join(RealDisk::LOCK_FILE)).ok()?.ino();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    holder(&locks, inode).map(str::to_owned)
 }
 
 /// Who holds a lock on this file, as the kernel tells it: `1: FLOCK ADVISORY WRITE 1234 08:01:131085 0 EOF`.

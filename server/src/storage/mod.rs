@@ -40,6 +40,7 @@ mod recover;
 mod restore;
 mod saves;
 mod snapshots;
+mod survivor;
 
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext, is_host_and_port};
 pub use data_dir::{DataDir, IDENTITY_COPY, IDENTITY_FILE, LOG_DIRECTORY};
@@ -50,5 +51,8 @@ pub use payload::{PayloadError, decode_membership, decode_payload, encode_member
 pub use recover::{
     GROUP, LogOptions, Report, clear_damage, initial_configuration, open_log, start_core, with_snapshot,
 };
-pub use restore::{REVISIONS_PASSED, REVISIONS_PER_SECOND, Restoration, Restored, TOKENS_PASSED, restore};
+pub use restore::{
+    Former, REVISIONS_PASSED, REVISIONS_PER_SECOND, Restoration, Restored, TOKENS_PASSED, restore,
+};
 pub use snapshots::{Loaded, Opened, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, start_from};
+pub use survivor::{Loss, NotOneCluster, Plan, Survivor, nodes};

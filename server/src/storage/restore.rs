@@ -1,4 +1,4 @@
-//! A cluster that begins anew from a snapshot, as one node.
+//! A cluster that begins anew from a snapshot, or from what is left of it, as one node.
 //!
 //! # Why it is another life of the cluster
 //! The cluster that the snapshot was taken of may have gone on after it, and clients may hold revisions, positions and fencing
@@ -15,11 +15,12 @@
 use std::sync::Arc;
 
 use bytestring::ByteString;
+use holdfast_hlc::Stamp;
 use holdfast_raft::{
     ClusterEpoch, ClusterId, Configuration, EntryId, Index, Member, NodeId, NodeUuid, SnapshotMeta,
 };
-use holdfast_store::LogPosition;
-use holdfast_store::snapshot::Decoded;
+use holdfast_store::snapshot::{Decoded, Header};
+use holdfast_store::{LogPosition, Store};
 
 use super::context::MemberContext;
 use super::data_dir::DataDir;
@@ -28,7 +29,7 @@ use super::identity::{Identity, Joining};
 use super::snapshots::SnapshotFiles;
 use crate::node::{SnapshotDone, SnapshotJob};
 
-/// Revisions that a restoration passes over, for whatever was written after the snapshot: as many,
+/// Revisions that a restoration passes over, for whatever was written after what is restored: as many,
 pub const REVISIONS_PASSED: u64 = 1_000_000_000;
 
 /// and so many for each second since.
@@ -57,6 +58,28 @@ pub struct Restoration {
     pub revisions: u64,
 }
 
+/// The life of a cluster that another one follows.
+#[derive(Debug)]
+pub struct Former {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Which life of it.
+    pub epoch: u64,
+    /// The highest stamp in it.
+    pub stamp: Stamp,
+    /// The last entry of it.
+    pub last: LogPosition,
+    /// The state behind that entry.
+    pub store: Store,
+}
+
+impl From<Decoded> for Former {
+    fn from(decoded: Decoded) -> Self {
+        let Header { cluster, epoch, stamp, last, .. } = decoded.header;
+        Self { cluster: ClusterId(cluster), epoch, stamp, last, store: decoded.store }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
@@ -64,7 +87,7 @@ pub struct Restored {
     pub cluster: ClusterId,
     /// Its life.
     pub epoch: u64,
-    /// The last entry of the snapshot.
+    /// The last entry of the former life.
     pub last: LogPosition,
     /// The revision with which it begins.
     pub revision: u64,
@@ -76,7 +99,7 @@ pub struct Restored {
 /// [`StorageError::NotBlank`], [`StorageError::NotRestored`], and those of files.
 pub fn restore(
     data_dir: &DataDir,
-    decoded: Decoded,
+    former: impl Into<Former>,
     restoration: Restoration,
 ) -> Result<Restored, StorageError> {
     if !data_dir.is_blank()? {
@@ -84,19 +107,19 @@ pub fn restore(
     }
     let not = |why: String| StorageError::NotRestored { why };
     let Restoration { node, uuid, cluster_name, peer, seconds, revisions } = restoration;
-    let (header, mut store) = (decoded.header, decoded.store);
-    let passed = seconds.saturating_sub(header.stamp.millis().get() / 1_000);
+    let Former { cluster, epoch, stamp, last: end, mut store } = former.into();
+    let passed = seconds.saturating_sub(stamp.millis().get() / 1_000);
     let by_time = REVISIONS_PASSED.saturating_add(passed.saturating_mul(REVISIONS_PER_SECOND));
     let token = store.token().saturating_add(TOKENS_PASSED).max(seconds << TOKENS_PER_SECOND_BITS);
     store
         .begin_another_life(by_time.max(revisions), token)
         .map_err(|refusal| not(format!("the revision cannot be raised: {refusal}")))?;
     // Not only the next: a snapshot may be restored twice, and the two lives must not be taken for one another.
-    let (cluster, epoch) = (ClusterId(header.cluster), (header.epoch + 1).max(seconds));
+    let epoch = (epoch + 1).max(seconds);
     let context = MemberContext { peer, client: None, http: None, feature_level: store.level().0 }
         .encode()
         .map_err(|why| StorageError::Context { node, why })?;
-    let last = EntryId::new(header.last.term, header.last.index);
+    let last = EntryId::new(end.term, end.index);
     let configuration = Configuration::initial([(node, Member { uuid, promote: false, context })]);
     let meta = SnapshotMeta { last, configuration: (Index(last.index.0), Arc::new(configuration)), bytes: 0 };
     let revision = store.revision();
@@ -111,5 +134,5 @@ pub fn restore(
     }
     let joining = Some(Joining { uuid, cluster: Some(cluster) });
     data_dir.store(&Identity { epoch, joining, ..Identity::blank(node, &cluster_name) })?;
-    Ok(Restored { cluster, epoch, last: header.last, revision })
+    Ok(Restored { cluster, epoch, last: end, revision })
 }

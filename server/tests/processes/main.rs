@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod cluster;
 mod coordination;
+mod recover;
 mod snapshots;
 mod watch;
 

@@ -107,8 +107,14 @@ fn a_node_that_joins_when_the_log_does_not_reach_back_begins_with_a_snapshot() {
 
 /// Runs `holdfast snapshot …`: its exit code, and what it said.
 pub(crate) fn snapshot(arguments: &[&str]) -> (Option<i32>, String) {
+    holdfast(&[&["snapshot"], arguments].concat())
+}
+
+/// How a command ends, and what it says.
+pub(crate) fn holdfast(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    let output = command.arg("snapshot").args(arguments).output().expect("the binary that cargo built");
+    let command = command.args(arguments).stdin(std::process::Stdio::null());
+    let output = command.output().expect("the binary that cargo built");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).expect("text"))
 }

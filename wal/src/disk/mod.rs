@@ -3,7 +3,8 @@
 //! # Why a trait
 //! Everything the log promises is about what a disk does between two calls. [`RealDisk`] is a directory of a real file
 //! system; [`FakeDisk`] keeps what the cache shows and what the platter holds apart, so that every crash between any
-//! two calls can be enumerated, and every lie a disk tells can be told on purpose.
+//! two calls can be enumerated, and every lie a disk tells can be told on purpose. [`Overlay`] lets somebody look at a
+//! directory with all of the log's code and changes nothing in it.
 //!
 //! # What the log may believe
 //! - A [`write_at`](Disk::write_at) that returned is visible to reads of this process and of those after it, and lost
@@ -20,9 +21,11 @@ use std::io;
 use std::ops::Range;
 
 mod fake;
+mod overlay;
 mod real;
 
 pub use fake::*;
+pub use overlay::{Overlay, OverlayFile, OverlayMap};
 pub use real::RealDisk;
 
 /// The unit that a disk writes whole or not at all, in bytes.
