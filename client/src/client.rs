@@ -10,7 +10,7 @@ use holdfast_command::outcome::{KeyValue, RangePage};
 use holdfast_command::query::{self, AuditPage, AuditQuery, Query};
 use holdfast_command::{Command, Reply, Request};
 use holdfast_wire::message::{
-    ChangeMembers, Consistency, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply,
+    ChangeMembers, Consistency, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply, Trace, TraceReply,
 };
 
 use crate::builder::millis;
@@ -344,6 +344,19 @@ impl Client {
             return Err(mixed_up("stats"));
         };
         Ok(*stats)
+    }
+
+    /// Where the time of writes went that the node at an endpoint has proposed as the leader: see [`Trace`]. Asks that endpoint and
+    /// no other, once. One that does not lead has what it proposed when it did.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn trace(&self, endpoint: &str, trace: Trace) -> Result<TraceReply, Error> {
+        let work = Work::Trace(endpoint.into(), trace);
+        let Answer::Trace(reply) = self.ask(work, CallOptions::default()).await? else {
+            return Err(mixed_up("trace"));
+        };
+        Ok(reply)
     }
 
     /// A piece of a snapshot of the node at an endpoint: the first one names it, and says how long it is; see

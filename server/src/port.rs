@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use holdfast_command::{Actor, SessionId};
 use holdfast_store::{NoPlant, Plant};
+use holdfast_wire::message::Trace;
 use holdfast_wire::{Header, Message};
 
 use crate::node::{Caller, Input, Submission};
@@ -19,6 +20,8 @@ pub enum Said<S: Plant = NoPlant> {
     Status(Caller),
     /// A call that asks what the node has measured.
     Stats(Caller),
+    /// A call that asks where the time of writes went.
+    Trace(Caller, Trace),
     /// It speaks of a call and is none; what it brings about comes as the events of that call do.
     Aside(Input<S>),
     /// It belongs to no call, or is nothing that clients say.
@@ -74,6 +77,7 @@ pub fn understand<S: Plant>(
         Message::WatchCancel(_) => return Said::Aside(Input::Unwatch(caller)),
         Message::Status(_) => return Said::Status(caller),
         Message::Stats(_) => return Said::Stats(caller),
+        Message::Trace(trace) => return Said::Trace(caller, trace),
         _ => return Said::Nothing,
     };
     Said::Call(input)

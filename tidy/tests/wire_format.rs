@@ -107,6 +107,8 @@ fn limits() -> String {
         ("wire/src/message_type.rs", "WATCH_CAP", message_type::WATCH_CAP.into()),
         ("wire/src/message_type.rs", "STATUS_CAP", message_type::STATUS_CAP.into()),
         ("wire/src/message_type.rs", "STATS_CAP", message_type::STATS_CAP.into()),
+        ("wire/src/message_type.rs", "TRACE_CAP", message_type::TRACE_CAP.into()),
+        ("wire/src/message_type.rs", "TRACES_MAX", message_type::TRACES_MAX as u64),
         ("wire/src/message_type.rs", "PIECE_CAP", message_type::PIECE_CAP.into()),
         ("wire/src/message_type.rs", "PIECE_BYTES", message_type::PIECE_BYTES as u64),
         ("wire/src/message_type.rs", "CONTROL_CAP", message_type::CONTROL_CAP.into()),

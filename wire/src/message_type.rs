@@ -81,6 +81,10 @@ numbered! {
         SaveSnapshot = 127,
         /// A piece of the snapshot that a SaveSnapshot has asked for.
         SnapshotPiece = 128,
+        /// Asks where the time of writes went that this node has proposed.
+        Trace = 129,
+        /// Where their time went: what each batch has passed when, and who held it when.
+        TraceReply = 130,
 
         /// Would you vote for me in the term after mine?
         PreVote = 201,
@@ -214,6 +218,12 @@ pub const STATUS_CAP: u32 = 128 * KIB;
 /// Cap of a StatsReply: ten histograms of up to some 40 KiB.
 pub const STATS_CAP: u32 = KIB * KIB;
 
+/// Cap of a TraceReply: [`TRACES_MAX`] batches with [`MEMBERS_MAX`] acknowledgements of 16 bytes are some 160 KiB.
+pub const TRACE_CAP: u32 = 256 * KIB;
+
+/// Most batches in a TraceReply.
+pub const TRACES_MAX: usize = 128;
+
 /// Cap of a SnapshotPiece: [`PIECE_BYTES`] of it, and the outline of a body.
 pub const PIECE_CAP: u32 = 513 * KIB;
 
@@ -271,7 +281,8 @@ impl MessageType {
             | Self::KeepSession
             | Self::KeepLease
             | Self::ChangeMembers
-            | Self::SaveSnapshot => row(ClientToServer, QUESTION_CAP, 1),
+            | Self::SaveSnapshot
+            | Self::Trace => row(ClientToServer, QUESTION_CAP, 1),
             Self::SessionKept | Self::LeaseKept | Self::MembersChanged | Self::WatchStarted => {
                 reply(QUESTION_CAP)
             }
@@ -283,6 +294,7 @@ impl MessageType {
             Self::StatusReply => reply(STATUS_CAP),
             Self::StatsReply => reply(STATS_CAP),
             Self::SnapshotPiece => reply(PIECE_CAP),
+            Self::TraceReply => reply(TRACE_CAP),
             Self::Append | Self::SnapshotChunk => row(DialerToPeer, BODY_CAP, 1),
             Self::PreVote
             | Self::PreVoteReply

@@ -10,7 +10,7 @@ use allocation_counter::measure;
 use bytes::{Buf, BytesMut};
 use common::{encoded, ping, random, reseal, samples};
 use holdfast_machine::Numbered;
-use holdfast_wire::message_type::{ENTRIES_MAX, EVENTS_MAX, MEMBERS_MAX, STAGES_MAX};
+use holdfast_wire::message_type::{ENTRIES_MAX, EVENTS_MAX, MEMBERS_MAX, STAGES_MAX, TRACES_MAX};
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{FrameCodec, Message, MessageType, Outbox};
 
@@ -108,6 +108,13 @@ fn shortest_member() -> Vec<u8> {
     member
 }
 
+/// The shortest body of a batch: metadata of 45 bytes, no stage and no acknowledgement.
+fn shortest_batch() -> Vec<u8> {
+    let mut batch = vec![45, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    batch.resize(12 + 45, 0);
+    batch
+}
+
 /// What is repeated costs little on the wire and much in memory, so its number has a limit of its own.
 #[test]
 fn as_many_of_the_shortest_repeated_sections_as_allowed_stay_within_the_bound_and_one_more_is_refused() {
@@ -115,6 +122,7 @@ fn as_many_of_the_shortest_repeated_sections_as_allowed_stay_within_the_bound_an
     for (message_type, most, longest) in [
         (MessageType::StatusReply, MEMBERS_MAX, usize::MAX),
         (MessageType::StatsReply, STAGES_MAX, usize::MAX),
+        (MessageType::TraceReply, TRACES_MAX, usize::MAX),
         (MessageType::WatchEvents, EVENTS_MAX, usize::MAX),
         // 65,535 sections are all there can be, so there is no one more.
         (MessageType::Append, ENTRIES_MAX, ENTRIES_MAX),
@@ -139,7 +147,11 @@ fn as_many_of_the_shortest_repeated_sections_as_allowed_stay_within_the_bound_an
                 }
                 _ => vec![],
             };
-            let item = if message_type == MessageType::StatusReply { shortest_member() } else { empty() };
+            let item = match message_type {
+                MessageType::StatusReply => shortest_member(),
+                MessageType::TraceReply => shortest_batch(),
+                _ => empty(),
+            };
             sections.extend(std::iter::repeat_n(item, repeated));
             let frame = framed(message_type, &filled(message_type, &sections));
             let mut message = false;
@@ -179,10 +191,11 @@ fn an_outbox_gives_the_memory_of_a_burst_back() {
 }
 
 /// How many lists a message holds. A list is one allocation on the way in, and two on the way out: as bytes if it is of
-/// numbers, and as the sections it becomes. Each member is a body of its own, made before the frame.
+/// numbers, and as the sections it becomes. Each member or batch is a body of its own, made before the frame.
 fn lists(message: &Message) -> (u64, u64) {
     match message {
         Message::StatusReply(status) => (1, 2 + 6 * status.members.len() as u64),
+        Message::TraceReply(trace) => (1 + trace.batches.len() as u64, 2 + 8 * trace.batches.len() as u64),
         Message::StatsReply(_) | Message::WatchEvents(_) | Message::Digests(_) => (1, 1),
         Message::Append(_) => (2, 2),
         Message::FormationAsk(_) => (2, 2),

@@ -52,6 +52,7 @@ impl<W> Core<W> {
                 | (Payload::ChangeMembers(_), Message::MembersChanged(_))
                 | (Payload::Status, Message::StatusReply(_))
                 | (Payload::Stats, Message::StatsReply(_))
+                | (Payload::Trace(_), Message::TraceReply(_))
                 | (Payload::SaveSnapshot(_), Message::SnapshotPiece(_))
         );
         if !answers {
@@ -79,6 +80,7 @@ impl<W> Core<W> {
             }
             Message::StatusReply(status) => self.finish(index, Ok(Answer::Status(Box::new(status))), now),
             Message::SnapshotPiece(piece) => self.finish(index, Ok(Answer::Snapshot(piece)), now),
+            Message::TraceReply(trace) => self.finish(index, Ok(Answer::Trace(trace)), now),
             Message::StatsReply(stats) => self.finish(index, Ok(Answer::Stats(Box::new(stats))), now),
             Message::Refused(refused) => self.refused(index, link.endpoint, at, &refused, now),
             _ => {}

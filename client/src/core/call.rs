@@ -9,7 +9,8 @@ use holdfast_command::{Code, Command, Refusal, Reply, Request, RequestKey};
 use holdfast_machine::Numbered;
 use holdfast_wire::NodeId;
 use holdfast_wire::message::{
-    ChangeMembers, Consistency, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply,
+    ChangeMembers, Consistency, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply, Trace,
+    TraceReply,
 };
 
 use super::config::ATTEMPTS_MAX;
@@ -70,6 +71,8 @@ pub enum Work {
     Status(String),
     /// To ask the node at this address what it has measured.
     Stats(String),
+    /// To ask the node at this address where the time of writes went.
+    Trace(String, Trace),
     /// To ask the node at this address for a piece of a snapshot.
     SaveSnapshot(String, SaveSnapshot),
 }
@@ -116,6 +119,8 @@ pub enum Answer {
     Status(Box<StatusReply>),
     /// What a node has measured.
     Stats(Box<StatsReply>),
+    /// Where the time of writes went.
+    Trace(TraceReply),
     /// A piece of a snapshot.
     Snapshot(SnapshotPiece),
     /// It is done, and there is nothing to say.
@@ -147,6 +152,7 @@ pub(super) enum Payload {
     ChangeMembers(ChangeMembers),
     Status,
     Stats,
+    Trace(Trace),
     SaveSnapshot(SaveSnapshot),
 }
 
@@ -236,7 +242,7 @@ impl<W> Call<W> {
             | Payload::Query { .. }
             | Payload::KeepLease { .. }
             | Payload::Keep { .. } => true,
-            Payload::Status | Payload::Stats | Payload::SaveSnapshot(_) => false,
+            Payload::Status | Payload::Stats | Payload::Trace(_) | Payload::SaveSnapshot(_) => false,
         }
     }
 
@@ -298,6 +304,7 @@ impl<W> Call<W> {
             },
             Payload::Status => "ask for the status".to_owned(),
             Payload::Stats => "ask for the statistics".to_owned(),
+            Payload::Trace(_) => "ask where the time of writes went".to_owned(),
             Payload::SaveSnapshot(_) => "ask for a snapshot".to_owned(),
         }
     }

@@ -195,6 +195,7 @@ impl<W> Core<W> {
             Payload::Keep { session } => Message::from(KeepSession { timeout_ms, session: *session }),
             Payload::Status => Message::from(Status {}),
             Payload::Stats => Message::from(Stats {}),
+            Payload::Trace(trace) => Message::from(*trace),
             Payload::SaveSnapshot(save) => Message::from(*save),
         };
         let wire = (self.copies + 1) << PLACE_BITS | index as u64;

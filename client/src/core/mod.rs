@@ -429,6 +429,7 @@ impl<W> Core<W> {
             Work::ChangeMembers(change) => (Payload::ChangeMembers(change), Lane::Leader),
             Work::Status(address) => self.direct(Payload::Status, &address)?,
             Work::Stats(address) => self.direct(Payload::Stats, &address)?,
+            Work::Trace(address, trace) => self.direct(Payload::Trace(trace), &address)?,
             Work::SaveSnapshot(address, save) => self.direct(Payload::SaveSnapshot(save), &address)?,
         })
     }
@@ -819,6 +820,7 @@ fn payload_bytes(payload: &Payload) -> u64 {
         | Payload::KeepLease { .. }
         | Payload::Status
         | Payload::Stats
+        | Payload::Trace(_)
         | Payload::SaveSnapshot(_) => 0,
     }
 }

@@ -20,6 +20,7 @@ use super::failed::{Failed, Trouble};
 use super::fresh::Freshness;
 use super::given::Written;
 use super::out::{Cell, Column, Format, Out, put_out, say, shown};
+use super::why;
 
 /// Bytes of keys and values in one page of a listing.
 pub(super) const PAGE_BYTES: u32 = 1 << 20;
@@ -53,6 +54,9 @@ pub(super) struct Put {
     /// Also print what was there before
     #[arg(long)]
     prev: bool,
+    /// Also print where its time went, stage by stage, to standard error
+    #[arg(long)]
+    trace: bool,
     #[command(flatten)]
     written: Written,
     #[command(flatten)]
@@ -180,7 +184,7 @@ impl IfAt {
 
 impl Put {
     pub(super) fn run(self) -> ExitCode {
-        let Self { target, key, value, file, if_rev, if_absent, reason, lease, prev, written } = self;
+        let Self { target, key, value, file, if_rev, if_absent, reason, lease, prev, trace, written } = self;
         target.run(async |client, out| {
             let key = written.bytes(key)?;
             let value = written.value(value, file.as_deref())?;
@@ -201,7 +205,22 @@ impl Put {
             if prev {
                 fields.push(("previous", previous.as_ref().map(entry_cell).into()));
             }
-            out.record(format_args!("revision {revision} position {position}{was}"), &fields, "revision")
+            let traced =
+                if trace { Some(why::trace(&target, out, position.wire().index).await) } else { None };
+            if let Some(Ok(Some((_, cell)))) = &traced {
+                fields.push(("trace", cell.clone()));
+            }
+            out.record(format_args!("revision {revision} position {position}{was}"), &fields, "revision")?;
+            // The write is done, whatever becomes of this.
+            match traced {
+                Some(Ok(Some((lines, _)))) => lines.iter().for_each(|line| eprintln!("{line}")),
+                Some(Ok(None)) => {
+                    eprintln!("holdfast: the leader does not know any more where its time went");
+                }
+                Some(Err(failed)) => drop(failed.report(out.paint, &target.endpoints, None)),
+                None => {}
+            }
+            Ok(())
         })
     }
 }

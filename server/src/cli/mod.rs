@@ -31,6 +31,7 @@ mod txn;
 mod version;
 mod wal;
 mod watch;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ Coordination
 
 Cluster
   status     Say whether the cluster is well
+  why        Say why writes are slow: which stage, which member
   member     List and change the members
   audit      Show who changed what, when and why
   namespace  Show and set rules for the keys below a prefix
@@ -151,6 +153,8 @@ enum Command {
     Compact(settings::Compact),
     /// Take a snapshot away as a backup, look at one, begin anew from one
     Snapshot(snapshot::Snapshot),
+    /// Say why writes are slow: which stage, which member
+    Why(why::Why),
     /// Go on with what is left of a cluster that has lost its quorum for good, offline; first says what may be lost
     Recover(recover::Recover),
     /// Look at the log of a node, offline and without changing anything
@@ -200,6 +204,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Watch(watch) => watch.run(),
         Command::Snapshot(snapshot) => snapshot::run(&snapshot),
         Command::Recover(recover) => recover.run(),
+        Command::Why(why) => why.run(),
         Command::Wal(wal) => wal.run(),
         Command::Config(config) => config.run(),
         Command::Status(status) => status.run(),

@@ -57,6 +57,7 @@ mod reads;
 mod saves;
 mod slow;
 mod snapshots;
+mod traces;
 mod watches;
 mod writes;
 
@@ -86,6 +87,7 @@ use slow::SlowRequests;
 pub use slow::{Slow, SlowCall};
 use snapshots::Snapshots;
 pub use snapshots::{NoPiece, Piece, SnapshotDone, SnapshotJob, SnapshotPolicy};
+use traces::Traces;
 use writes::Writes;
 
 use crate::stage::Stages;
@@ -166,6 +168,7 @@ pub struct Node<P: Plant = AsDesigned> {
     jobs: Vec<Job<P>>,
     events: Vec<NodeEvent>,
     slow: SlowRequests,
+    traces: Traces,
     stages: Stages,
     counts: Counts,
 }
@@ -210,6 +213,7 @@ impl<P: Plant> Node<P> {
             jobs: Vec::new(),
             events: Vec::new(),
             slow: SlowRequests::default(),
+            traces: Traces::default(),
             stages: Stages::new(),
             counts: Counts::default(),
         }
@@ -270,6 +274,7 @@ impl<P: Plant> Node<P> {
         self.now = now;
         self.counts.turns += 1;
         self.reads.begin_turn();
+        self.traces.begin_turn();
         self.propose();
         self.ask_for_reads();
         let mut output = std::mem::take(&mut self.output);
@@ -371,7 +376,11 @@ impl<P: Plant> Node<P> {
             | Raft::SnapshotReject { .. }
             | Raft::Notice => None,
         };
+        let acked = matches!(envelope.message, Raft::AppendAck { .. }).then_some(envelope.from);
         self.tell(CoreInput::Receive(envelope));
+        if let Some((from, peer)) = acked.and_then(|from| Some((from, self.core.progress(from)?))) {
+            self.traces.acked(from, peer.matched.0, self.now.micros);
+        }
         if let Some((from, term, commit)) = report
             && self.core.leader() == Some(from)
             && self.core.term() == term

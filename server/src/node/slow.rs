@@ -60,7 +60,7 @@ impl Slow {
 #[derive(Debug, Default)]
 pub(super) struct SlowRequests {
     /// Microseconds from which on a request is slow; 0 for never.
-    from: u64,
+    pub(super) from: u64,
     pub(super) noted: Vec<Slow>,
     pub(super) more: u64,
 }

@@ -19,12 +19,13 @@ use holdfast_raft::{
 };
 use holdfast_store::{Applied, LogPosition};
 use holdfast_wire::Message;
-use holdfast_wire::message::{LeaseKept, SessionKept, Submitted};
+use holdfast_wire::message::{LeaseKept, SessionKept, Submitted, TracedBatch};
 
 use super::io::{Caller, Now, Submission};
 use super::leadership::State as Leadership;
 use super::path::{Event, PathMachine, State};
 use super::plant::{Bug, Plant};
+use super::traces::UNFOLLOWED;
 use super::{Node, limits};
 use crate::stage::Stage;
 
@@ -108,6 +109,8 @@ pub(super) struct Batch {
     /// Microseconds of stage 3, and of stage 4.
     pub(super) proposing: u64,
     pub(super) appending: u64,
+    /// Its name among those that are followed.
+    trace: u64,
 }
 
 /// A batch on its way to the own disk.
@@ -117,6 +120,8 @@ struct Syncing {
     last: u64,
     count: u64,
     appended_at: u64,
+    /// Its name among those that are followed.
+    trace: u64,
     /// The persist that holds it; `None` before the core has said so.
     persist: Option<PersistId>,
 }
@@ -542,14 +547,19 @@ impl<P: Plant> Node<P> {
             committed_at: 0,
             proposing: 0,
             appending: 0,
+            trace: UNFOLLOWED,
         };
+        let came = waiters.iter().map(|waiter| waiter.came).fold(micros, u64::min);
+        let clients = waiters.iter().filter(|waiter| waiter.client().is_some()).count();
         match self.core.step(CoreInput::Propose(entries)) {
             Ok(first) => {
                 let first = first.unwrap_or_default().index.0;
                 batch.last = first + count - 1;
                 Writes::shift(&mut self.writes.paths, &mut batch, Event::Taken);
-                let Batch { last, appended_at, .. } = batch;
-                self.writes.syncing.push_back(Syncing { last, count, appended_at, persist: None });
+                let (of, slow) = ((first, batch.last, self.core.term().0), self.slow.from);
+                batch.trace = self.traces.begin(of, clients as u32, (came, micros), slow);
+                let Batch { last, appended_at, trace, .. } = batch;
+                self.writes.syncing.push_back(Syncing { last, count, appended_at, trace, persist: None });
                 self.writes.batches.push_back(batch);
                 for (index, waiter) in (first..).zip(waiters) {
                     self.writes.proposed_bytes += waiter.bytes;
@@ -617,11 +627,17 @@ impl<P: Plant> Node<P> {
         }
     }
 
-    /// How long stages 3 and 4 of a turn took that flushed at `began`, for the batch that it proposed, if it did.
-    pub fn note_handed_over(&mut self, began: Now, [proposing, appending]: [u64; 2]) {
+    /// How long stages 3 and 4 of a turn took that flushed at `began`, for the batch that it proposed, if it did; and stage 1, the
+    /// longest of those that it took in.
+    pub fn note_handed_over(&mut self, began: Now, [proposing, appending]: [u64; 2], decoding: Option<u64>) {
         if let Some(batch) = self.writes.batches.back_mut().filter(|batch| batch.appended_at == began.micros)
         {
             (batch.proposing, batch.appending) = (proposing, appending);
+            self.traces.note(batch.trace, Stage::Propose, proposing);
+            self.traces.note(batch.trace, Stage::Append, appending);
+            if let Some(decoding) = decoding {
+                self.traces.note(batch.trace, Stage::Decode, decoding);
+            }
         }
     }
 
@@ -630,8 +646,10 @@ impl<P: Plant> Node<P> {
         let (writes, stages) = (&mut self.writes, &mut self.stages);
         let is_done = |syncing: &mut Syncing| syncing.persist.is_some_and(|persist| persist <= id);
         while let Some(syncing) = writes.syncing.pop_front_if(is_done) {
-            let Syncing { last, count, appended_at, .. } = syncing;
-            stages.record(Stage::Sync, self.now.micros.saturating_sub(appended_at), count);
+            let Syncing { last, count, appended_at, trace, .. } = syncing;
+            let took = self.now.micros.saturating_sub(appended_at);
+            stages.record(Stage::Sync, took, count);
+            self.traces.note(trace, Stage::Sync, took);
             // Gone if it was answered on the word of the followers, or given up.
             if let Some(batch) = writes.batches.iter_mut().find(|batch| batch.last == last) {
                 batch.synced_at = self.now.micros;
@@ -669,7 +687,9 @@ impl<P: Plant> Node<P> {
         let (writes, stages) = (&mut self.writes, &mut self.stages);
         for batch in writes.batches.iter_mut().take_while(|batch| batch.last <= commit) {
             if matches!(batch.state, State::Appended | State::Synced) {
-                stages.record(Stage::Replicate, micros.saturating_sub(batch.appended_at), batch.count);
+                let took = micros.saturating_sub(batch.appended_at);
+                stages.record(Stage::Replicate, took, batch.count);
+                self.traces.note(batch.trace, Stage::Replicate, took);
                 batch.committed_at = micros;
                 Writes::shift(&mut writes.paths, batch, Event::QuorumDone);
             }
@@ -683,6 +703,8 @@ impl<P: Plant> Node<P> {
             Writes::shift(&mut self.writes.paths, &mut batch, Event::Executed);
             let micros = self.now.micros.saturating_sub(batch.committed_at);
             self.stages.record(Stage::Commit, micros, batch.count);
+            self.traces.note(batch.trace, Stage::Commit, micros);
+            self.traces.end(batch.trace, self.now.micros, TracedBatch::ANSWERED);
         }
     }
 
@@ -764,7 +786,9 @@ impl<P: Plant> Node<P> {
         }
         for mut batch in std::mem::take(&mut self.writes.batches) {
             Writes::shift(&mut self.writes.paths, &mut batch, Event::Deposed);
+            self.traces.end(batch.trace, self.now.micros, TracedBatch::GIVEN_UP);
         }
+        self.traces.deposed();
         if !P::plants(Bug::AnsweredByIndex) {
             let says_no = P::plants(Bug::DeposedSaysNotApplied);
             let refusal = if says_no { Refusal::NotLeader } else { Refusal::LeadershipLost };

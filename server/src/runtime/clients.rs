@@ -104,6 +104,7 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
         Said::Call(input) => Event::Node(input),
         Said::Status(caller) => Event::Status(caller),
         Said::Stats(caller) => Event::Stats(caller),
+        Said::Trace(caller, trace) => Event::Trace(caller, trace),
         Said::Aside(input) => {
             hub.call(Event::Node(input));
             return Flow::On;

@@ -359,7 +359,12 @@ fn take(hub: &Hub, asked: Asked) {
             hub.call(Event::Node(input));
         }
         // The API asks for nothing of this kind; the end of the seat is dropped, and that says so.
-        Said::Status(_) | Said::Stats(_) | Said::Aside(_) | Said::Nothing | Said::Violation(_) => {}
+        Said::Status(_)
+        | Said::Stats(_)
+        | Said::Trace(..)
+        | Said::Aside(_)
+        | Said::Nothing
+        | Said::Violation(_) => {}
     }
 }
 

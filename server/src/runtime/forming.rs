@@ -54,7 +54,11 @@ impl Forming<'_> {
                         introductions.push(event);
                     }
                     // There is no core yet; peers say everything again.
-                    Event::Node(_) | Event::Status(_) | Event::Stats(_) | Event::Figures(_) => {}
+                    Event::Node(_)
+                    | Event::Status(_)
+                    | Event::Stats(_)
+                    | Event::Trace(..)
+                    | Event::Figures(_) => {}
                 }
             }
             if let Some(reason) = self.formation.stopped() {

@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytestring::ByteString;
 use holdfast_hlc::UnixMillis;
 use holdfast_raft::formation::{FormationMessage, Formed};
-use holdfast_wire::message::{Features, Lane, LeaderHint};
+use holdfast_wire::message::{Features, Lane, LeaderHint, Trace};
 use holdfast_wire::{ClusterEpoch, ClusterId, ClusterIdentity, NodeIdentity, NodeUuid};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -59,6 +59,8 @@ pub(super) enum Event {
     Status(Caller),
     /// A client asks what it has measured.
     Stats(Caller),
+    /// A client asks where the time of writes went.
+    Trace(Caller, Trace),
     /// The API thread asks for both.
     Figures(oneshot::Sender<Figures>),
 }

@@ -290,7 +290,8 @@ impl Turns {
         self.tick();
         let (mut questions, mut later) = (0, Vec::new());
         for event in self.parts.hub.calls.take() {
-            let is_question = matches!(event, Event::Status(_) | Event::Stats(_) | Event::Figures(_));
+            let is_question =
+                matches!(event, Event::Status(_) | Event::Stats(_) | Event::Trace(..) | Event::Figures(_));
             questions += usize::from(is_question);
             if questions > QUESTIONS_MAX && is_question {
                 later.push(event);
@@ -331,7 +332,9 @@ impl Turns {
         let after = self.parts.node.counts();
         let proposed = after.proposed - before.proposed;
         let (proposing, appending) = (flushed.micros - flushing.micros, handed.micros - flushed.micros);
-        self.parts.node.note_handed_over(flushing, [proposing, appending]);
+        let decoding = self.parts.hub.decoded.borrow().iter().map(|(micros, _)| *micros).max();
+        self.parts.node.note_handed_over(flushing, [proposing, appending], decoding);
+        self.parts.node.note_executed(applied.micros - handed.micros, replied.micros - applied.micros);
         self.log_slow(applied.micros - handed.micros, replied.micros - applied.micros);
         let stages = self.parts.node.stages_mut();
         for (stage, from, to, count) in [
@@ -380,6 +383,10 @@ impl Turns {
             Event::Stats(caller) => {
                 let stats = self.stats();
                 self.answer(caller, stats);
+            }
+            Event::Trace(caller, trace) => {
+                let reply = self.parts.node.trace(trace, now.micros);
+                self.answer(caller, reply.into());
             }
             Event::Figures(whom) => {
                 // Whoever asked may have gone.

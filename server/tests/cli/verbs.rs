@@ -190,21 +190,24 @@ const FOLLOWER: [Step; 8] = [
 ];
 
 /// With a follower dead, which is the first to be asked.
-const WITHOUT_ONE: [Step; 6] = [
+const WITHOUT_ONE: [Step; 8] = [
     ("put d 1", 0, "revision 17 position <_>\n"),
     ("get d", 0, "1\n"),
     ("lock l -- true", 0, ""),
     ("watch d --from-rev 17 --count 1 -o value", 0, "1\n"),
     ("status", 0, "OK: node <leader> leads, 2 of 3 voters are there, no more may fail\n…connection refused…"),
     ("member remove <leader> --dry-run", 6, "when\t…"),
+    ("put traced 1 --trace -o json", 0, "…\"Replicate\":…"),
+    ("why slow-write -o json", 0, "…\"waited_for\":[…"),
 ];
 
 /// With the leader dead as well: nobody leads.
-const WITHOUT_TWO: [Step; 5] = [
+const WITHOUT_TWO: [Step; 6] = [
     ("put n 1 --timeout 400ms", 4, ""),
     ("get d --timeout 400ms", 4, ""),
     ("get d --consistency stale", 0, "1\n"),
     ("status", 4, "NOT OK: none of the 1 that answer knows a leader that serves…"),
+    ("why slow-write", 4, ""),
     ("lock l --timeout 400ms -- true", 125, ""),
 ];
 

@@ -4,8 +4,8 @@ use holdfast_command::keys::{Range, Span};
 use holdfast_machine::Numbered as _;
 use holdfast_server::node::{Slow, SlowCall};
 use holdfast_server::stage::Stage;
-use holdfast_wire::Message;
-use holdfast_wire::message::{Consistency, Read};
+use holdfast_wire::message::{Consistency, Read, Trace, TracedBatch};
+use holdfast_wire::{Message, NodeId as WireNodeId};
 
 use crate::clients::put;
 use crate::world::{MS, World};
@@ -123,4 +123,64 @@ fn nothing_is_slow_unless_it_is_said_from_when_on_and_a_turn_tells_of_some_only(
     world.set_slow_request(50 * MS);
     slow_ones(&mut world);
     assert_eq!(world.slow.len(), holdfast_server::node::limits::SLOW_NOTED);
+}
+
+/// The batches that a node tells of; of this index, or those that are worth it.
+fn traced(world: &World, at: usize, index: u64) -> Vec<TracedBatch> {
+    world.node(at).trace(Trace { index }, world.time(at).micros).batches
+}
+
+/// The node at a place, as the wire names it.
+fn id(at: usize) -> WireNodeId {
+    WireNodeId::new(at as u64 + 1).expect("not 0")
+}
+
+#[test]
+fn a_trace_names_the_follower_that_was_late_and_the_stage_of_the_leader_that_waited() {
+    let (mut world, leader) = World::calm(7, 3);
+    world.set_slow_request(50 * MS);
+    let (quick, late) = ((leader + 1) % 3, (leader + 2) % 3);
+    world.hold_disk(leader, true);
+    world.hold_disk(late, true);
+    let caller = world.submit(leader, &put("a", "1"), 0);
+    world.run_ms(100);
+    let waiting = traced(&world, leader, 0);
+    let [batch] = waiting.as_slice() else { panic!("{waiting:?}") };
+    assert_eq!((batch.end, batch.writes), (TracedBatch::ON_ITS_WAY, 1), "{batch:?}");
+    assert!(batch.took >= 99 * MS && batch.stages[Stage::Replicate.position()].is_none(), "{batch:?}");
+    assert_eq!(batch.acks.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [id(quick)]);
+    world.hold_disk(late, false);
+    let (at, _) = world.await_done(caller);
+    world.run_ms(50);
+    world.hold_disk(leader, false);
+    world.run_ms(50);
+    let known = traced(&world, leader, at.index);
+    let [batch] = known.as_slice() else { panic!("{known:?}") };
+    let stage = |stage: Stage| batch.stages[stage.position()].unwrap_or_else(|| panic!("{stage}: {batch:?}"));
+    let acked = |at: usize| batch.acks.iter().find(|(node, _)| *node == id(at)).map(|(_, after)| *after);
+    assert_eq!(batch.end, TracedBatch::ANSWERED);
+    assert!(acked(quick).is_some_and(|after| after < 50 * MS), "{batch:?}");
+    assert!(
+        acked(late).is_some_and(|after| after >= 99 * MS && after <= stage(Stage::Replicate)),
+        "{batch:?}"
+    );
+    // The own disk came later than the quorum, and is told all the same.
+    assert!(stage(Stage::Sync) >= 149 * MS && stage(Stage::Replicate) < 149 * MS, "{batch:?}");
+}
+
+#[test]
+fn what_a_deposed_leader_waited_for_is_given_up_and_the_next_term_says_nothing_about_it() {
+    let (mut world, leader) = World::calm(8, 3);
+    world.set_slow_request(MS);
+    world.isolate(leader);
+    let caller = world.submit(leader, &put("a", "1"), 0);
+    world.await_refusal(caller);
+    world.heal();
+    world.await_leader();
+    world.run_ms(1_000);
+    let given_up = traced(&world, leader, 0);
+    let batch = given_up.iter().find(|batch| batch.end == TracedBatch::GIVEN_UP);
+    let batch = batch.unwrap_or_else(|| panic!("{given_up:?}"));
+    assert!(batch.acks.is_empty() && batch.stages[Stage::Replicate.position()].is_none(), "{batch:?}");
+    assert!(batch.age >= 900 * MS, "it is over since then: {batch:?}");
 }

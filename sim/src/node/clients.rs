@@ -857,6 +857,7 @@ impl<P: Plant> World<P> {
                 | Answer::MembersChanged { .. }
                 | Answer::Status(_)
                 | Answer::Stats(_)
+                | Answer::Trace(_)
                 | Answer::Snapshot(_)
                 | Answer::Done,
             )

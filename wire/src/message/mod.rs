@@ -10,6 +10,7 @@ mod goodbye;
 mod greeting;
 mod operator;
 mod peer;
+mod trace;
 mod watch;
 
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub use peer::{
     PeerHeader, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, SnapshotAck, SnapshotChunk, SnapshotReject,
     TimeoutNow, Vote, VoteReply,
 };
+
+pub use trace::{Trace, TraceReply, TracedBatch};
 
 pub use watch::{Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted};
 
@@ -105,6 +108,10 @@ pub enum Message {
     SaveSnapshot(SaveSnapshot),
     /// See [`MessageType::SnapshotPiece`].
     SnapshotPiece(SnapshotPiece),
+    /// See [`MessageType::Trace`].
+    Trace(Trace),
+    /// See [`MessageType::TraceReply`].
+    TraceReply(TraceReply),
     /// See [`MessageType::PreVote`].
     PreVote(PreVote),
     /// See [`MessageType::PreVoteReply`].
@@ -204,6 +211,8 @@ impl Message {
             Self::WatchEnded(_) => MessageType::WatchEnded,
             Self::SaveSnapshot(_) => MessageType::SaveSnapshot,
             Self::SnapshotPiece(_) => MessageType::SnapshotPiece,
+            Self::Trace(_) => MessageType::Trace,
+            Self::TraceReply(_) => MessageType::TraceReply,
             Self::PreVote(_) => MessageType::PreVote,
             Self::PreVoteReply(_) => MessageType::PreVoteReply,
             Self::Vote(_) => MessageType::Vote,
@@ -274,6 +283,8 @@ impl Message {
             Self::WatchEnded(body) => body.write(header, sink),
             Self::SaveSnapshot(body) => body.write(header, sink),
             Self::SnapshotPiece(body) => body.write(header, sink),
+            Self::Trace(body) => body.write(header, sink),
+            Self::TraceReply(body) => body.write(header, sink),
             Self::PreVote(body) => body.write(header, sink),
             Self::PreVoteReply(body) => body.write(header, sink),
             Self::Vote(body) => body.write(header, sink),
@@ -337,6 +348,8 @@ impl Message {
             MessageType::WatchEnded => Self::WatchEnded(read(body, skipped)?),
             MessageType::SaveSnapshot => Self::SaveSnapshot(read(body, skipped)?),
             MessageType::SnapshotPiece => Self::SnapshotPiece(read(body, skipped)?),
+            MessageType::Trace => Self::Trace(read(body, skipped)?),
+            MessageType::TraceReply => Self::TraceReply(read(body, skipped)?),
             MessageType::PreVote => Self::PreVote(read(body, skipped)?),
             MessageType::PreVoteReply => Self::PreVoteReply(read(body, skipped)?),
             MessageType::Vote => Self::Vote(read(body, skipped)?),
@@ -411,6 +424,7 @@ plain_bodies!(
     WatchCancel,
     WatchEnded,
     SaveSnapshot,
+    Trace,
     PreVote,
     PreVoteReply,
     Vote,
@@ -493,6 +507,8 @@ from_body!(
     WatchEnded,
     SaveSnapshot,
     SnapshotPiece,
+    Trace,
+    TraceReply,
     Status,
     StatusReply,
     Stats,

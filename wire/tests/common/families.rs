@@ -8,8 +8,8 @@ use holdfast_wire::message::{
     LeaseKept, MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote,
     PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot,
     SessionKept, SnapshotAck, SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status,
-    StatusReply, Submit, Submitted, TimeoutNow, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents,
-    WatchProgress, WatchStarted,
+    StatusReply, Submit, Submitted, TimeoutNow, Trace, TraceReply, TracedBatch, Vote, VoteReply, Watch,
+    WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::{Boot, ClusterId, Life, Message, NodeId, NodeUuid};
 
@@ -97,6 +97,22 @@ pub(crate) fn stats_reply() -> StatsReply {
     }
 }
 
+/// An answer about so many batches, the same each.
+pub(crate) fn trace_reply(batches: usize) -> TraceReply {
+    let batch = TracedBatch {
+        first: 5,
+        last: 7,
+        term: 2,
+        writes: 3,
+        end: TracedBatch::ANSWERED,
+        age: 0x0102,
+        took: 0x0304,
+        stages: [Some(1), Some(2), Some(3), Some(4), None, Some(6), Some(7), Some(8), Some(9)],
+        acks: vec![(node(2), 0x0506), (node(3), 0x0708)],
+    };
+    TraceReply { slow_from: 100_000, known: 256, batches: vec![batch; batches] }
+}
+
 fn calls() -> Vec<Sample> {
     let leader = LeaderHint { node_id: node(3), address: "10.0.0.3:7400".into() };
     let before = StatusReply {
@@ -177,6 +193,9 @@ fn calls() -> Vec<Sample> {
             }
             .into(),
         ),
+        ("Trace", Trace { index: 0x0102 }.into()),
+        ("TraceReply", trace_reply(1).into()),
+        ("TraceReply nothing known", trace_reply(0).into()),
     ]);
     for (name, known) in [("SessionKept", true), ("SessionKept unknown", false)] {
         all.push((name, SessionKept { position: POSITION, known }.into()));

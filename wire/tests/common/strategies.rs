@@ -7,7 +7,8 @@ use holdfast_wire::message::{
     MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone,
     Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot, SessionKept, SnapshotAck,
     SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted,
-    TimeoutNow, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    TimeoutNow, Trace, TraceReply, TracedBatch, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents,
+    WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -160,9 +161,22 @@ fn call() -> impl Strategy<Value = Message> {
         (any::<[u64; 4]>(), blob(2 * SHARE_BYTES)).prop_map(|([term, index, bytes, offset], data)| {
             SnapshotPiece { last: EntryId { term, index }, bytes, offset, data }.into()
         });
+    let acks = vec((1..=u64::MAX, any::<u64>()), 0..5);
+    let batch = (any::<[u64; 5]>(), any::<(u32, u8)>(), any::<[Option<u64>; 9]>(), acks).prop_map(
+        |([first, last, term, age, took], (writes, end), stages, acks)| {
+            // The highest number is what stands for none.
+            let stages = stages.map(|stage| stage.filter(|took| *took < u64::MAX));
+            let acks = acks.into_iter().filter_map(|(id, after)| Some((NodeId::new(id)?, after))).collect();
+            TracedBatch { first, last, term, writes, end, age, took, stages, acks }
+        },
+    );
+    let trace_reply = (any::<[u64; 2]>(), vec(batch, 0..4))
+        .prop_map(|([slow_from, known], batches)| TraceReply { slow_from, known, batches }.into());
     prop_oneof![
         save,
         piece,
+        any::<u64>().prop_map(|index| Trace { index }.into()),
+        trace_reply,
         submit,
         submitted,
         read,
