@@ -8,14 +8,14 @@ mod full_disk;
 mod gate;
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fixture::{Fixture, META, SEGMENT, entry, last_after_power_cut, options, patient};
 use gate::Gate;
 use holdfast_handoff::batch::Limits;
 use holdfast_handoff::watermark::Wait;
 use holdfast_wal::disk::{Call, FakeDisk, Fault, Injection};
-use holdfast_wal::thread::{Failure, Settings, Ticket, Why};
+use holdfast_wal::thread::{Failure, Settings, SyncDelay, Ticket, Why};
 use holdfast_wal::{AsDesigned, Group, Log, Refusal};
 
 #[test]
@@ -85,6 +85,37 @@ fn nothing_is_reported_while_the_sync_runs() {
     wal.gate.wait_until_held();
     assert_eq!(wal.waiter.reader().get(), 0);
     wal.gate.release();
+}
+
+#[test]
+fn in_a_drill_nothing_is_reported_earlier_and_the_wait_counts_as_the_sync() {
+    const DELAY: Duration = Duration::from_millis(30);
+    let sync_delay = SyncDelay::default();
+    sync_delay.set(DELAY);
+    let mut wal = Fixture::new(Settings { sync_delay, ..patient() });
+    for count in 1..=3 {
+        let began = Instant::now();
+        let ticket = wal.submit(100).unwrap();
+        assert_eq!(wal.wait_for(ticket), Wait::Reached(count));
+        assert!(began.elapsed() >= DELAY, "a lower bound: no load makes it shorter");
+        assert_eq!(last_after_power_cut(&wal.gate), count, "a drill weakens no sync");
+    }
+    let syncs = wal.running.stats().snapshot().batches.sync_nanos;
+    // The histogram keeps three digits.
+    assert!(syncs.len() == 3 && Duration::from_nanos(syncs.min()) >= DELAY * 99 / 100, "{}", syncs.min());
+}
+
+#[test]
+fn a_sync_that_waits_for_a_drill_ends_with_the_drill() {
+    let sync_delay = SyncDelay::default();
+    sync_delay.set(Duration::from_secs(3600));
+    let mut wal = Fixture::new(Settings { sync_delay: sync_delay.clone(), ..patient() });
+    wal.gate.hold(Call::Sync);
+    let ticket = wal.submit(10).unwrap();
+    wal.gate.wait_until_held();
+    wal.gate.release();
+    sync_delay.set(Duration::ZERO);
+    wal.finish(ticket);
 }
 
 #[test]

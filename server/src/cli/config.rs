@@ -96,7 +96,11 @@ fn check(flags: Flags) -> ExitCode {
             "holdfast: warning: {key} {address} can be reached from other machines, and nothing is encrypted"
         );
     }
-    printed(say(match config.warnings.len() + exposed.len() {
+    let drills = config.drills();
+    for drill in &drills {
+        eprintln!("holdfast: warning: a drill is on: {drill}");
+    }
+    printed(say(match config.warnings.len() + exposed.len() + drills.len() {
         0 => "the configuration is fine".to_owned(),
         1 => "the configuration is fine, with a warning".to_owned(),
         count => format!("the configuration is fine, with {count} warnings"),

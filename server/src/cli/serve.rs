@@ -100,6 +100,9 @@ fn begin_log(config: &Config) -> logging::Log {
             "PLAINTEXT: {key} {address} can be reached from other machines; nothing is encrypted, and nothing checks who connects"
         );
     }
+    for drill in config.drills() {
+        tracing::warn!(target: UNLIMITED, "DRILL: {drill}");
+    }
     log
 }
 

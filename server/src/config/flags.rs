@@ -50,7 +50,7 @@ fn argument(option: &Opt) -> Arg {
     let argument = id_of(option.key).help(help).value_name(option.kind.placeholder());
     match option.kind {
         Kind::Switch => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Kind::Addresses | Kind::Members => argument.action(ArgAction::Append),
+        Kind::Addresses | Kind::Members | Kind::Nodes => argument.action(ArgAction::Append),
         Kind::Count(..)
         | Kind::Duration(..)
         | Kind::Size(..)

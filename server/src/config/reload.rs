@@ -110,7 +110,10 @@ impl Reloader {
                 );
             }
         }
-        // Last: the line above is still chosen by the filter that was.
+        for drill in self.running.drills() {
+            tracing::warn!(target: UNLIMITED, "DRILL: {drill}");
+        }
+        // Last: the lines above are still chosen by the filter that was.
         if changes.iter().any(|change| change.option.key == "log")
             && let Some(filter) = self.running.text("log")
             && let Err(error) = self.log.choose(&filter)

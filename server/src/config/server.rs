@@ -1,5 +1,6 @@
 //! A configuration as the options of a node, and the rules between them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use super::layers::{Config, Setting};
 use super::origin::ConfigError;
 use super::table::OPTIONS;
+use super::units::show_duration;
 use super::value::Value;
 use crate::audit::AuditPolicy;
 use crate::node::SnapshotPolicy;
@@ -43,6 +45,14 @@ impl Config {
         }
     }
 
+    fn nodes(&self, key: &'static str) -> Result<BTreeSet<u64>, ConfigError> {
+        if let Value::Nodes(nodes) = self.value(key)? {
+            Ok(nodes.clone())
+        } else {
+            Err(ConfigError::Missing { key })
+        }
+    }
+
     fn switch(&self, key: &'static str) -> Result<bool, ConfigError> {
         Ok(*self.value(key)? == Value::Switch(true))
     }
@@ -61,6 +71,8 @@ impl Config {
     pub fn live(&self, live: &Live) -> Result<(), ConfigError> {
         live.set_slow_request(self.duration("slow_request")?);
         live.set_snapshots(self.snapshots()?);
+        live.set_sync_delay(self.duration("drill_sync_delay")?);
+        live.set_cut(self.nodes("drill_cut")?);
         Ok(())
     }
 
@@ -94,6 +106,10 @@ impl Config {
         if options.learner && options.join.is_empty() {
             let rule = "`learner` is for a node that joins a cluster: give it `join` as well";
             return Err(vec![ConfigError::Rule(rule.to_owned())]);
+        }
+        if self.nodes("drill_cut").is_ok_and(|nodes| nodes.contains(&options.node)) {
+            let rule = format!("`drill_cut` names node {}, which is this one", options.node);
+            return Err(vec![ConfigError::Rule(rule)]);
         }
         Ok(options)
     }
@@ -155,6 +171,28 @@ impl Config {
     pub fn exposed(&self) -> Vec<(&'static str, String)> {
         let listens = LISTENERS.into_iter().filter_map(|key| Some((key, self.text(key)?)));
         listens.filter(|(_, address)| !is_loopback(address)).collect()
+    }
+
+    /// The drills that are on: each makes the node worse than it is, on purpose.
+    #[must_use]
+    pub fn drills(&self) -> Vec<String> {
+        let mut drills = Vec::new();
+        if let Ok(delay) = self.duration("drill_sync_delay")
+            && !delay.is_zero()
+        {
+            let delay = show_duration(delay);
+            drills.push(format!(
+                "drill_sync_delay {delay}: each sync of the log takes {delay} longer on purpose"
+            ));
+        }
+        if let Ok(nodes) = self.nodes("drill_cut")
+            && !nodes.is_empty()
+        {
+            let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+            let nodes = nodes.join(",");
+            drills.push(format!("drill_cut {nodes}: no connection with these nodes, on purpose"));
+        }
+        drills
     }
 
     /// That a node would find what it needs on this machine. Changes nothing.

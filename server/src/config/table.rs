@@ -1,7 +1,7 @@
 //! Every option there is, every one that there was, and every one that is to come. Whatever reads, shows or documents options
 //! does it from here.
 
-use super::value::Kind;
+use super::value::{Kind, NODE_ID_MAX};
 
 /// An option of `holdfast server`.
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +59,12 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Milliseconds of the longest thing that may be configured as slow.
 const SLOW_MAX_MS: u64 = 300_000;
 
+/// Milliseconds by which a drill may make a sync longer: far beyond what any node takes for a disk that works.
+const DRILL_SYNC_DELAY_MAX_MS: u64 = 10_000;
+
 /// All options, in the order in which they are shown.
-pub const OPTIONS: [Opt; 26] = [
-    Opt::new("node_id", Kind::Count(1, (1 << 62) - 1), None, "The number of this node, from 1; never given to another node")
+pub const OPTIONS: [Opt; 28] = [
+    Opt::new("node_id", Kind::Count(1, NODE_ID_MAX), None, "The number of this node, from 1; never given to another node")
         .required(),
     Opt::new("data_dir", Kind::Path, None, "Where it keeps its identity and its log").required(),
     Opt::new("cluster", Kind::Name, Some("holdfast"), "What the cluster is called; the same on all its nodes"),
@@ -162,6 +165,20 @@ pub const OPTIONS: [Opt; 26] = [
         Kind::Duration(1, SLOW_MAX_MS, true),
         Some("100ms"),
         "Requests that take this long are logged, with the time of each stage; 0 for none",
+    )
+    .live(),
+    Opt::new(
+        "drill_sync_delay",
+        Kind::Duration(0, DRILL_SYNC_DELAY_MAX_MS, false),
+        Some("0"),
+        "A drill: each sync of the log takes so much longer, as on a slow disk",
+    )
+    .live(),
+    Opt::new(
+        "drill_cut",
+        Kind::Nodes,
+        Some(""),
+        "A drill: nodes with which this one has no connection, in neither direction, as if the network between them were cut",
     )
     .live(),
 ];

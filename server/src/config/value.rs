@@ -1,5 +1,6 @@
 //! Of what kind an option is, and how its value is read, shown and bounded: the same from every layer.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
@@ -9,6 +10,9 @@ use toml::de::DeValue;
 
 use super::units;
 use crate::storage::{CLUSTER_NAME_BYTES_MAX, is_host_and_port};
+
+/// The largest number that a node may have.
+pub(super) const NODE_ID_MAX: u64 = (1 << 62) - 1;
 
 /// Of what kind an option is.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ pub enum Kind {
     Addresses,
     /// Ids and addresses.
     Members,
+    /// Ids.
+    Nodes,
     /// Which log lines are wanted.
     Filter,
     /// One of these words.
@@ -60,6 +66,8 @@ pub enum Value {
     Addresses(Vec<String>),
     /// Of [`Kind::Members`].
     Members(Vec<(u64, String)>),
+    /// Of [`Kind::Nodes`].
+    Nodes(BTreeSet<u64>),
 }
 
 /// As the environment and the flags have it: lists with commas.
@@ -72,7 +80,7 @@ impl fmt::Display for Value {
             Self::Switch(on) => write!(f, "{on}"),
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Text(text) => f.write_str(text),
-            Self::Addresses(_) | Self::Members(_) => f.write_str(&self.items().join(",")),
+            Self::Addresses(_) | Self::Members(_) | Self::Nodes(_) => f.write_str(&self.items().join(",")),
         }
     }
 }
@@ -83,6 +91,7 @@ impl Value {
         match self {
             Self::Addresses(addresses) => addresses.clone(),
             Self::Members(members) => members.iter().map(|(id, address)| format!("{id}={address}")).collect(),
+            Self::Nodes(nodes) => nodes.iter().map(ToString::to_string).collect(),
             Self::Count(_)
             | Self::Duration(_)
             | Self::Size(_)
@@ -99,6 +108,7 @@ impl Value {
             Self::Count(count) => (*count).into(),
             Self::Switch(on) => (*on).into(),
             Self::Addresses(_) | Self::Members(_) => self.items().into(),
+            Self::Nodes(nodes) => nodes.iter().copied().collect(),
             Self::Duration(_) | Self::Size(_) | Self::Path(_) | Self::Text(_) => self.to_string().into(),
         }
     }
@@ -131,6 +141,7 @@ impl Kind {
             Self::ListenOrOff => "HOST:PORT or off".to_owned(),
             Self::Addresses => "HOST:PORT, any number of them".to_owned(),
             Self::Members => "ID=HOST:PORT, any number of them".to_owned(),
+            Self::Nodes => "node ids, any number of them".to_owned(),
             Self::Filter => {
                 "off, error, warn, info, debug or trace, or TARGET=LEVEL, with commas between".to_owned()
             }
@@ -152,6 +163,7 @@ impl Kind {
             Self::ListenOrOff => "HOST:PORT",
             Self::Addresses => "HOST:PORT,…",
             Self::Members => "1=HOST:PORT,2=…",
+            Self::Nodes => "ID,…",
             Self::Filter => "FILTER",
             Self::Choice(_) => "WORD",
         }
@@ -203,6 +215,25 @@ impl Kind {
                 })?;
                 self.parse(texts.join(",").as_ref())
             }
+            (Self::Nodes, DeValue::Array(items)) => {
+                let numbers = items.iter().map(|item| match item.get_ref() {
+                    DeValue::Integer(number) if number.radix() == 10 => {
+                        Some(number.as_str().replace('_', ""))
+                    }
+                    DeValue::Integer(_)
+                    | DeValue::String(_)
+                    | DeValue::Float(_)
+                    | DeValue::Boolean(_)
+                    | DeValue::Datetime(_)
+                    | DeValue::Array(_)
+                    | DeValue::Table(_) => None,
+                });
+                let numbers: Option<Vec<String>> = numbers.collect();
+                let numbers = numbers.ok_or_else(|| {
+                    format!("not every item is a decimal number: expected {}", self.in_toml())
+                })?;
+                self.parse(numbers.join(",").as_ref())
+            }
             (Self::Switch, DeValue::Boolean(on)) => Ok(Value::Switch(*on)),
             (Self::Count(..) | Self::Duration(..) | Self::Size(..), DeValue::Integer(number)) => {
                 if number.radix() != 10 {
@@ -210,7 +241,9 @@ impl Kind {
                 }
                 self.parse(number.as_str().replace('_', "").as_ref())
             }
-            (Self::Count(..) | Self::Switch | Self::Addresses | Self::Members, _) => Err(wrong()),
+            (Self::Count(..) | Self::Switch | Self::Addresses | Self::Members | Self::Nodes, _) => {
+                Err(wrong())
+            }
             (_, DeValue::String(text)) => self.parse(text.as_ref().as_ref()),
             (
                 _,
@@ -232,6 +265,7 @@ impl Kind {
                 "a list of texts, each of them {}",
                 self.placeholder().trim_end_matches(",…").trim_end_matches(",2=…")
             ),
+            Self::Nodes => "a list of node ids, without quotes".to_owned(),
             Self::Duration(..)
             | Self::Size(..)
             | Self::Path
@@ -281,6 +315,7 @@ impl Kind {
                 let items: Vec<String> = items(text).map(str::to_owned).collect();
                 checked(items.iter().all(|item| is_host_and_port(item)), Value::Addresses(items))
             }
+            Self::Nodes => items(text).map(node_id).collect::<Result<_, _>>().map(Value::Nodes),
             Self::Members => items(text).map(member).collect::<Result<_, _>>().map(Value::Members),
             Self::Filter => filter(text).map(|()| Value::Text(text.to_owned())),
             Self::Choice(words) => checked(words.contains(&text), Value::Text(text.to_owned())),
@@ -308,6 +343,12 @@ fn member(text: &str) -> Result<(u64, String), Option<String>> {
     } else {
         Err(Some(format!("{address:?} is not HOST:PORT")))
     }
+}
+
+/// The number of a node, of itself.
+fn node_id(text: &str) -> Result<u64, Option<String>> {
+    let id = text.parse().ok().filter(|id| (1..=NODE_ID_MAX).contains(id));
+    id.ok_or_else(|| Some(format!("{text:?} is not a node id")))
 }
 
 /// That log lines can be chosen by it. A lone word that is no level would choose the lines of a crate of that name, and so
@@ -354,6 +395,16 @@ mod tests {
             assert!(parse(Kind::Members, text).is_err(), "{text}");
         }
         assert!(parse(Kind::Addresses, "a:1,b").is_err());
+    }
+
+    #[test]
+    fn a_list_of_nodes_is_read_shown_and_written_to_a_file_as_numbers() {
+        let two = parse(Kind::Nodes, "3, 2,3").unwrap();
+        assert_eq!((two.to_string().as_str(), two.to_json().to_string().as_str()), ("2,3", "[2,3]"));
+        assert_eq!(parse(Kind::Nodes, ""), Ok(Value::Nodes(BTreeSet::new())));
+        for text in ["0", "x", "1,,2", "4611686018427387904", "n1", "1=a:1"] {
+            assert!(parse(Kind::Nodes, text).unwrap_err().contains("is not a node id"), "{text}");
+        }
     }
 
     #[test]

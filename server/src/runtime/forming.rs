@@ -6,6 +6,7 @@ use holdfast_wire::message::Lane;
 use std::rc::Rc;
 
 use super::hub::{Event, Hub};
+use super::live::Live;
 use super::turn::Tasks;
 use super::{RunError, Stop, TICK, peers};
 use crate::node::Input;
@@ -26,7 +27,12 @@ pub(super) struct Forming<'a> {
 
 impl Forming<'_> {
     /// Talks to the other members until all belong to one cluster. False if it was told to stop before.
-    pub(super) async fn run(&mut self, stop: &Stop, tasks: &mut Tasks) -> Result<bool, RunError> {
+    pub(super) async fn run(
+        &mut self,
+        stop: &Stop,
+        tasks: &mut Tasks,
+        live: &Live,
+    ) -> Result<bool, RunError> {
         for (id, address) in
             self.formation.members().clone().members().iter().filter(|(id, _)| *id != self.identity.node)
         {
@@ -42,6 +48,9 @@ impl Forming<'_> {
             tokio::select! {
                 () = bell.rung() => {}
                 _ = ticks.tick() => {
+                    if let Some(cut) = live.wanted_cut() {
+                        self.hub.set_cut(cut);
+                    }
                     self.hub.tick_links();
                     self.step(FormationInput::Tick)?;
                 }

@@ -147,6 +147,10 @@ pub(super) struct Hub {
     pub(super) directories: RefCell<BTreeMap<u64, [u8; 16]>>,
     /// Who was a member and is none any more, as a configuration says that is committed.
     pub(super) removed: RefCell<BTreeSet<u64>>,
+    /// With whom there is no connection, for a drill.
+    cut: RefCell<BTreeSet<u64>>,
+    /// Those with whom there was none may have one again.
+    healed: Notify,
     /// Nothing new is let in.
     pub(super) stopping: Cell<bool>,
     /// Microseconds that calls took to be read and decoded, and how many, since the node loop last looked.
@@ -180,6 +184,8 @@ impl Hub {
             greeted: Cell::new(0),
             directories: RefCell::default(),
             removed: RefCell::default(),
+            cut: RefCell::default(),
+            healed: Notify::new(),
             stopping: Cell::new(false),
             decoded: RefCell::default(),
             next_id: Cell::new(0),
@@ -226,6 +232,41 @@ impl Hub {
 
     pub(super) fn bell(&self) -> Arc<Bell> {
         Arc::clone(&self.bell)
+    }
+
+    /// Whether a drill keeps this node from a peer.
+    pub(super) fn is_cut(&self, peer: u64) -> bool {
+        self.cut.borrow().contains(&peer)
+    }
+
+    /// Returns once no drill keeps this node from a peer; at once, as a rule.
+    pub(super) async fn uncut(&self, peer: u64) {
+        loop {
+            // Before the look: what happens between the two wakes it as well.
+            let healed = self.healed.notified();
+            if !self.is_cut(peer) {
+                return;
+            }
+            healed.await;
+        }
+    }
+
+    /// Has no connection with these peers from now on, and may have one with all others. To both sides a lane that is cut
+    /// looks like one whose network has failed: nothing more is said on it, not even a Goodbye.
+    pub(super) fn set_cut(&self, cut: BTreeSet<u64>) {
+        if *self.cut.borrow() == cut {
+            return;
+        }
+        *self.cut.borrow_mut() = cut;
+        self.healed.notify_waiters();
+        let now = self.clock.millis();
+        for links in [&self.accepted, &self.dialed] {
+            for link in links.borrow().values() {
+                if link.peer.get().is_some_and(|peer| self.is_cut(peer)) {
+                    link.cut(now);
+                }
+            }
+        }
     }
 
     /// Lets every link do what is due.

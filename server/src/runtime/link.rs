@@ -47,6 +47,8 @@ const SLICES: usize = 64;
 pub(super) struct Link {
     /// Names it among the connections of this process; never used again.
     pub(super) id: u64,
+    /// Which member the other side is; none of a client, and none before it has said so.
+    pub(super) peer: Cell<Option<u64>>,
     /// For writing; reading is for the task of the link alone.
     stream: OwnedWriteHalf,
     reader: RefCell<Option<OwnedReadHalf>>,
@@ -81,6 +83,7 @@ impl Link {
         let (reader, stream) = stream.into_split();
         Rc::new(Self {
             id,
+            peer: Cell::new(None),
             stream,
             reader: RefCell::new(Some(reader)),
             connection: RefCell::new(connection),
@@ -207,6 +210,12 @@ impl Link {
     /// Lets the task of the link look again.
     pub(super) fn stir(&self) {
         self.wake.notify_one();
+    }
+
+    /// Ends it for a drill, as if the network had failed: what was to be said is not.
+    pub(super) fn cut(&self, now: u64) {
+        self.connection().lost("cut by a drill", now);
+        self.stir();
     }
 
     /// Does what is due at this time.

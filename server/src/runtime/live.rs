@@ -2,9 +2,12 @@
 //!
 //! The node looks every tenth tick, and then it is one load of one flag; so a change acts within some 100 ms.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use holdfast_wal::thread::SyncDelay;
 
 use crate::node::SnapshotPolicy;
 
@@ -16,15 +19,19 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     changed: AtomicBool,
     wanted: Mutex<Wanted>,
+    /// The thread of the log looks at it before each sync, so it needs nobody to carry it there.
+    sync_delay: SyncDelay,
 }
 
 /// What somebody wants otherwise than it was at the start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     /// From when on a request is slow; none is if it is zero.
     pub(super) slow_request: Option<Duration>,
     /// When snapshots are taken.
     pub(super) snapshots: Option<SnapshotPolicy>,
+    /// With whom it has no connection.
+    pub(super) cut: Option<BTreeSet<u64>>,
 }
 
 impl Live {
@@ -36,6 +43,28 @@ impl Live {
     /// When snapshots are taken from now on.
     pub fn set_snapshots(&self, policy: SnapshotPolicy) {
         self.change(|wanted| wanted.snapshots = Some(policy));
+    }
+
+    /// A drill: each sync of the log takes so much longer; zero for none. At most some seconds are of use: after that the node
+    /// takes its disk for stalled.
+    pub fn set_sync_delay(&self, delay: Duration) {
+        self.0.sync_delay.set(delay);
+    }
+
+    /// A drill: the node has no connection with these nodes, in neither direction, for as long as they stand here.
+    pub fn set_cut(&self, cut: BTreeSet<u64>) {
+        self.change(|wanted| wanted.cut = Some(cut));
+    }
+
+    /// What the thread of the log is given.
+    pub(super) fn sync_delay(&self) -> SyncDelay {
+        self.0.sync_delay.clone()
+    }
+
+    /// With whom it is to have no connection, if somebody said so since [`take`](Self::take) was last called; for those who look
+    /// before there is a loop that takes.
+    pub(super) fn wanted_cut(&self) -> Option<BTreeSet<u64>> {
+        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner).cut.clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Wanted)) {

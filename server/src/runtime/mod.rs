@@ -553,6 +553,10 @@ async fn steps(
     let http_address = options.http_address().unwrap_or_default();
     let hub = Hub::new(who, client_address.into(), http_address.to_owned().into());
 
+    // Before anybody is dialed or let in.
+    if let Some(cut) = options.live.wanted_cut() {
+        hub.set_cut(cut);
+    }
     let mut tasks = turn::Tasks::default();
     let mut formation = None;
     let formed = if let Some(joined) = joined {
@@ -573,7 +577,7 @@ async fn steps(
                 identity: &mut identity,
                 name: &cluster_name,
             };
-            if !before.run(stop, &mut tasks).await? {
+            if !before.run(stop, &mut tasks, &options.live).await? {
                 stop_early(life);
                 return Ok(());
             }
@@ -646,7 +650,7 @@ async fn steps(
         stop_early(life);
         return Ok(());
     }
-    let settings = Settings::default();
+    let settings = Settings { sync_delay: options.live.sync_delay(), ..Settings::default() };
     let (handle, waiter, running) =
         holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;
     let disk = disk::Disk::new(handle, waiter, running);

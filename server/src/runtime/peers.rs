@@ -59,10 +59,13 @@ pub(super) async fn dial(hub: Rc<Hub>, peer: NodeId, address: ByteString, lane: 
     let mut jitter = Jitter(seed | 1);
     let mut pause = PAUSE.0;
     loop {
+        hub.uncut(peer.0).await;
         // A name is looked up anew each time: members move.
         let connected = tokio::time::timeout(CONNECT, TcpStream::connect(&*address)).await;
         let mut refused_us = false;
         match connected {
+            // Cut while it was being connected.
+            Ok(Ok(_)) if hub.is_cut(peer.0) => continue,
             Ok(Ok(stream)) => {
                 let since = hub.clock.millis();
                 refused_us = talk(&hub, peer, lane, stream).await;
@@ -102,6 +105,7 @@ async fn talk(hub: &Rc<Hub>, peer: NodeId, lane: Lane, stream: TcpStream) -> boo
     };
     let Ok(connection) = Connection::new(Role::DialingPeer(hello), hub.clock.millis()) else { return true };
     let link = Link::new(hub.next_id(), stream, connection, usize::MAX);
+    link.peer.set(Some(peer.0));
     link.push(hub.clock.millis());
     let on = |incoming| {
         match incoming {
@@ -277,6 +281,11 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
     let (header, message) = match incoming {
         Incoming::Accepted(hello) => {
             if let Message::PeerHello(hello) = hello {
+                if hub.is_cut(hello.node.id.get()) {
+                    // Without a Welcome: this one was never open.
+                    link.cut(hub.clock.millis());
+                    return Flow::Pause;
+                }
                 if let Some(detail) = was_removed(hub, hello.node) {
                     link.connection().turn_away(CloseReason::Removed, &detail, hub.clock.millis());
                     return Flow::Pause;
@@ -287,6 +296,7 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
                     return Flow::Pause;
                 }
                 *from = Some(NodeId(hello.node.id.get()));
+                link.peer.set(Some(hello.node.id.get()));
             }
             return Flow::On;
         }

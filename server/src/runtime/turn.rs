@@ -426,6 +426,9 @@ impl Turns {
         if let Some(policy) = wanted.snapshots {
             self.parts.node.set_snapshot_policy(policy);
         }
+        if let Some(cut) = wanted.cut {
+            self.parts.hub.set_cut(cut);
+        }
     }
 
     /// Messages to the peers, then what the disk has to hold.

@@ -1,6 +1,7 @@
 //! The configuration of real processes: what `config` shows and checks, what `server` refuses, and what SIGHUP changes.
 //! Needs real time: it waits for what is to happen, and fails only when that takes longer than [`process::PATIENCE`].
 
+mod drills;
 mod process;
 mod reload;
 mod wal;

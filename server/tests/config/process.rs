@@ -46,6 +46,13 @@ impl Place {
     }
 }
 
+/// Loopback addresses that nobody listens on now.
+pub(crate) fn addresses(count: usize) -> Vec<String> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("its address").to_string()).collect()
+}
+
 /// A command, without the environment of the test.
 pub(crate) fn holdfast(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
@@ -94,9 +101,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node with this configuration file, behind one with what it needs.
     pub(crate) fn start(configuration: &str, environment: &[(&str, &str)]) -> Self {
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let [client, peer] =
-            listeners.map(|listener| listener.local_addr().expect("its address").to_string());
+        let [client, peer] = <[String; 2]>::try_from(addresses(2)).expect("two");
         let place = Place::new();
         let data = place.path("data");
         let base = format!(

@@ -63,6 +63,7 @@
 //! segment past the cache, and the preparer must not be in the middle of that when the next segment is
 //! wanted.
 
+mod delay;
 mod handle;
 mod preparer;
 mod writer;
@@ -87,6 +88,7 @@ use crate::segment::{Preparation, Prepared};
 use crate::stats::Stats;
 use crate::variant::Variant;
 
+pub use delay::SyncDelay;
 pub use handle::{Handle, Refused, Ticket, Why};
 use preparer::Preparer;
 use writer::Writer;
@@ -101,13 +103,15 @@ pub struct Settings {
     pub idle: Duration,
     /// After how long a preparation that found the disk full is tried again.
     pub retry: Duration,
+    /// How much longer than the disk each sync of what was submitted takes, and of a mark: for drills.
+    pub sync_delay: SyncDelay,
     /// What is done about the end. Called on the WAL thread, which ends when it returns.
     pub on_fatal: Box<dyn FnOnce(Failure) + Send>,
 }
 
 impl Default for Settings {
     /// A queue of 4,096 submissions and 16 MiB, a mark after a second, another attempt at a full disk every
-    /// second; and a failure is printed to standard error and aborts the process.
+    /// second, no drill; and a failure is printed to standard error and aborts the process.
     fn default() -> Self {
         Self {
             // 16 MiB: some 100 ms of a disk that writes 200 MB/s. 4,096: more than the 1,024 writes that a
@@ -115,6 +119,7 @@ impl Default for Settings {
             limits: Limits { items: 4_096, bytes: 16 * 1024 * 1024 },
             idle: Duration::from_secs(1),
             retry: Duration::from_secs(1),
+            sync_delay: SyncDelay::default(),
             on_fatal: Box::new(|failure| {
                 eprintln!("holdfast: {failure}");
                 process::abort();
@@ -125,9 +130,10 @@ impl Default for Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limits, idle, retry, on_fatal: _ } = self;
+        let Self { limits, idle, retry, sync_delay, on_fatal: _ } = self;
         let mut shown = f.debug_struct("Settings");
-        shown.field("limits", limits).field("idle", idle).field("retry", retry).finish_non_exhaustive()
+        shown.field("limits", limits).field("idle", idle).field("retry", retry);
+        shown.field("sync_delay", sync_delay).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use holdfast_handoff::watermark;
 
 use super::handle::{Found, Submission};
 use super::preparer::{Outcome, Shortage};
-use super::{Failure, Settings, Ticket};
+use super::{Failure, Settings, SyncDelay, Ticket};
 use crate::disk::Disk;
 use crate::error::AppendError;
 use crate::log::{Log, Room};
@@ -78,6 +78,7 @@ pub(super) struct Writer<D: Disk, V: Variant> {
     room: Room,
     shortage: Found,
     stats: Stats,
+    sync_delay: SyncDelay,
     /// That of whoever submits.
     waker: Waker,
 }
@@ -109,6 +110,7 @@ impl<D: Disk, V: Variant> Writer<D, V> {
             room,
             shortage,
             stats,
+            sync_delay: SyncDelay::default(),
             waker,
         };
         writer.allow();
@@ -117,7 +119,8 @@ impl<D: Disk, V: Variant> Writer<D, V> {
 
     /// Works until the handle is gone or something fails, and gives the log back.
     pub(super) fn run(mut self, settings: Settings, preparer: JoinHandle<()>) -> Log<D, V> {
-        let Settings { limits: _, idle, retry, on_fatal } = settings;
+        let Settings { limits: _, idle, retry, sync_delay, on_fatal } = settings;
+        self.sync_delay = sync_delay;
         let ended = self.work(idle, retry);
         let orderly = ended.is_ok();
         // The only place where anybody hears of a failure.
@@ -166,6 +169,7 @@ impl<D: Disk, V: Variant> Writer<D, V> {
         self.append()?;
         let written = Instant::now();
         self.log.sync()?;
+        self.sync_delay.wait();
         let synced = Instant::now();
 
         let counts = self.log.counts();
@@ -253,6 +257,7 @@ impl<D: Disk, V: Variant> Writer<D, V> {
     fn mark(&mut self) -> Result<(), Failure> {
         self.log.mark().map_err(|error| self.failure(error, 0))?;
         self.log.sync()?;
+        self.sync_delay.wait();
         self.mark_at = None;
         self.allow();
         let counts = self.log.counts();
