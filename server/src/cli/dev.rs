@@ -1,4 +1,5 @@
-//! `holdfast dev`: real nodes with real sockets and disks on loopback, in one process.
+//! `holdfast dev`: real nodes with real sockets and disks on loopback, in one process; with `--chaos`, in a process for each, and
+//! a prompt to do them harm.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use holdfast_client::Client;
 
+use super::chaos::{self, Setup};
 use super::exit::Exit;
 use super::failed::Trouble;
 use super::serve::{on_signal, say};
@@ -37,6 +39,9 @@ pub(super) struct Dev {
     /// Port of the first node's clients; its peers are one above, its HTTP two, the next node ten
     #[arg(long, default_value_t = PORT_BASE)]
     port_base: u16,
+    /// Kill, suspend, cut off and slow down nodes from a prompt, and watch what their machines do
+    #[arg(long)]
+    chaos: bool,
 }
 
 pub(super) fn run(dev: &Dev) -> ExitCode {
@@ -74,6 +79,14 @@ fn serve(dev: &Dev) -> Result<(), Box<dyn std::error::Error>> {
     };
     let stop = Stop::new();
     on_signal(stop.clone())?;
+    if dev.chaos {
+        std::fs::create_dir_all(root)?;
+        let addresses = (1..=dev.nodes).map(|node| [client(node), peer(node), http(node)]).collect();
+        let setup = Setup { root: std::path::absolute(root)?, addresses };
+        return chaos::run(setup, &stop, || {
+            prompt_banner(dev, root, &(1..=dev.nodes).map(client).collect::<Vec<_>>())
+        });
+    }
     let nodes = (1..=dev.nodes).map(|node| {
         runtime::start(Options {
             cluster: "dev".to_owned(),
@@ -127,6 +140,20 @@ fn own_name() -> String {
     let below =
         std::env::current_dir().ok().and_then(|here| Some(path.strip_prefix(here).ok()?.to_path_buf()));
     below.unwrap_or(path).display().to_string()
+}
+
+/// What somebody who has just come to the prompt wants to know.
+fn prompt_banner(dev: &Dev, root: &Path, endpoints: &[String]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{} real nodes are running, each in a process of its own, under {}",
+        dev.nodes,
+        root.display()
+    )?;
+    writeln!(out, "endpoints {}", endpoints.join(","))?;
+    writeln!(out, "`help` shows what can be done to them; `kill leader` is a beginning")?;
+    out.flush()
 }
 
 /// What somebody who has just started it wants to know.

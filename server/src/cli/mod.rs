@@ -3,6 +3,7 @@
 mod ask;
 mod audit;
 mod cell;
+mod chaos;
 mod completions;
 mod config;
 mod dev;
@@ -83,7 +84,7 @@ Cluster
 
 Nodes
   server     Run one node of a cluster
-  dev        Run real nodes in this process
+  dev        Run real nodes on this machine, and do them harm
   config     Show or check the configuration of a node
   wal        Look at the log of a node, offline
 
@@ -111,7 +112,7 @@ struct Cli {
 enum Command {
     /// Run one node of a cluster
     Server(serve::Server),
-    /// Run three real nodes in this process, to try things out
+    /// Run three real nodes on this machine, to try things out, or to see what becomes of them
     Dev(dev::Dev),
     /// Write a key
     Put(kv::Put),

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tracing_subscriber::EnvFilter;
 
 use super::exit::Exit;
@@ -27,6 +28,20 @@ const TELL: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     #[command(flatten)]
     flags: Flags,
+    /// The process that started this one: when it is gone, however it ended, so is this one. For `dev --chaos`
+    #[arg(long, hide = true, value_name = "PID")]
+    ends_with: Option<u32>,
+}
+
+/// Lets the kernel kill this process when the thread that started it is gone; also if this one is suspended then, and hears
+/// nothing else.
+fn end_with(parent: u32) -> std::io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have gone before that was said.
+    if getppid().map(|pid| pid.as_raw_nonzero().get()) != i32::try_from(parent).ok() {
+        return Err(std::io::Error::other(format!("process {parent}, which started this one, is gone")));
+    }
+    Ok(())
 }
 
 /// `host:port`, as others dial it.
@@ -35,6 +50,11 @@ pub(super) fn host_and_port(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(server: Server) -> ExitCode {
+    if let Some(Err(error)) = server.ends_with.map(end_with) {
+        return say(
+            Trouble::new(Exit::NotThere, "nobody is left who wanted this node").why(error.to_string())
+        );
+    }
     let sources = server.flags.sources(&super::command());
     let read = config::load(&sources, std::env::vars_os());
     let (running, options) = match read.and_then(|config| Ok((config.options()?, config))) {

@@ -42,4 +42,5 @@ pub use origin::{ConfigError, Origin};
 pub(crate) use reload::Reloader;
 pub use reload::{Change, changes};
 pub use table::{DEPRECATED, Deprecated, OPTIONS, Opt, RESERVED, flag, variable};
+pub(crate) use units::duration;
 pub use value::{Kind, Value};

@@ -50,17 +50,17 @@ fn core_event(node: u64, event: &CoreEvent) {
     if !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
-    let (machine, edge) = match event {
-        CoreEvent::Role(edge, _) => (RoleMachine::NUMBER, edge.tag()),
-        CoreEvent::Progress(_, edge) => (ProgressMachine::NUMBER, edge.tag()),
-        CoreEvent::Membership(edge, _) => (MembershipMachine::NUMBER, edge.tag()),
-        CoreEvent::Transfer(edge, _) => (TransferMachine::NUMBER, edge.tag()),
+    let (machine, edge, peer) = match event {
+        CoreEvent::Role(edge, _) => (RoleMachine::NUMBER, edge.tag(), None),
+        CoreEvent::Progress(peer, edge) => (ProgressMachine::NUMBER, edge.tag(), Some(peer.0)),
+        CoreEvent::Membership(edge, _) => (MembershipMachine::NUMBER, edge.tag(), None),
+        CoreEvent::Transfer(edge, _) => (TransferMachine::NUMBER, edge.tag(), None),
         CoreEvent::Alarm(..)
         | CoreEvent::HandedOver(_)
         | CoreEvent::TransferGivenUp(_)
         | CoreEvent::Healed(_) => return tracing::debug!(node, ?event, "raft"),
     };
-    tracing::debug!(node, machine, edge, ?event, "raft");
+    tracing::debug!(node, machine, edge, peer, ?event, "raft");
 }
 
 fn alarmed(node: u64, alarm: Alarm, about: NodeId) {
