@@ -19,6 +19,7 @@ mod kv;
 mod lease;
 mod lock;
 mod member;
+mod notify;
 mod out;
 mod paint;
 mod progress;

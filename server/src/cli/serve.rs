@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit::Exit;
 use super::failed::{Failed, Trouble};
+use super::notify::{self, Notifier};
 use super::paint::{Color, Paint};
 use crate::config::{self, Config, ConfigError, Flags, Reloader};
 use crate::logging::{self, UNLIMITED};
@@ -57,18 +58,27 @@ pub(super) fn run(server: Server) -> ExitCode {
     }
     let sources = server.flags.sources(&super::command());
     let read = config::load(&sources, std::env::vars_os());
-    let (running, options) = match read.and_then(|config| Ok((config.options()?, config))) {
+    let (running, mut options) = match read.and_then(|config| Ok((config.options()?, config))) {
         Ok((options, config)) => (config, options),
         Err(wrong) => return refuse(&wrong),
     };
     let log = begin_log(&running);
     let reloader = Reloader { sources, running, live: options.live.clone(), log: log.clone() };
+    let (notifier, told) = match notify::start(options.node) {
+        Ok(both) => both,
+        Err(error) => {
+            let trouble = Trouble::new(Exit::NotThere, "cannot tell whoever started this node how far it is");
+            return say(trouble.why(error.to_string()));
+        }
+    };
+    options.observer = notifier.observer();
     let stop = Stop::new();
-    if let Err(error) = on_signals(stop.clone(), Some(reloader)) {
+    if let Err(error) = on_signals(stop.clone(), Some((reloader, notifier))) {
         return say(Trouble::new(Exit::NotThere, "cannot listen to signals").why(error.to_string()));
     }
     let ran = runtime::run(options, &stop);
     log.tell_suppressed();
+    told.wait();
     match ran {
         Ok(()) => Exit::Done.into(),
         Err(error) => say(ended(&error)),
@@ -151,7 +161,7 @@ pub(super) fn on_signal(stop: Stop) -> std::io::Result<()> {
 }
 
 /// The same, and reloads at a hangup if there is what to reload. Returns when it listens to all of them.
-fn on_signals(stop: Stop, reloader: Option<Reloader>) -> std::io::Result<()> {
+fn on_signals(stop: Stop, reloader: Option<(Reloader, Notifier)>) -> std::io::Result<()> {
     let (listening, heard) = mpsc::sync_channel(1);
     let watch = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -166,7 +176,7 @@ fn on_signals(stop: Stop, reloader: Option<Reloader>) -> std::io::Result<()> {
 
 async fn watch_signals(
     stop: &Stop,
-    mut reloader: Option<Reloader>,
+    mut reloader: Option<(Reloader, Notifier)>,
     listening: &mpsc::SyncSender<std::io::Result<()>>,
 ) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -181,12 +191,12 @@ async fn watch_signals(
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             () = heard(&mut hangup) => {
-                if let Some(reloader) = &mut reloader {
-                    reloader.reload();
+                if let Some((reloader, notifier)) = &mut reloader {
+                    notifier.reload(|| reloader.reload());
                 }
             }
             _ = tell.tick(), if reloader.is_some() => {
-                if let Some(reloader) = &reloader {
+                if let Some((reloader, _)) = &reloader {
                     reloader.log.tell_suppressed();
                 }
             }

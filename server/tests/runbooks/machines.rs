@@ -1,0 +1,472 @@
+//! Machines of a scripted site: each has addresses, directories and a service of its own, and all of them are this one.
+//!
+//! # What stands for what
+//! | on a page | here |
+//! |---|---|
+//! | `10.0.0.N` | an address of 127.0.0.0/8 that only this test listens on; the ports are the same |
+//! | `/var/lib/holdfast`, `/etc/holdfast`, `/usr/local/bin` | the same below a directory of the machine |
+//! | `/backup` | a directory that all machines have, and that outlives them |
+//! | `systemctl` | this file: it does with the process what the unit `docs/operating/holdfast.service` says |
+//! | `journalctl` | the standard error of the service, of all its lives |
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take before the test fails: real processes on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a pause between two looks is.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+
+/// The unit that the pages install.
+pub(crate) const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/holdfast.service");
+
+/// Where the pages have their machines.
+const NETWORK: &str = "10.0.0.";
+
+/// What pages name below a machine's own root.
+const OWN: [&str; 4] = ["/var/lib", "/etc/holdfast", "/usr/local/bin", "/run/holdfast"];
+
+/// Timeouts for a machine that tests share: five times the usual ones. The segments are small, because there are many of them here.
+const CALM: &str = "heartbeat = \"250ms\"\nelection = \"1500ms\"\nsegment_size = \"24MiB\"\nlog_rate = 1000\nslow_request = 0\n";
+
+/// Networks that tests of this process have taken.
+static NETWORKS: AtomicU16 = AtomicU16::new(0);
+
+/// A disk of its own that is small, for as long as this lives: a file system that only those see who enter its namespace.
+#[derive(Debug)]
+struct SmallDisk {
+    holder: Child,
+    /// The holder ends with it, also if this test is killed.
+    _ends_with: ChildStdin,
+    enter: Vec<String>,
+}
+
+/// One machine.
+#[derive(Debug)]
+struct Machine {
+    name: char,
+    process: Option<Child>,
+    /// Where its service says how far it is.
+    notify: Option<UnixDatagram>,
+    disk: Option<SmallDisk>,
+    /// Further environment of its service: what is wrong with this machine.
+    environment: Vec<(String, String)>,
+}
+
+/// Some machines. Whatever runs on them is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Site {
+    root: TempDir,
+    network: String,
+    machines: Vec<Machine>,
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) code: Option<i32>,
+}
+
+/// A network of loopback whose ports nobody has.
+fn free_network() -> String {
+    let process = std::process::id();
+    for _ in 0..1_000 {
+        let taken = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let [low, high, ..] = (process.wrapping_mul(31) + u32::from(taken)).to_le_bytes();
+        let network = format!("127.{}.{low}.", 64 + high % 128);
+        let is_free =
+            |port: u16| (1..=5).all(|host| TcpListener::bind((format!("{network}{host}"), port)).is_ok());
+        if [7400, 7401, 7402].into_iter().all(is_free) {
+            return network;
+        }
+    }
+    panic!("no network of loopback is free");
+}
+
+impl Site {
+    /// Machines with these names, with nothing on them but the binary, and no configuration.
+    pub(crate) fn bare(names: &str) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let machine =
+            |name| Machine { name, process: None, notify: None, disk: None, environment: Vec::new() };
+        let site = Self { root, network: free_network(), machines: names.chars().map(machine).collect() };
+        fs::create_dir(site.root.path().join("backup")).expect("a directory");
+        let journal = "#!/bin/sh\nexec cat \"$JOURNAL\"\n";
+        for name in names.chars().chain(['-']) {
+            for own in OWN {
+                fs::create_dir_all(site.path(name, own)).expect("a directory");
+            }
+            let bin = site.path(name, "/usr/local/bin");
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_holdfast"), bin.join("holdfast")).expect("a link");
+            fs::write(bin.join("journalctl"), journal).expect("a file");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(bin.join("journalctl"), mode).expect("it is ours");
+            File::create(site.journal(name)).expect("a file");
+        }
+        site
+    }
+
+    /// Machines `a`, `b` and `c` that form a cluster, and those with further names, which have their configuration and nothing
+    /// else.
+    pub(crate) fn formed(further: &str) -> Self {
+        let mut site = Self::bare(&format!("abc{further}"));
+        for (number, name) in (1..).zip("abc".chars().chain(further.chars())) {
+            site.configure(name, number, "");
+        }
+        for name in "abc".chars() {
+            site.launch(name);
+        }
+        for name in "abc".chars() {
+            assert!(site.await_ready(name), "{}", site.log(name));
+        }
+        site
+    }
+
+    /// Writes the configuration of a node as the page about operating has it, calm, and with further lines.
+    pub(crate) fn configure(&self, name: char, number: u64, further: &str) {
+        let host = |port: u16| format!("{NETWORK}{number}:{port}");
+        let (client, peer, http) = (host(7400), host(7401), host(7402));
+        let begins = if number > 3 {
+            format!("join = [\"{NETWORK}1:7400\", \"{NETWORK}2:7400\", \"{NETWORK}3:7400\"]")
+        } else {
+            let list: Vec<String> = (1..=3).map(|id| format!("\"{id}={NETWORK}{id}:7401\"")).collect();
+            format!("initial_cluster = [{}]", list.join(", "))
+        };
+        let text = format!(
+            "node_id = {number}\ndata_dir = \"/var/lib/holdfast\"\ncluster = \"billing\"\nallow_plaintext = true\n\
+             listen_client = \"{client}\"\nlisten_peer = \"{peer}\"\nlisten_http = \"{http}\"\n{begins}\n{CALM}{further}"
+        );
+        fs::write(self.path(name, "/etc/holdfast/holdfast.toml"), self.inside(name, &text)).expect("a file");
+    }
+
+    /// A file or directory of a machine.
+    pub(crate) fn path(&self, name: char, path: &str) -> PathBuf {
+        self.root.path().join(name.to_string()).join(path.trim_start_matches('/'))
+    }
+
+    fn journal(&self, name: char) -> PathBuf {
+        self.path(name, "/run/holdfast/journal")
+    }
+
+    /// All that its service has said.
+    pub(crate) fn log(&self, name: char) -> String {
+        fs::read_to_string(self.journal(name)).unwrap_or_default()
+    }
+
+    /// Where clients reach all machines.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        (1..=self.machines.len()).map(|number| format!("{}{number}:7400", self.network)).collect()
+    }
+
+    /// A text of a page as it is on this machine.
+    pub(crate) fn inside(&self, name: char, text: &str) -> String {
+        let root = self.root.path();
+        let mut text = text.replace(NETWORK, &self.network);
+        for own in OWN {
+            text = text.replace(own, &self.path(name, own).display().to_string());
+        }
+        // `/backup` as a whole word: nothing else on the pages begins with it.
+        text.replace("/backup", &root.join("backup").display().to_string())
+    }
+
+    /// What was said on this machine, as a page would show it.
+    pub(crate) fn outside(&self, name: char, text: &str) -> String {
+        let root = self.root.path().display().to_string();
+        let own = format!("{root}/{name}/");
+        text.replace(&own, "/").replace(&format!("{root}/backup"), "/backup").replace(&self.network, NETWORK)
+    }
+
+    fn machine(&mut self, name: char) -> &mut Machine {
+        self.machines.iter_mut().find(|machine| machine.name == name).expect("a machine of this site")
+    }
+
+    /// Further environment of the service on a machine, from its next start on.
+    pub(crate) fn set_environment(&mut self, name: char, key: &str, value: &str) {
+        self.machine(name).environment.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// A program that runs on this machine.
+    fn program(&self, name: char, program: &str) -> Command {
+        let disk = self
+            .machines
+            .iter()
+            .find(|machine| machine.name == name)
+            .and_then(|machine| machine.disk.as_ref());
+        let mut command = match disk.map(|disk| disk.enter.as_slice()) {
+            Some([first, rest @ ..]) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            _ => Command::new(program),
+        };
+        let path = std::env::var("PATH").unwrap_or_default();
+        let bin = self.path(name, "/usr/local/bin");
+        command.env_clear().env("PATH", format!("{}:{path}", bin.display())).env("HOME", self.root.path());
+        command.env("JOURNAL", self.journal(name)).current_dir(self.path(name, "/")).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of a page on a machine, in the shell of somebody who operates the site.
+    pub(crate) fn shell(&mut self, name: char, command: &str) -> Said {
+        if let Some(rest) = command.strip_prefix("systemctl ") {
+            return self.systemctl(name, rest);
+        }
+        let mut shell = self.program(name, "sh");
+        let command = self.inside(name, command);
+        shell
+            .args(["-c", &format!("exec 2>&1; {command}")])
+            .env("HOLDFAST_ENDPOINTS", self.endpoints().join(","));
+        let done = shell.output().expect("a shell");
+        let text = self.outside(name, &String::from_utf8_lossy(&done.stdout));
+        Said { text, code: done.status.code() }
+    }
+
+    /// What `systemctl` would do and say.
+    fn systemctl(&mut self, name: char, command: &str) -> Said {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let done = Said { text: String::new(), code: Some(0) };
+        match words.as_slice() {
+            ["daemon-reload"] => done,
+            ["enable" | "start", "--now" | "--no-block", "holdfast"] => {
+                self.launch(name);
+                done
+            }
+            ["start", "holdfast"] => self.start(name),
+            ["stop", "holdfast"] => {
+                self.stop(name);
+                done
+            }
+            ["restart", "holdfast"] => {
+                self.stop(name);
+                self.start(name)
+            }
+            ["reload", "holdfast"] => {
+                self.signal(name, "-HUP");
+                done
+            }
+            ["is-active", "holdfast"] => {
+                let runs = self.is_running(name);
+                Said {
+                    text: if runs { "active" } else { "failed" }.to_owned(),
+                    code: Some(if runs { 0 } else { 3 }),
+                }
+            }
+            _ => panic!("systemctl {command} is not known here"),
+        }
+    }
+
+    fn start(&mut self, name: char) -> Said {
+        self.launch(name);
+        let (text, code) = match self.await_ready(name) {
+            true => ("", 0),
+            false => {
+                ("Job for holdfast.service failed because the control process exited with error code.", 1)
+            }
+        };
+        Said { text: text.to_owned(), code: Some(code) }
+    }
+
+    /// Starts what the unit says, and does not wait.
+    pub(crate) fn launch(&mut self, name: char) {
+        let unit = fs::read_to_string(UNIT).expect("the unit");
+        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("what to start");
+        let line = self.inside(name, line);
+        let (program, arguments) = line.split_once(' ').expect("arguments");
+        let notify = self.path(name, "/run/holdfast/notify");
+        let _ = fs::remove_file(&notify);
+        let journal = OpenOptions::new().append(true).open(self.journal(name)).expect("the journal");
+        let environment = self.machine(name).environment.clone();
+        let mut command = self.program(name, program);
+        command.args(arguments.split(' ')).envs(environment).env("NOTIFY_SOCKET", &notify);
+        // Bound before the service starts, and read by whoever waits for it.
+        let socket = UnixDatagram::bind(&notify).expect("a socket");
+        let process = command.stderr(journal).spawn().expect("the binary that cargo built");
+        let machine = self.machine(name);
+        (machine.process, machine.notify) = (Some(process), Some(socket));
+    }
+
+    /// Waits until the service says that it is ready; false if it ends before.
+    pub(crate) fn await_ready(&mut self, name: char) -> bool {
+        let mut ready = false;
+        self.wait_until("the service is ready, or ends", |site| {
+            let is_over = !site.is_running(name);
+            ready |= site.notified(name).iter().any(|told| told.lines().any(|line| line == "READY=1"));
+            ready || is_over
+        });
+        ready
+    }
+
+    /// What the service has told whoever started it, since somebody last looked.
+    pub(crate) fn notified(&mut self, name: char) -> Vec<String> {
+        let socket = self.machine(name).notify.as_ref().expect("it was launched");
+        socket.set_nonblocking(true).expect("a socket");
+        let (mut all, mut message) = (Vec::new(), [0; 4096]);
+        while let Ok(length) = socket.recv(&mut message) {
+            all.push(String::from_utf8_lossy(&message[..length]).into_owned());
+        }
+        all
+    }
+
+    pub(crate) fn is_running(&mut self, name: char) -> bool {
+        let process = self.machine(name).process.as_mut();
+        process.is_some_and(|process| process.try_wait().expect("it is ours").is_none())
+    }
+
+    /// Sends its service a signal.
+    pub(crate) fn signal(&mut self, name: char, signal: &str) {
+        let id = self.machine(name).process.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill is there").success());
+    }
+
+    /// Stops its service in order, if it runs. How it ended.
+    pub(crate) fn stop(&mut self, name: char) -> Option<i32> {
+        if self.is_running(name) {
+            self.signal(name, "-TERM");
+        }
+        self.await_end(name)
+    }
+
+    /// Waits until its service has ended by itself, and says how.
+    pub(crate) fn await_end(&mut self, name: char) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        while self.is_running(name) {
+            assert!(Instant::now() < until, "{name} does not end: {}", self.log(name));
+            std::thread::sleep(PAUSE);
+        }
+        let mut process = self.machine(name).process.take()?;
+        process.wait().expect("it is ours").code()
+    }
+
+    /// Kills its service, as a power cut would.
+    pub(crate) fn kill(&mut self, name: char) {
+        if let Some(mut process) = self.machine(name).process.take() {
+            process.kill().expect("it is ours");
+            process.wait().expect("it is ours");
+        }
+    }
+
+    /// The machine is gone, with all that was on its disk.
+    pub(crate) fn destroy(&mut self, name: char) {
+        self.kill(name);
+        for own in ["/var/lib/holdfast", "/etc/holdfast"] {
+            let _ = fs::remove_dir_all(self.path(name, own));
+        }
+    }
+
+    /// From now on `/var/lib` of this machine is a disk of so many MiB. Why not, if the machine that the test runs on does not
+    /// allow it.
+    pub(crate) fn give_small_disk(&mut self, name: char, mebibytes: u32) -> Result<(), String> {
+        let at = self.path(name, "/var/lib").display().to_string();
+        let mount = format!("mount -t tmpfs -o size={mebibytes}m tmpfs '{at}' && echo mounted && exec cat");
+        let ways: [(&[&str], &[&str]); 2] = [
+            (&["unshare", "-m"], &["-m"]),
+            (&["unshare", "-r", "-m"], &["-U", "-m", "--preserve-credentials"]),
+        ];
+        let mut why = String::new();
+        for (unshare, enter) in ways {
+            let mut command = Command::new(unshare[0]);
+            command.args(&unshare[1..]).args(["sh", "-c", &mount]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut holder = command.spawn().map_err(|error| format!("unshare: {error}"))?;
+            let ends_with = holder.stdin.take().expect("piped");
+            let mut line = String::new();
+            let mut said = BufReader::new(holder.stdout.take().expect("piped"));
+            said.read_line(&mut line).expect("a line");
+            if line.trim() == "mounted" {
+                let id = holder.id().to_string();
+                let mut words: Vec<String> = ["nsenter", "-t", &id].map(str::to_owned).into();
+                words.extend(enter.iter().map(|word| (*word).to_owned()));
+                words.push("--".to_owned());
+                self.machine(name).disk = Some(SmallDisk { holder, _ends_with: ends_with, enter: words });
+                return Ok(());
+            }
+            drop(ends_with);
+            let output = holder.wait_with_output().expect("it is ours");
+            let _ =
+                write!(why, "{}: {}; ", unshare.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Err(why)
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn wait_until(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !look(self) {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Which machine leads, as soon as one does.
+    pub(crate) fn leader(&mut self) -> char {
+        let mut found = None;
+        self.wait_until("somebody leads", |site| {
+            let said = site.shell('-', "holdfast status -o json");
+            let document: serde_json::Value = serde_json::from_str(&said.text).unwrap_or_default();
+            let rows = document["endpoints"].as_array().cloned().unwrap_or_default();
+            let place = rows.iter().position(|row| row["role"] == "leader" && row["ready"] == true);
+            found = place.map(|place| site.machines[place].name);
+            found.is_some()
+        });
+        found.expect("it was waited for")
+    }
+
+    /// Makes a machine the one that leads.
+    pub(crate) fn make_leader(&mut self, name: char) {
+        let number = 1 + self.machines.iter().position(|machine| machine.name == name).expect("a machine");
+        self.wait_until("it leads", |site| {
+            site.leader() == name || {
+                site.shell('-', &format!("holdfast member transfer {number}"));
+                false
+            }
+        });
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for machine in &mut self.machines {
+            if let Some(mut process) = machine.process.take() {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
+            if let Some(mut disk) = machine.disk.take() {
+                let _ = disk.holder.kill();
+                let _ = disk.holder.wait();
+            }
+        }
+        if std::thread::panicking() {
+            for machine in &self.machines {
+                eprintln!("--- journal of {}\n{}", machine.name, tail(&self.log(machine.name)));
+            }
+        }
+    }
+}
+
+/// The last lines of a text.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+/// Bytes of a file are turned over, as a disk might do it.
+pub(crate) fn damage(file: &Path, at: u64, count: usize) {
+    let mut bytes = fs::read(file).expect("a file");
+    let at = usize::try_from(at).expect("small");
+    for byte in &mut bytes[at..at + count] {
+        *byte ^= 0xff;
+    }
+    fs::write(file, bytes).expect("it is ours");
+}
