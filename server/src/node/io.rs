@@ -353,4 +353,6 @@ pub enum NodeEvent {
     AuditGoesOn,
     /// A stamp is far ahead of this node's time of day.
     Drift(String),
+    /// What was said with [`Drift`](Self::Drift) is over.
+    DriftOver,
 }

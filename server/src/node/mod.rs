@@ -155,6 +155,8 @@ pub struct Node<P: Plant = AsDesigned> {
     /// Ticks since a leader was known.
     leaderless: u64,
     stamps: Clock,
+    /// It was said that clocks differ, and not yet that they do no more.
+    drifts: bool,
     peers: BTreeMap<NodeId, Peer>,
     /// Where clients reach this node.
     client_address: ByteString,
@@ -201,6 +203,7 @@ impl<P: Plant> Node<P> {
             watches,
             leaderless: 0,
             stamps,
+            drifts: false,
             peers: BTreeMap::new(),
             client_address,
             disk_full: None,
@@ -408,6 +411,7 @@ impl<P: Plant> Node<P> {
         self.expire_leases();
         self.tell_digests();
         if self.ticks.is_multiple_of(limits::CHORE_TICKS) {
+            self.compare_clocks();
             self.chores();
         }
     }
@@ -446,8 +450,17 @@ impl<P: Plant> Node<P> {
         let from_wall = P::plants(Bug::ClockFromWall);
         let clock = if from_wall { self.now.wall.get() } else { self.store.clock() };
         self.writes.start_clock(clock, self.now.micros);
-        if let Some(drift) = self.stamps.merge(self.store.stamp(), self.now.wall) {
-            self.events.push(NodeEvent::Drift(drift.to_string()));
+        self.compare_clocks();
+    }
+
+    /// Says when stamps that were applied get ahead of this node's time of day, and when that is over. Every member looks, because
+    /// it is the leader's stamps that are ahead, and a leader whose clock is wrong finds nothing wrong with them.
+    fn compare_clocks(&mut self) {
+        let drift = self.stamps.merge(self.store.stamp(), self.now.wall);
+        match (drift, std::mem::replace(&mut self.drifts, drift.is_some())) {
+            (Some(drift), false) => self.events.push(NodeEvent::Drift(drift.to_string())),
+            (None, true) => self.events.push(NodeEvent::DriftOver),
+            (Some(_), true) | (None, false) => {}
         }
     }
 

@@ -42,6 +42,7 @@ pub(super) fn event(node: u64, event: NodeEvent) {
         }
         NodeEvent::AuditGoesOn => tracing::info!(node, "the audit log can be written again"),
         NodeEvent::Drift(drift) => tracing::warn!(node, %drift, "clocks differ"),
+        NodeEvent::DriftOver => tracing::info!(node, "clocks agree again"),
     }
 }
 
@@ -65,6 +66,19 @@ fn core_event(node: u64, event: &CoreEvent) {
 
 fn alarmed(node: u64, alarm: Alarm, about: NodeId) {
     tracing::error!(node, %about, "ALARM {alarm}: no correct peer does this; look at that node");
+}
+
+/// The disk of the log has become too full for the next segment, or is so no more. Bytes that are free, and that are needed.
+pub(super) fn disk_full(node: u64, full: Option<(u64, u64)>) {
+    match full {
+        Some((free, needed)) => tracing::error!(
+            node,
+            free,
+            needed,
+            "the disk is full: this node stores nothing new, and goes on by itself when there is room"
+        ),
+        None => tracing::info!(node, "the disk has room again"),
+    }
 }
 
 /// A request that took long: a line with the microseconds of each stage that it was in.

@@ -67,7 +67,8 @@ impl Edges {
             | NodeEvent::Reinstalled { .. }
             | NodeEvent::AuditFailed(_)
             | NodeEvent::AuditGoesOn
-            | NodeEvent::Drift(_) => {}
+            | NodeEvent::Drift(_)
+            | NodeEvent::DriftOver => {}
         }
     }
 

@@ -145,6 +145,8 @@ pub(super) struct Turns {
     edges: Edges,
     round_trips: RoundTrips,
     leaders: Leaders,
+    /// It was said that the disk is full, and not yet that it is no more.
+    disk_full: bool,
     next_tick: u64,
     ticks: u64,
 }
@@ -162,6 +164,7 @@ impl Turns {
             edges: Edges::default(),
             round_trips: RoundTrips::default(),
             leaders: Leaders::default(),
+            disk_full: false,
             next_tick,
             ticks: 0,
         }
@@ -308,6 +311,9 @@ impl Turns {
             return Err(RunError::Halted { node: self.parts.identity.node.0, why });
         }
         let full = self.parts.disk.full();
+        if full.is_some() != std::mem::replace(&mut self.disk_full, full.is_some()) {
+            lines::disk_full(self.parts.identity.node.0, full);
+        }
         self.parts.node.handle(began, Input::Disk(full));
 
         let before = self.parts.node.counts();

@@ -69,6 +69,26 @@ fn a_leader_that_was_suspended_advances_the_clock_by_two_seconds_and_sessions_st
 }
 
 #[test]
+fn every_other_member_says_once_that_the_leader_s_clock_is_ahead_and_all_say_when_stamps_are_no_more() {
+    let (mut world, leader) = World::calm(3, 3);
+    world.places[leader].ahead_ms = 10_000;
+    world.done(leader, &put("a", "1")).1.expect("it is taken");
+    world.run_ms(2_000);
+    for at in 0..3 {
+        let wanted: &[bool] = if at == leader { &[] } else { &[true] };
+        assert_eq!(world.places[at].drifts, wanted, "node {}", at + 1);
+    }
+    // Set right, it is the one whose own stamps are ahead of it: stamps never go back.
+    world.places[leader].ahead_ms = 0;
+    world.run_ms(2_000);
+    assert_eq!(world.places[leader].drifts, [true]);
+    world.run_ms(10_000);
+    for at in 0..3 {
+        assert_eq!(world.places[at].drifts, [true, false], "node {}", at + 1);
+    }
+}
+
+#[test]
 fn the_feature_level_is_raised_only_when_every_member_has_said_that_it_can_follow() {
     let latest = FeatureLevel::LATEST.0;
     // Somebody is of an older build; somebody has not said anything.

@@ -95,6 +95,10 @@ pub(crate) struct Place {
     pub(crate) boot: u64,
     pub(crate) level: u16,
     pub(crate) paused_until: u64,
+    /// How far its time of day is ahead of what is so.
+    pub(crate) ahead_ms: u64,
+    /// What it has said of clocks that differ: `true` when they began to, `false` when that was over.
+    pub(crate) drifts: Vec<bool>,
     /// The disk does not write.
     pub(crate) disk_held: bool,
     /// Jobs are not done.
@@ -129,6 +133,8 @@ impl Place {
             boot: 0,
             level,
             paused_until: 0,
+            ahead_ms: 0,
+            drifts: Vec::new(),
             disk_held: false,
             jobs_held: false,
             disk_busy: 0,
@@ -392,7 +398,8 @@ impl World {
     pub(crate) fn time(&self, at: usize) -> Now {
         // Clocks that never go back start anywhere, and times of day differ.
         let micros = self.now + 7_777 * (at as u64 + 1);
-        let wall = UnixMillis::new(1_700_000_000_000 + self.now / MS + 40 * at as u64);
+        let wall =
+            UnixMillis::new(1_700_000_000_000 + self.now / MS + 40 * at as u64 + self.places[at].ahead_ms);
         Now { micros, wall: wall.expect("a time of day in range") }
     }
 
@@ -661,10 +668,11 @@ impl World {
                 }
                 NodeEvent::Halted(why) => panic!("seed {}: node {} halted: {why}", self.seed, at + 1),
                 NodeEvent::Raft(_)
-                | NodeEvent::Drift(_)
                 | NodeEvent::SnapshotTaken { .. }
                 | NodeEvent::SnapshotFailed(_)
                 | NodeEvent::Reinstalled { .. } => {}
+                NodeEvent::Drift(_) => self.places[at].drifts.push(true),
+                NodeEvent::DriftOver => self.places[at].drifts.push(false),
                 NodeEvent::AuditFailed(_) => self.places[at].desk.failures += 1,
                 NodeEvent::AuditGoesOn => self.places[at].desk.recoveries += 1,
             }
