@@ -47,6 +47,11 @@ fn block_on<T>(what: impl Future<Output = T>) -> T {
 impl Ledger {
     /// Begins to write to this site, and waits until something is acknowledged.
     pub(crate) fn begin(site: &Site) -> Self {
+        Self::begin_with(site, 0)
+    }
+
+    /// The same with values of so many bytes at least.
+    pub(crate) fn begin_with(site: &Site, bytes: usize) -> Self {
         static LEDGERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let mut ledger = Self::default();
         ledger.endpoints = site.endpoints();
@@ -55,7 +60,7 @@ impl Ledger {
             let (endpoints, writes, stop) =
                 (ledger.endpoints.clone(), Arc::clone(&ledger.writes), Arc::clone(&ledger.stop));
             let names = format!("w/{begun}/{writer}");
-            let run = move || block_on(write(endpoints, names, &writes, &stop));
+            let run = move || block_on(write(endpoints, names, bytes, &writes, &stop));
             ledger.writers.push(std::thread::spawn(run));
         }
         ledger.await_more();
@@ -92,7 +97,7 @@ impl Ledger {
         let told = self.stop();
         let there = block_on(read_all(self.endpoints.clone()));
         for (key, value) in &there {
-            assert_eq!(key, value, "a value that nobody wrote");
+            assert!(value.starts_with(key.as_str()), "{key} has a value that nobody wrote");
             assert_ne!(told.get(key), Some(&Told::NotApplied), "{key} was not to be applied");
         }
         let acknowledged = told.iter().filter_map(|(key, told)| match told {
@@ -109,9 +114,20 @@ impl Drop for Ledger {
     }
 }
 
+/// The value of a key: the key, and whatever fills it up.
+fn value(key: &str, bytes: usize) -> String {
+    format!("{key}{}", " ".repeat(bytes))
+}
+
+/// All keys of all ledgers that are there.
+pub(crate) fn keys(site: &Site) -> BTreeMap<String, String> {
+    block_on(read_all(site.endpoints()))
+}
+
 async fn write(
     endpoints: Vec<String>,
     names: String,
+    bytes: usize,
     writes: &Mutex<BTreeMap<String, Told>>,
     stop: &AtomicBool,
 ) {
@@ -121,7 +137,7 @@ async fn write(
             break;
         }
         let key = format!("{names}/{count}");
-        let told = match client.put(key.clone(), key.clone()).await {
+        let told = match client.put(key.clone(), value(&key, bytes)).await {
             Ok((Reply::Put { revision, .. }, _)) => Told::Acknowledged(revision),
             Ok((reply, _)) => panic!("a put is answered with {reply:?}"),
             Err(error) => match error.outcome {
@@ -144,7 +160,12 @@ async fn read_all(endpoints: Vec<String>) -> BTreeMap<String, String> {
     loop {
         let read = client.read(range.clone(), ReadOptions::default()).await.expect("a linearizable read");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        all.extend(read.page.entries.iter().map(|entry| (text(&entry.key), text(&entry.value))));
+        all.extend(
+            read.page
+                .entries
+                .iter()
+                .map(|entry| (text(&entry.key), text(&entry.value[..entry.value.len().min(64)]))),
+        );
         if read.page.continuation.is_empty() {
             client.close().await;
             return all;

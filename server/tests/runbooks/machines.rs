@@ -31,7 +31,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/holdfast.service");
 
 /// Where the pages have their machines.
-const NETWORK: &str = "10.0.0.";
+pub(crate) const NETWORK: &str = "10.0.0.";
 
 /// What pages name below a machine's own root.
 const OWN: [&str; 4] = ["/var/lib", "/etc/holdfast", "/usr/local/bin", "/run/holdfast"];
@@ -59,7 +59,7 @@ struct Machine {
     /// Where its service says how far it is.
     notify: Option<UnixDatagram>,
     disk: Option<SmallDisk>,
-    /// Further environment of its service: what is wrong with this machine.
+    /// Further environment of all its programs: what is wrong with this machine.
     environment: Vec<(String, String)>,
 }
 
@@ -69,6 +69,8 @@ pub(crate) struct Site {
     root: TempDir,
     network: String,
     machines: Vec<Machine>,
+    /// What `HOLDFAST_ENDPOINTS` is in the shell of whoever operates the site.
+    named: String,
 }
 
 /// What a command said and how it ended.
@@ -100,7 +102,9 @@ impl Site {
         let root = tempfile::tempdir().expect("a directory");
         let machine =
             |name| Machine { name, process: None, notify: None, disk: None, environment: Vec::new() };
-        let site = Self { root, network: free_network(), machines: names.chars().map(machine).collect() };
+        let named: Vec<String> = (1..=3).map(|number| format!("{NETWORK}{number}:7400")).collect();
+        let machines = names.chars().map(machine).collect();
+        let site = Self { root, network: free_network(), machines, named: named.join(",") };
         fs::create_dir(site.root.path().join("backup")).expect("a directory");
         let journal = "#!/bin/sh\nexec cat \"$JOURNAL\"\n";
         for name in names.chars().chain(['-']) {
@@ -191,7 +195,7 @@ impl Site {
         self.machines.iter_mut().find(|machine| machine.name == name).expect("a machine of this site")
     }
 
-    /// Further environment of the service on a machine, from its next start on.
+    /// Further environment of whatever is started on this machine from now on.
     pub(crate) fn set_environment(&mut self, name: char, key: &str, value: &str) {
         self.machine(name).environment.push((key.to_owned(), value.to_owned()));
     }
@@ -214,6 +218,9 @@ impl Site {
         let path = std::env::var("PATH").unwrap_or_default();
         let bin = self.path(name, "/usr/local/bin");
         command.env_clear().env("PATH", format!("{}:{path}", bin.display())).env("HOME", self.root.path());
+        let machine = self.machines.iter().find(|machine| machine.name == name);
+        let environment = machine.map_or(&[][..], |machine| machine.environment.as_slice());
+        command.envs(environment.iter().map(|(key, value)| (key, value)));
         command.env("JOURNAL", self.journal(name)).current_dir(self.path(name, "/")).stdin(Stdio::null());
         command
     }
@@ -223,11 +230,15 @@ impl Site {
         if let Some(rest) = command.strip_prefix("systemctl ") {
             return self.systemctl(name, rest);
         }
+        if let Some(named) = command.strip_prefix("export HOLDFAST_ENDPOINTS=") {
+            named.clone_into(&mut self.named);
+            return Said { text: String::new(), code: Some(0) };
+        }
         let mut shell = self.program(name, "sh");
         let command = self.inside(name, command);
         shell
             .args(["-c", &format!("exec 2>&1; {command}")])
-            .env("HOLDFAST_ENDPOINTS", self.endpoints().join(","));
+            .env("HOLDFAST_ENDPOINTS", self.inside(name, &self.named));
         let done = shell.output().expect("a shell");
         let text = self.outside(name, &String::from_utf8_lossy(&done.stdout));
         Said { text, code: done.status.code() }
@@ -287,9 +298,8 @@ impl Site {
         let notify = self.path(name, "/run/holdfast/notify");
         let _ = fs::remove_file(&notify);
         let journal = OpenOptions::new().append(true).open(self.journal(name)).expect("the journal");
-        let environment = self.machine(name).environment.clone();
         let mut command = self.program(name, program);
-        command.args(arguments.split(' ')).envs(environment).env("NOTIFY_SOCKET", &notify);
+        command.args(arguments.split(' ')).env("NOTIFY_SOCKET", &notify);
         // Bound before the service starts, and read by whoever waits for it.
         let socket = UnixDatagram::bind(&notify).expect("a socket");
         let process = command.stderr(journal).spawn().expect("the binary that cargo built");

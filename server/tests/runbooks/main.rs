@@ -4,6 +4,7 @@
 //!
 //! Needs real time: it waits for what is to happen, and fails only when that takes longer than [`machines::PATIENCE`].
 
+mod clock;
 mod ledger;
 mod machines;
 mod page;
@@ -11,17 +12,145 @@ mod page;
 mod terminal;
 mod unit;
 
+use std::fs;
+
 use ledger::Ledger;
-use machines::Site;
+use machines::{Site, damage};
 use page::Page;
 
+/// The parts of a runbook with something to do.
+const ALL: [&str; 3] = ["You see", "Do", "You know it is over when"];
+
+/// Does all that a runbook says.
+fn follow(site: &mut Site, name: &str) {
+    let mut page = Page::runbook(name);
+    for part in ALL {
+        page.follow(site, part);
+    }
+}
+
+/// Whoever counts on the page has lost nothing, and the cluster takes more.
+fn nothing_is_lost(ledger: &mut Ledger) {
+    ledger.await_more();
+    let lost = ledger.lost();
+    assert!(lost.is_empty(), "{} acknowledged writes are lost: {lost:?}", lost.len());
+}
+
+/// Says loudly that this machine does not allow a test.
+fn not_tested(what: &str, why: &str) {
+    eprintln!("NOT TESTED: {what}: this machine does not allow it: {why}");
+}
+
 #[test]
-fn replace() {
+fn replace_a_member_is_followed_from_a_machine_that_is_gone_to_health_with_nothing_lost() {
     let mut site = Site::formed("d");
+    site.configure('d', 4, "learner = true\n");
+    site.make_leader('a');
     let mut ledger = Ledger::begin(&site);
     site.destroy('c');
-    ledger.await_more();
-    eprintln!("{}", site.shell('-', "holdfast status").text);
-    assert_eq!(ledger.lost().len(), 0);
-    let _ = Page::any("README.md");
+    follow(&mut site, "replace-a-member");
+    nothing_is_lost(&mut ledger);
 }
+
+#[test]
+fn damaged_segment_is_followed_from_bytes_that_are_wrong_to_health_with_nothing_lost() {
+    let mut site = Site::formed("");
+    site.make_leader('a');
+    let mut ledger = Ledger::begin(&site);
+    // Far behind the place that will be damaged, so that it is nothing that a power cut could have left.
+    (0..5).for_each(|_| ledger.await_more());
+    site.kill('c');
+    ledger.await_more();
+    let segment = site.path('c', "/var/lib/holdfast/wal/0000000000000001.seg");
+    damage(&segment, DAMAGED_AT, 8);
+    follow(&mut site, "damaged-segment");
+    nothing_is_lost(&mut ledger);
+}
+
+/// Where a segment is damaged: behind its first block, within what was acknowledged.
+const DAMAGED_AT: u64 = 6_000;
+
+#[test]
+fn restore_is_followed_from_nothing_to_health_and_exactly_what_came_after_the_backup_is_lost() {
+    let mut site = Site::formed("");
+    let mut before = Ledger::begin(&site);
+    assert_eq!(before.lost().len(), 0);
+    Page::any("docs/operating.md").follow(&mut site, "Back up");
+    let mut after = Ledger::begin(&site);
+    let after = after.stop();
+    for name in "abc".chars() {
+        site.kill(name);
+        let directory = site.path(name, "/var/lib/holdfast");
+        fs::remove_dir_all(&directory).expect("it is ours");
+        // As systemd makes it.
+        fs::create_dir(&directory).expect("it is ours");
+    }
+    follow(&mut site, "restore");
+    assert!(before.lost().is_empty(), "what the backup holds is there");
+    let there = ledger::keys(&site);
+    assert!(after.keys().all(|key| !there.contains_key(key)), "what came after it is not");
+    nothing_is_lost(&mut Ledger::begin(&site));
+}
+
+#[test]
+fn clock_is_followed_from_a_leader_whose_clock_is_ahead_to_health_with_nothing_lost() {
+    let mut site = Site::formed("");
+    if let Err(why) = clock::give(&mut site, 'c') {
+        return not_tested("docs/runbooks/clock.md", &why);
+    }
+    site.shell('c', "systemctl restart holdfast");
+    site.make_leader('c');
+    let mut ledger = Ledger::begin(&site);
+    clock::set_ahead(&site, 'c', AHEAD_SECONDS);
+    ledger.await_more();
+    follow(&mut site, "clock");
+    nothing_is_lost(&mut ledger);
+}
+
+/// How wrong the clock is: far beyond what is allowed, and not longer than a test can wait until stamps are not ahead any more.
+const AHEAD_SECONDS: i64 = 15;
+
+#[test]
+fn upgrade_is_followed_under_load_and_every_write_is_acknowledged_and_there() {
+    let mut site = Site::formed("");
+    site.make_leader('a');
+    let new = site.inside('a', "/backup/holdfast-new");
+    fs::copy(env!("CARGO_BIN_EXE_holdfast"), &new).expect("a copy");
+    let mut ledger = Ledger::begin(&site);
+    follow(&mut site, "upgrade");
+    nothing_is_lost(&mut ledger);
+}
+
+#[test]
+fn disk_full_is_followed_from_a_majority_without_room_to_health_with_nothing_lost() {
+    let mut site = Site::bare("abc");
+    for (number, name) in (1..).zip("abc".chars()) {
+        site.configure(name, number, "");
+    }
+    for name in "bc".chars() {
+        if let Err(why) = site.give_small_disk(name, DISK_MEBIBYTES) {
+            return not_tested("docs/runbooks/disk-full.md", &why);
+        }
+    }
+    for name in "abc".chars() {
+        site.launch(name);
+    }
+    for name in "abc".chars() {
+        assert!(site.await_ready(name), "{}", site.log(name));
+    }
+    // Somebody else's files.
+    for name in "bc".chars() {
+        site.shell(name, "mkdir /var/lib/cores; cat /dev/zero > /var/lib/cores/core.1");
+    }
+    let mut ledger = Ledger::begin_with(&site, VALUE_BYTES);
+    site.wait_until("both disks are full", |site| {
+        "bc".chars().all(|name| site.log(name).contains("the disk is full"))
+    });
+    follow(&mut site, "disk-full");
+    nothing_is_lost(&mut ledger);
+}
+
+/// Room for three segments of 24 MiB, which a log has from the start, and for three more when the other files are gone.
+const DISK_MEBIBYTES: u32 = 160;
+/// Large, so that a log is full soon.
+const VALUE_BYTES: usize = 500_000;

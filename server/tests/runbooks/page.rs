@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::machines::{PATIENCE, PAUSE, Site};
+use crate::machines::{NETWORK, PATIENCE, PAUSE, Site};
 use crate::terminal::{Shown, agrees, paired, shown};
 
 /// The parts that each runbook has, in this order.
 const PARTS: [&str; 5] = ["You see", "It means", "Do", "You know it is over when", "What was lost"];
 
 /// Lines of a screen.
-const SCREEN: usize = 60;
+const SCREEN: usize = 75;
 
 /// Questions, and requests that say themselves that they want to be repeated: whoever follows a page repeats them until the answer
 /// is the one that the page shows.
@@ -95,6 +95,8 @@ impl Page {
                 for (shown, printed) in pairs {
                     agrees(shown, printed, &mut self.known);
                 }
+                // An address is what it is, wherever it stands.
+                self.known.retain(|shown, _| !shown.starts_with(NETWORK));
                 return;
             }
             assert!(
@@ -113,14 +115,17 @@ impl Page {
 /// What is said of how many there are of how many, and how many more may fail: here a page means the very numbers.
 fn counts(line: &str) -> Vec<&str> {
     let words: Vec<&str> = line.split(|character: char| !character.is_alphanumeric()).collect();
-    let of = words.windows(3).filter(|words| words[1] == "of");
-    let more = words.windows(2).filter(|words| words[1] == "more");
-    let counted = of.flatten().chain(more.flatten()).copied();
-    counted.filter(|word| word.parse::<u64>().is_ok()).collect()
+    let is_number = |word: &str| word.parse::<u64>().is_ok();
+    let counted = words.windows(3).filter_map(|words| match words {
+        [some, "of", all] if is_number(some) && is_number(all) => Some([*some, *all]),
+        [more, "more", "may"] if is_number(more) || *more == "no" => Some([*more, ""]),
+        _ => None,
+    });
+    counted.flatten().collect()
 }
 
 #[test]
 fn counts_of_a_sentence_are_those_of_what_is_there_and_of_what_may_fail() {
-    assert_eq!(counts("OK: node 2 leads, 2 of 3 voters are there, 1 more may fail"), ["2", "3", "1"]);
-    assert_eq!(counts("revision 7 position 1.0.2.5"), [""; 0]);
+    assert_eq!(counts("OK: node 2 leads, 2 of 3 voters are there, 1 more may fail"), ["2", "3", "1", ""]);
+    assert_eq!(counts("up to index 35 of term 2"), [""; 0]);
 }

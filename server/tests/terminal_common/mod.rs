@@ -29,38 +29,43 @@ fn prompted(line: &str) -> Option<(&str, &str)> {
 
 /// The commands of all blocks that are to be run.
 pub(crate) fn shown(page: &str) -> Vec<Shown> {
-    let (mut all, mut inside, mut skip, mut before): (Vec<Shown>, bool, bool, &str) =
-        (Vec::new(), false, false, "");
+    let (mut all, mut skip, mut before): (Vec<Shown>, bool, &str) = (Vec::new(), false, "");
+    // How far the block is indented that this line is in: one within a list is.
+    let mut inside: Option<usize> = None;
     for (number, line) in page.lines().enumerate() {
-        match (inside, line) {
-            (false, "```text" | "```console") => (inside, skip) = (true, before.starts_with(NOT_RUN)),
-            (true, "```") => inside = false,
-            (true, _) if skip => {}
-            (true, line) => match (prompted(line), all.last_mut()) {
+        let trimmed = line.trim_start();
+        let within = inside.map(|indent| line.get(indent..).unwrap_or(trimmed));
+        match (within, trimmed) {
+            (None, "```text" | "```console") => {
+                (inside, skip) = (Some(line.len() - trimmed.len()), before.starts_with(NOT_RUN));
+            }
+            (Some("```"), _) => {
+                inside = None;
+                // Lines of a block without commands belong to none.
+                all.push(Shown {
+                    line: 0,
+                    machine: String::new(),
+                    command: String::new(),
+                    output: Vec::new(),
+                });
+            }
+            (Some(line), _) if !skip => match (prompted(line), all.last_mut()) {
+                // An argument in quotes that goes on.
+                (_, Some(last)) if last.line > 0 && last.command.matches('\'').count() % 2 == 1 => {
+                    last.command.push('\n');
+                    last.command.push_str(line);
+                }
                 (Some((machine, command)), _) => {
                     let (machine, command) = (machine.to_owned(), command.to_owned());
                     all.push(Shown { line: number + 1, machine, command, output: Vec::new() });
                 }
-                // An argument in quotes that goes on, or a line that ends with a backslash.
-                (None, Some(last))
-                    if last.line > 0
-                        && last.output.is_empty()
-                        && (last.command.matches('\'').count() % 2 == 1 || last.command.ends_with('\\')) =>
-                {
-                    last.command.push('\n');
-                    last.command.push_str(line);
-                }
                 (None, Some(last)) if last.line > 0 => last.output.push(line.to_owned()),
                 (None, _) => {}
             },
-            (false, _) => {}
-        }
-        if !inside && line == "```" {
-            // Lines of a block without commands belong to none.
-            all.push(Shown { line: 0, machine: String::new(), command: String::new(), output: Vec::new() });
+            (Some(_) | None, _) => {}
         }
         if !line.is_empty() {
-            before = line;
+            before = trimmed;
         }
     }
     all.retain(|shown| shown.line > 0);
