@@ -249,8 +249,8 @@ impl Site {
         let words: Vec<&str> = command.split_whitespace().collect();
         let done = Said { text: String::new(), code: Some(0) };
         match words.as_slice() {
-            ["daemon-reload"] => done,
-            ["enable" | "start", "--now" | "--no-block", "holdfast"] => {
+            ["daemon-reload"] | ["enable", "holdfast"] => done,
+            ["start", "--no-block", "holdfast"] => {
                 self.launch(name);
                 done
             }

@@ -14,7 +14,7 @@ mod unit;
 
 use std::fs;
 
-use ledger::Ledger;
+use ledger::{Ledger, Told};
 use machines::{Site, damage};
 use page::Page;
 
@@ -39,6 +39,65 @@ fn nothing_is_lost(ledger: &mut Ledger) {
 /// Says loudly that this machine does not allow a test.
 fn not_tested(what: &str, why: &str) {
     eprintln!("NOT TESTED: {what}: this machine does not allow it: {why}");
+}
+
+/// Those that the tests below follow.
+const FOLLOWED: [&str; 7] =
+    ["clock", "damaged-segment", "disk-full", "lost-quorum", "replace-a-member", "restore", "upgrade"];
+
+#[test]
+fn every_runbook_is_followed_by_a_test_and_found_from_the_table_of_symptoms() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/runbooks");
+    let index = fs::read_to_string(root.join("README.md")).expect("the table");
+    let names = fs::read_dir(&root).expect("the directory").map(|file| file.expect("a file").file_name());
+    let names = names.map(|name| name.into_string().expect("text").replace(".md", ""));
+    let mut names: Vec<String> = names.filter(|name| name != "README").collect();
+    names.sort();
+    assert_eq!(names, FOLLOWED);
+    for name in names {
+        assert!(index.contains(&format!("| [{name}]({name}.md) |")), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn operating_is_followed_from_bare_machines_to_a_cluster_that_grew_and_shrank_with_nothing_lost() {
+    let mut site = Site::bare("abcde");
+    for (number, name) in (1..).zip("abcde".chars()) {
+        site.configure(name, number, "");
+    }
+    let mut page = Page::any("docs/operating.md");
+    page.follow(&mut site, "Install");
+    page.follow(&mut site, "Form");
+    // The page shows node 1 as the leader throughout.
+    site.make_leader('a');
+    let mut ledger = Ledger::begin(&site);
+    for part in ["Grow", "Shrink", "Change the configuration", "Back up"] {
+        page.follow(&mut site, part);
+    }
+    for name in "de".chars() {
+        assert_eq!(site.await_end(name), Some(11), "it was removed");
+    }
+    nothing_is_lost(&mut ledger);
+}
+
+#[test]
+fn what_operating_says_to_alert_on_is_measured() {
+    let page = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+        fs::read_to_string(path).expect("the page")
+    };
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let (operating, http) = (page("operating.md"), page("http.md"));
+    let words = operating.split(|character| !is_name(character));
+    let named: Vec<&str> = words.filter(|word| word.starts_with("holdfast_")).collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        // That table is made of what a node exports.
+        assert!(
+            http.contains(&format!("| `{}` |", name.trim_end_matches("_total"))),
+            "nothing measures {name}"
+        );
+    }
 }
 
 #[test]
@@ -89,6 +148,32 @@ fn restore_is_followed_from_nothing_to_health_and_exactly_what_came_after_the_ba
     assert!(before.lost().is_empty(), "what the backup holds is there");
     let there = ledger::keys(&site);
     assert!(after.keys().all(|key| !there.contains_key(key)), "what came after it is not");
+    nothing_is_lost(&mut Ledger::begin(&site));
+}
+
+#[test]
+fn lost_quorum_is_followed_from_one_survivor_to_health_and_exactly_what_the_plan_says_is_lost() {
+    let mut site = Site::formed("de");
+    for (number, name) in [(4, 'd'), (5, 'e')] {
+        site.configure(name, number, "");
+    }
+    let mut ledger = Ledger::begin(&site);
+    // The survivor misses what the others acknowledge last.
+    site.kill('a');
+    ledger.await_more();
+    let told = ledger.stop();
+    site.destroy('b');
+    site.destroy('c');
+    let plan = site.shell('a', "holdfast recover --from /var/lib/holdfast --plan-only -o json");
+    let plan: serde_json::Value = serde_json::from_str(&plan.text).expect("JSON");
+    let revision = plan["directories"][0]["revision"].as_u64().expect("a revision");
+    site.launch('a');
+    follow(&mut site, "lost-quorum");
+    let lost = ledger.lost();
+    assert!(lost.values().all(|at| *at > revision), "up to revision {revision} all is there: {lost:?}");
+    let beyond = |told: &Told| matches!(told, Told::Acknowledged(at) if *at > revision);
+    assert_eq!(lost.len(), told.values().filter(|told| beyond(told)).count(), "and nothing else");
+    assert!(!lost.is_empty(), "the test is to lose something");
     nothing_is_lost(&mut Ledger::begin(&site));
 }
 

@@ -10,8 +10,8 @@ use crate::terminal::{Shown, agrees, paired, shown};
 /// The parts that each runbook has, in this order.
 const PARTS: [&str; 5] = ["You see", "It means", "Do", "You know it is over when", "What was lost"];
 
-/// Lines of a screen.
-const SCREEN: usize = 75;
+/// Lines of a screen: those with text in them.
+const SCREEN: usize = 45;
 
 /// Questions, and requests that say themselves that they want to be repeated: whoever follows a page repeats them until the answer
 /// is the one that the page shows.
@@ -48,7 +48,8 @@ impl Page {
         let page = Self::any(&format!("docs/runbooks/{name}.md"));
         let parts: Vec<&str> = page.text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert_eq!(parts, PARTS, "{name}");
-        let lines = page.text.lines().count();
+        let is_text = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("```");
+        let lines = page.text.lines().filter(is_text).count();
         assert!(lines <= SCREEN, "{name} has {lines} lines, and a screen {SCREEN}");
         page
     }
@@ -94,6 +95,11 @@ impl Page {
             if let Some(pairs) = pairs {
                 for (shown, printed) in pairs {
                     agrees(shown, printed, &mut self.known);
+                    // What has to be typed as it was printed, whatever its numbers are.
+                    let phrase = |line: &str| Some(line.split_once("--confirm ")?.1.to_owned());
+                    if let (Some(shown), Some(printed)) = (phrase(shown), phrase(printed)) {
+                        self.known.insert(shown, printed);
+                    }
                 }
                 // An address is what it is, wherever it stands.
                 self.known.retain(|shown, _| !shown.starts_with(NETWORK));
