@@ -68,6 +68,9 @@ const QUESTIONS_MAX: usize = 8;
 /// Ticks between two looks at all links: 100 ms.
 const LINK_TICKS: u64 = 10;
 
+/// Ticks for which the disk has had room before that is said: a second.
+const ROOM_TICKS: u64 = 100;
+
 /// Tasks that run beside the loop; aborted when this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
@@ -145,8 +148,8 @@ pub(super) struct Turns {
     edges: Edges,
     round_trips: RoundTrips,
     leaders: Leaders,
-    /// It was said that the disk is full, and not yet that it is no more.
-    disk_full: bool,
+    /// It was said that the disk is full, and not yet that it is no more: the tick at which it was full last.
+    disk_full: Option<u64>,
     next_tick: u64,
     ticks: u64,
 }
@@ -164,10 +167,22 @@ impl Turns {
             edges: Edges::default(),
             round_trips: RoundTrips::default(),
             leaders: Leaders::default(),
-            disk_full: false,
+            disk_full: None,
             next_tick,
             ticks: 0,
         }
+    }
+
+    /// Says once that the disk is full, and that it is no more when that has lasted: a small write may still find room where the next
+    /// one finds none.
+    fn tell_of_full_disk(&mut self, full: Option<(u64, u64)>) {
+        match (full, self.disk_full) {
+            (None, Some(last)) if self.ticks >= last + ROOM_TICKS => self.disk_full = None,
+            (Some(_), None) => self.disk_full = Some(self.ticks),
+            (Some(_), Some(_)) => return self.disk_full = Some(self.ticks),
+            (None, _) => return,
+        }
+        lines::disk_full(self.parts.identity.node.0, full);
     }
 
     /// Runs until it is told to stop, and stops in order; or until it cannot go on. Either way nothing writes to the directory
@@ -311,9 +326,7 @@ impl Turns {
             return Err(RunError::Halted { node: self.parts.identity.node.0, why });
         }
         let full = self.parts.disk.full();
-        if full.is_some() != std::mem::replace(&mut self.disk_full, full.is_some()) {
-            lines::disk_full(self.parts.identity.node.0, full);
-        }
+        self.tell_of_full_disk(full);
         self.parts.node.handle(began, Input::Disk(full));
 
         let before = self.parts.node.counts();
