@@ -1,6 +1,7 @@
 //! `holdfast dev --chaos`: real nodes in processes of their own, driven by a script on standard input as by somebody who types.
 //! Needs real time: it waits for what is to happen, and fails only when that takes longer than [`PATIENCE`].
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -25,13 +26,17 @@ struct Prompt {
     printed: Vec<String>,
 }
 
-/// A port with enough of them behind it, free now.
+/// Where ports are looked for: below those that systems give to outgoing connections, of which the tests beside this have many.
+const BASES: std::ops::Range<u16> = 12_000..30_000;
+
+/// A port that is free now, as those behind it are that nodes will listen on. Drawn anew each time, so that tests side by side
+/// seldom choose the same.
 fn port_base() -> u16 {
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
-        if port < u16::MAX - PORTS {
-            return port;
+        let drawn = RandomState::new().build_hasher().finish() % u64::from(BASES.end - BASES.start - PORTS);
+        let base = BASES.start + drawn as u16;
+        if (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return base;
         }
     }
 }
@@ -40,7 +45,7 @@ impl Prompt {
     /// Begins, and waits until the nodes serve. A port that was free may be somebody's when it is listened on: then others are
     /// chosen.
     fn start() -> Self {
-        (0..5).find_map(|_| Self::try_start()).expect("free ports")
+        (0..20).find_map(|_| Self::try_start()).expect("free ports")
     }
 
     fn try_start() -> Option<Self> {
