@@ -37,7 +37,8 @@ pub(crate) const NETWORK: &str = "10.0.0.";
 const OWN: [&str; 4] = ["/var/lib", "/etc/holdfast", "/usr/local/bin", "/run/holdfast"];
 
 /// Timeouts for a machine that tests share: five times the usual ones. The segments are small, because there are many of them here.
-const CALM: &str = "heartbeat = \"250ms\"\nelection = \"1500ms\"\nsegment_size = \"24MiB\"\nlog_rate = 1000\nslow_request = 0\n";
+const CALM: &str =
+    "heartbeat = \"250ms\"\nelection = \"1500ms\"\nsegment_size = \"24MiB\"\nlog_rate = 1000\n";
 
 /// Networks that tests of this process have taken.
 static NETWORKS: AtomicU16 = AtomicU16::new(0);

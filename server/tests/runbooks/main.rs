@@ -13,6 +13,7 @@ mod terminal;
 mod unit;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use ledger::{Ledger, Told};
 use machines::{Site, damage};
@@ -42,8 +43,16 @@ fn not_tested(what: &str, why: &str) {
 }
 
 /// Those that the tests below follow.
-const FOLLOWED: [&str; 7] =
-    ["clock", "damaged-segment", "disk-full", "lost-quorum", "replace-a-member", "restore", "upgrade"];
+const FOLLOWED: [&str; 8] = [
+    "clock",
+    "damaged-segment",
+    "disk-full",
+    "lost-quorum",
+    "replace-a-member",
+    "restore",
+    "slow-disk",
+    "upgrade",
+];
 
 #[test]
 fn every_runbook_is_followed_by_a_test_and_found_from_the_table_of_symptoms() {
@@ -194,6 +203,39 @@ fn clock_is_followed_from_a_leader_whose_clock_is_ahead_to_health_with_nothing_l
 
 /// How wrong the clock is: far beyond what is allowed, and not longer than a test can wait until stamps are not ahead any more.
 const AHEAD_SECONDS: i64 = 15;
+
+#[test]
+fn slow_disk_is_followed_from_a_majority_that_is_slow_to_writes_that_are_faster_than_its_disks() {
+    let mut site = Site::formed("d");
+    site.configure('d', 4, "learner = true\n");
+    site.make_leader('a');
+    let mut ledger = Ledger::begin(&site);
+    for (number, name) in [(2, 'b'), (3, 'c')] {
+        site.configure(name, number, &format!("drill_sync_delay = \"{}ms\"\n", SLOW.as_millis()));
+        site.shell(name, "systemctl reload holdfast");
+        site.wait_until("it is slow", |site| site.log(name).contains("DRILL: drill_sync_delay"));
+    }
+    // Those that were under way may still be fast.
+    for _ in 0..2 {
+        one_write(&mut site);
+    }
+    assert!(one_write(&mut site) >= SLOW, "a majority is slow, so nothing is acknowledged before");
+    follow(&mut site, "slow-disk");
+    // No bound on how fast the machine of the test is: only that the slow disks are not waited for any more.
+    site.wait_until("a write is faster than the slow disks", |site| one_write(site) < SLOW);
+    nothing_is_lost(&mut ledger);
+}
+
+/// How long a write takes.
+fn one_write(site: &mut Site) -> Duration {
+    let began = Instant::now();
+    let said = site.shell('-', "holdfast put probe value --timeout 60s");
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    began.elapsed()
+}
+
+/// How long a sync takes on a slow disk: much longer than anything else here, and shorter than an election.
+const SLOW: Duration = Duration::from_millis(700);
 
 #[test]
 fn upgrade_is_followed_under_load_and_every_write_is_acknowledged_and_there() {
