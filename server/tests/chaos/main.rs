@@ -111,8 +111,8 @@ impl Prompt {
         self.printed.join("\n")
     }
 
-    /// How many processes of nodes there are that have their files in its directory.
-    fn nodes(&self) -> usize {
+    /// The numbers of the processes of nodes that have their files in its directory.
+    fn nodes(&self) -> Vec<String> {
         let root = self.root.path().display().to_string();
         let is_ours = |process: &std::fs::DirEntry| {
             let mut arguments = Vec::new();
@@ -123,13 +123,14 @@ impl Prompt {
             read.is_ok() && arguments.contains("\0server\0") && arguments.contains(&root)
         };
         let processes = std::fs::read_dir("/proc").expect("a list of processes");
-        processes.map_while(Result::ok).filter(is_ours).count()
+        let ours = processes.map_while(Result::ok).filter(is_ours);
+        ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
     }
 
     fn wait_until_no_node_is_left(&self) {
         let until = Instant::now() + PATIENCE;
-        while self.nodes() > 0 {
-            assert!(Instant::now() < until, "{} nodes are left", self.nodes());
+        while !self.nodes().is_empty() {
+            assert!(Instant::now() < until, "{:?} are left", self.nodes());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -139,6 +140,10 @@ impl Drop for Prompt {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // There are none, unless a test fails.
+        for node in self.nodes() {
+            let _ = Command::new("kill").args(["-KILL", &node]).status();
+        }
     }
 }
 
@@ -184,7 +189,7 @@ quit
 #[test]
 fn a_leader_that_is_killed_or_cut_off_is_followed_by_one_of_a_later_term_and_nothing_acknowledged_is_lost() {
     let mut prompt = Prompt::start();
-    assert_eq!(prompt.nodes(), 3, "each node is a process");
+    assert_eq!(prompt.nodes().len(), 3, "each node is a process");
     prompt.type_in(SCRIPT);
     let status = prompt.end();
     let text = prompt.text();
@@ -211,7 +216,7 @@ fn a_leader_that_is_killed_or_cut_off_is_followed_by_one_of_a_later_term_and_not
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(!text.contains("waited for long enough"), "{text}");
-    assert_eq!(prompt.nodes(), 0, "the nodes end before the prompt does");
+    assert_eq!(prompt.nodes().len(), 0, "the nodes end before the prompt does");
 }
 
 #[test]
@@ -219,7 +224,7 @@ fn no_node_outlives_the_prompt_though_that_is_killed_and_a_node_is_suspended() {
     let mut prompt = Prompt::start();
     prompt.type_in("pause 1\n");
     assert!(prompt.read_until("n1 was suspended"), "{}", prompt.text());
-    assert_eq!(prompt.nodes(), 3);
+    assert_eq!(prompt.nodes().len(), 3);
     prompt.process.kill().expect("it is ours");
     prompt.wait_until_no_node_is_left();
 }
@@ -230,7 +235,7 @@ fn at_a_signal_and_at_the_end_of_its_input_the_prompt_stops_the_nodes_and_ends_w
     let id = prompt.process.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill is there").success());
     assert!(prompt.end().success(), "{}", prompt.text());
-    assert_eq!(prompt.nodes(), 0);
+    assert_eq!(prompt.nodes().len(), 0);
 
     let mut prompt = Prompt::start();
     prompt.type_in("put a 1\n");
@@ -241,5 +246,5 @@ fn at_a_signal_and_at_the_end_of_its_input_the_prompt_stops_the_nodes_and_ends_w
         "what was typed before the end is done: {}",
         prompt.text()
     );
-    assert_eq!(prompt.nodes(), 0);
+    assert_eq!(prompt.nodes().len(), 0);
 }

@@ -1,17 +1,133 @@
-//! What is done to the nodes.
+//! What is typed is done.
 
 use std::error::Error;
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::clients::Load;
-use super::words::Whom;
-use super::{Chaos, Done, OPTIONS, now_ms};
+use super::clients::{Ask, Load};
+use super::words::{self, COMMANDS, Whom, Word};
+use super::{Busy, Chaos, Done, now_ms};
+use crate::config::OPTIONS;
 
 /// The key of the option that slows a disk down.
 const SLOW: &str = "drill_sync_delay";
 
 impl Chaos {
-    pub(super) fn kill(&mut self, id: u64) -> Done {
+    /// Which node is meant.
+    fn find(&self, whom: Whom) -> Result<u64, String> {
+        let count = self.nodes.all.len();
+        match whom {
+            Whom::Node(id) if self.ids().contains(&id) => Ok(id),
+            Whom::Node(id) => Err(format!("there is no n{id}: there are n1 to n{count}")),
+            Whom::Leader => self
+                .leader
+                .map(|leader| leader.node)
+                .ok_or_else(|| "nobody leads now; `wait leader` waits until somebody does".to_owned()),
+            Whom::Follower => {
+                let leader = self.leader.map(|leader| leader.node);
+                let mut others = self.nodes.all.iter().filter(|node| Some(node.id) != leader);
+                let found = others.find(|node| node.runs() && !node.paused);
+                found.map(|node| node.id).ok_or_else(|| "no follower runs now".to_owned())
+            }
+        }
+    }
+
+    /// Does what was typed. Says whether that is the end.
+    pub(super) fn obey(&mut self, line: &str) -> Result<bool, Box<dyn Error>> {
+        self.screen.typed(line)?;
+        match words::read(line) {
+            Ok(Some(Word::Quit)) => return Ok(true),
+            Ok(Some(word)) => match self.act(word)? {
+                Ok(()) => {}
+                Err(why) => self.screen.wrong(&why)?,
+            },
+            Ok(None) => {}
+            Err(why) => self.screen.wrong(&why)?,
+        }
+        Ok(false)
+    }
+
+    /// Does one thing. The inner error is one of whoever typed it.
+    fn act(&mut self, word: Word) -> Result<Result<(), String>, Box<dyn Error>> {
+        let found = match &word {
+            Word::Kill(whom)
+            | Word::Start(Some(whom))
+            | Word::Pause(whom, _)
+            | Word::Resume(whom)
+            | Word::Cut(whom, _)
+            | Word::Heal(Some(whom))
+            | Word::Slow(whom, _) => self.find(*whom),
+            Word::Help
+            | Word::Status
+            | Word::Heal(None)
+            | Word::Start(None)
+            | Word::Put(..)
+            | Word::Get(_)
+            | Word::Load(_)
+            | Word::Edges(_)
+            | Word::Wait(..)
+            | Word::Quit => Ok(0),
+        };
+        let id = match found {
+            Ok(id) => id,
+            Err(why) => return Ok(Err(why)),
+        };
+        let (runs, paused) = self.nodes.get(id).map_or((false, false), |node| (node.runs(), node.paused));
+        match word {
+            Word::Kill(_) | Word::Pause(..) | Word::Resume(_) if !runs => {
+                return Ok(Err(format!("n{id} does not run; `start {id}` starts it")));
+            }
+            Word::Start(Some(_)) if runs => return Ok(Err(format!("n{id} runs already"))),
+            Word::Pause(..) if paused => return Ok(Err(format!("n{id} is suspended already"))),
+            Word::Resume(_) if !paused => return Ok(Err(format!("n{id} is not suspended"))),
+            Word::Kill(_) => self.kill(id)?,
+            Word::Start(Some(_)) => self.start([id])?,
+            Word::Start(None) => {
+                let missing = self.nodes.all.iter().filter(|node| !node.runs()).map(|node| node.id);
+                self.start(missing.collect::<Vec<_>>())?;
+            }
+            Word::Pause(_, time) => self.pause(id, time)?,
+            Word::Resume(_) => self.resume(id)?,
+            Word::Cut(_, others) => return self.cut(id, &others),
+            Word::Heal(whom) => self.heal(whom.map(|_| id))?,
+            Word::Slow(_, delay) => return self.slow(id, delay),
+            Word::Help => {
+                for (name, takes, what) in COMMANDS {
+                    self.screen.say(&format!("  {:30} {what}", format!("{name} {takes}")))?;
+                }
+                self.screen.say("  N is a number, n and a number, leader or follower")?;
+            }
+            Word::Status => {
+                let question = Ask::Status(self.for_status());
+                self.ask(question);
+            }
+            Word::Put(key, value) => self.ask(Ask::Put(key, value)),
+            Word::Get(key) => self.ask(Ask::Get(key)),
+            Word::Load(on) => return self.set_load(on),
+            Word::Edges(shown) => self.shown = shown,
+            Word::Wait(what, time) => {
+                self.busy = Busy::Waits(what, Instant::now() + time);
+                self.look_whether_it_is_so()?;
+            }
+            Word::Quit => {}
+        }
+        Ok(Ok(()))
+    }
+
+    fn ask(&mut self, question: Ask) {
+        // Without the thread that answers there is nothing to wait for; it has said why it ended.
+        if self.asks.send(question).is_ok() {
+            self.busy = Busy::Asked;
+        }
+    }
+
+    /// Says what was done, with the time.
+    fn note(&mut self, what: &str) -> io::Result<()> {
+        let time = self.screen.time(now_ms());
+        self.screen.sentence(&format!("{time:>9} {what}"))
+    }
+
+    fn kill(&mut self, id: u64) -> Done {
         let at_ms = now_ms();
         if let Some(node) = self.nodes.get(id) {
             node.kill()?;
@@ -20,7 +136,7 @@ impl Chaos {
         Ok(self.note(&format!("n{id} was killed"))?)
     }
 
-    pub(super) fn start(&mut self, ids: impl IntoIterator<Item = u64>) -> Done {
+    fn start(&mut self, ids: impl IntoIterator<Item = u64>) -> Done {
         for id in ids {
             self.nodes.start(id)?;
             self.note(&format!("n{id} was started"))?;
@@ -28,7 +144,7 @@ impl Chaos {
         Ok(())
     }
 
-    pub(super) fn pause(&mut self, id: u64, time: Option<Duration>) -> Done {
+    fn pause(&mut self, id: u64, time: Option<Duration>) -> Done {
         let at_ms = now_ms();
         if let Some(node) = self.nodes.get(id) {
             node.pause(time.map(|time| Instant::now() + time));
@@ -46,7 +162,7 @@ impl Chaos {
         Ok(self.note(&format!("n{id} goes on"))?)
     }
 
-    pub(super) fn cut(&mut self, id: u64, others: &[Whom]) -> Result<Result<(), String>, Box<dyn Error>> {
+    fn cut(&mut self, id: u64, others: &[Whom]) -> Result<Result<(), String>, Box<dyn Error>> {
         let named: Result<Vec<u64>, String> = others.iter().map(|other| self.find(*other)).collect();
         let mut others = match named {
             Ok(named) => named,
@@ -75,7 +191,7 @@ impl Chaos {
         Ok(Ok(self.note(&format!("n{id} was cut from {}", others.join(", ")))?))
     }
 
-    pub(super) fn heal(&mut self, only: Option<u64>) -> Done {
+    fn heal(&mut self, only: Option<u64>) -> Done {
         let heals = |pair: &(u64, u64)| only.is_none_or(|id| pair.0 == id || pair.1 == id);
         let changed: Vec<u64> =
             self.nodes.cuts.iter().filter(|pair| heals(pair)).flat_map(|pair| [pair.0, pair.1]).collect();
@@ -88,7 +204,7 @@ impl Chaos {
         Ok(self.note(&format!("{whose} is whole"))?)
     }
 
-    pub(super) fn slow(&mut self, id: u64, delay: String) -> Result<Result<(), String>, Box<dyn Error>> {
+    fn slow(&mut self, id: u64, delay: String) -> Result<Result<(), String>, Box<dyn Error>> {
         let kind = OPTIONS.iter().find(|option| option.key == SLOW).map(|option| option.kind);
         if let Some(Err(why)) = kind.map(|kind| kind.parse(delay.as_ref())) {
             return Ok(Err(why));
@@ -104,7 +220,7 @@ impl Chaos {
         Ok(Ok(self.note(&said)?))
     }
 
-    pub(super) fn set_load(&mut self, on: bool) -> Result<Result<(), String>, Box<dyn Error>> {
+    fn set_load(&mut self, on: bool) -> Result<Result<(), String>, Box<dyn Error>> {
         match (on, self.load.take()) {
             (true, Some(load)) => {
                 self.load = Some(load);
@@ -121,7 +237,7 @@ impl Chaos {
     }
 
     /// Each node, where it is asked if it can answer, and what was done to it.
-    pub(super) fn for_status(&self) -> Vec<(u64, Option<String>, String)> {
+    fn for_status(&self) -> Vec<(u64, Option<String>, String)> {
         let of = |node: &super::nodes::Node| {
             let mut done = Vec::new();
             if !node.runs() {

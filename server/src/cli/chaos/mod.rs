@@ -37,8 +37,7 @@ use self::clients::{Ask, Load};
 use self::edges::{Edge, Level, Line};
 use self::nodes::Nodes;
 use self::screen::Screen;
-use self::words::{COMMANDS, For, Shown, Whom, Word};
-use crate::config::OPTIONS;
+use self::words::{For, Shown};
 use crate::node::leadership::LeadershipMachine;
 use crate::runtime::{LifeMachine, Stop};
 
@@ -327,119 +326,5 @@ impl Chaos {
             self.screen.wrong(&format!("{missing}, and it was waited for long enough"))?;
         }
         Ok(())
-    }
-
-    /// Which node is meant.
-    fn find(&self, whom: Whom) -> Result<u64, String> {
-        let count = self.nodes.all.len();
-        match whom {
-            Whom::Node(id) if self.ids().contains(&id) => Ok(id),
-            Whom::Node(id) => Err(format!("there is no n{id}: there are n1 to n{count}")),
-            Whom::Leader => self
-                .leader
-                .map(|leader| leader.node)
-                .ok_or_else(|| "nobody leads now; `wait leader` waits until somebody does".to_owned()),
-            Whom::Follower => {
-                let leader = self.leader.map(|leader| leader.node);
-                let mut others = self.nodes.all.iter().filter(|node| Some(node.id) != leader);
-                let found = others.find(|node| node.runs() && !node.paused);
-                found.map(|node| node.id).ok_or_else(|| "no follower runs now".to_owned())
-            }
-        }
-    }
-
-    /// Does what was typed. Says whether that is the end.
-    fn obey(&mut self, line: &str) -> Result<bool, Box<dyn std::error::Error>> {
-        self.screen.typed(line)?;
-        match words::read(line) {
-            Ok(Some(Word::Quit)) => return Ok(true),
-            Ok(Some(word)) => match self.act(word)? {
-                Ok(()) => {}
-                Err(why) => self.screen.wrong(&why)?,
-            },
-            Ok(None) => {}
-            Err(why) => self.screen.wrong(&why)?,
-        }
-        Ok(false)
-    }
-
-    /// Does one thing. The inner error is one of whoever typed it.
-    fn act(&mut self, word: Word) -> Result<Result<(), String>, Box<dyn std::error::Error>> {
-        let found = match &word {
-            Word::Kill(whom)
-            | Word::Start(Some(whom))
-            | Word::Pause(whom, _)
-            | Word::Resume(whom)
-            | Word::Cut(whom, _)
-            | Word::Heal(Some(whom))
-            | Word::Slow(whom, _) => self.find(*whom),
-            Word::Help
-            | Word::Status
-            | Word::Heal(None)
-            | Word::Start(None)
-            | Word::Put(..)
-            | Word::Get(_)
-            | Word::Load(_)
-            | Word::Edges(_)
-            | Word::Wait(..)
-            | Word::Quit => Ok(0),
-        };
-        let id = match found {
-            Ok(id) => id,
-            Err(why) => return Ok(Err(why)),
-        };
-        let (runs, paused) = self.nodes.get(id).map_or((false, false), |node| (node.runs(), node.paused));
-        match word {
-            Word::Kill(_) | Word::Pause(..) | Word::Resume(_) if !runs => {
-                return Ok(Err(format!("n{id} does not run; `start {id}` starts it")));
-            }
-            Word::Start(Some(_)) if runs => return Ok(Err(format!("n{id} runs already"))),
-            Word::Pause(..) if paused => return Ok(Err(format!("n{id} is suspended already"))),
-            Word::Resume(_) if !paused => return Ok(Err(format!("n{id} is not suspended"))),
-            Word::Kill(_) => self.kill(id)?,
-            Word::Start(Some(_)) => self.start([id])?,
-            Word::Start(None) => {
-                let missing = self.nodes.all.iter().filter(|node| !node.runs()).map(|node| node.id);
-                self.start(missing.collect::<Vec<_>>())?;
-            }
-            Word::Pause(_, time) => self.pause(id, time)?,
-            Word::Resume(_) => self.resume(id)?,
-            Word::Cut(_, others) => return self.cut(id, &others),
-            Word::Heal(whom) => self.heal(whom.map(|_| id))?,
-            Word::Slow(_, delay) => return self.slow(id, delay),
-            Word::Help => {
-                for (name, takes, what) in COMMANDS {
-                    self.screen.say(&format!("  {:30} {what}", format!("{name} {takes}")))?;
-                }
-                self.screen.say("  N is a number, n and a number, leader or follower")?;
-            }
-            Word::Status => {
-                let question = Ask::Status(self.for_status());
-                self.ask(question);
-            }
-            Word::Put(key, value) => self.ask(Ask::Put(key, value)),
-            Word::Get(key) => self.ask(Ask::Get(key)),
-            Word::Load(on) => return self.set_load(on),
-            Word::Edges(shown) => self.shown = shown,
-            Word::Wait(what, time) => {
-                self.busy = Busy::Waits(what, Instant::now() + time);
-                self.look_whether_it_is_so()?;
-            }
-            Word::Quit => {}
-        }
-        Ok(Ok(()))
-    }
-
-    fn ask(&mut self, question: Ask) {
-        // Without the thread that answers there is nothing to wait for; it has said why it ended.
-        if self.asks.send(question).is_ok() {
-            self.busy = Busy::Asked;
-        }
-    }
-
-    /// Says what was done, with the time.
-    fn note(&mut self, what: &str) -> io::Result<()> {
-        let time = self.screen.time(now_ms());
-        self.screen.sentence(&format!("{time:>9} {what}"))
     }
 }
