@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use holdfast_client::{Client, StatusReply};
-use holdfast_server::runtime::{Live, Options, RunError, Running, SEGMENT_BYTES_MIN, start};
+use holdfast_server::runtime::{
+    LifeEdge, Live, Observer, Options, RunError, Running, SEGMENT_BYTES_MIN, start,
+};
 
 use super::process::{Node, PATIENCE, addresses, holdfast, said};
 
@@ -109,12 +111,13 @@ struct Three {
 }
 
 impl Three {
-    /// Starts them.
-    fn start() -> Self {
+    /// Starts them; `observer` hears what becomes of the first one, and `cut` are those that it is cut from.
+    fn start(cut: &[u64], observer: &Observer) -> Self {
         let root = tempfile::tempdir().expect("a directory");
         let (clients, peers) = (addresses(3), addresses(3));
         let members: Vec<(u64, String)> = (1..).zip(peers.iter().cloned()).collect();
         let live: Vec<Live> = (0..3).map(|_| Live::default()).collect();
+        live[0].set_cut(cut.iter().copied().collect());
         let nodes = (0..3).map(|at| {
             let options = Options {
                 listen_client: clients[at].clone(),
@@ -122,6 +125,7 @@ impl Three {
                 initial_cluster: members.clone(),
                 segment_bytes: SEGMENT_BYTES_MIN,
                 live: live[at].clone(),
+                observer: if at == 0 { observer.clone() } else { Observer::default() },
                 ..Options::new(at as u64 + 1, root.path().join(format!("n{at}")))
             };
             start(options).expect("a thread")
@@ -148,6 +152,16 @@ impl Three {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         None
+    }
+
+    /// Stops them. Some may have ended because a port was taken.
+    fn stop(self, may_have_ended: bool) {
+        for node in self.nodes {
+            match node.stop() {
+                Err(RunError::Listen { .. }) if may_have_ended => {}
+                ended => ended.expect("an orderly end"),
+            }
+        }
     }
 
     /// What is tested; `None` if a node has ended, as it does if a port that was free is somebody's by now.
@@ -190,15 +204,40 @@ impl Three {
 #[test]
 fn a_leader_that_is_cut_from_both_others_is_followed_by_another_and_follows_it_when_healed() {
     let tried = (0..5).find_map(|_| {
-        let three = Three::start();
+        let three = Three::start(&[], &Observer::default());
         let tested = block_on(three.lead_cut_and_heal());
-        for node in three.nodes {
-            match node.stop() {
-                Err(RunError::Listen { .. }) if tested.is_none() => {}
-                ended => ended.expect("an orderly end"),
-            }
-        }
+        three.stop(tested.is_none());
         tested
+    });
+    tried.expect("free ports");
+}
+
+#[test]
+fn a_node_that_is_cut_while_a_cluster_is_formed_takes_part_once_it_is_healed() {
+    let tried = (0..5).find_map(|_| {
+        let (hear, heard) = std::sync::mpsc::channel();
+        let observer = Observer::new(move |edge| {
+            // Nobody listens any more at the end.
+            let _ = hear.send(edge);
+        });
+        let three = Three::start(&[2, 3], &observer);
+        // None if a node has ended before.
+        let wait_for = |wanted| {
+            let until = Instant::now() + PATIENCE;
+            while !three.nodes.iter().any(Running::is_over) {
+                assert!(Instant::now() < until, "{wanted:?} does not come");
+                if heard.recv_timeout(Duration::from_millis(50)) == Ok(wanted) {
+                    return Some(());
+                }
+            }
+            None
+        };
+        let formed = wait_for(LifeEdge::BeginForming).and_then(|()| {
+            three.live[0].set_cut(std::collections::BTreeSet::new());
+            wait_for(LifeEdge::BecomeReady)
+        });
+        three.stop(formed.is_none());
+        formed
     });
     tried.expect("free ports");
 }
