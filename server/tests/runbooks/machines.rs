@@ -300,7 +300,9 @@ impl Site {
         let _ = fs::remove_file(&notify);
         let journal = OpenOptions::new().append(true).open(self.journal(name)).expect("the journal");
         let mut command = self.program(name, program);
-        command.args(arguments.split(' ')).env("NOTIFY_SOCKET", &notify);
+        // It is gone when the test is, however that ends.
+        command.args(arguments.split(' ')).arg(format!("--ends-with={}", std::process::id()));
+        command.env("NOTIFY_SOCKET", &notify);
         // Bound before the service starts, and read by whoever waits for it.
         let socket = UnixDatagram::bind(&notify).expect("a socket");
         let process = command.stderr(journal).spawn().expect("the binary that cargo built");
@@ -418,6 +420,23 @@ impl Site {
             assert!(Instant::now() < until, "{what}");
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Waits until every node that runs is ready, and three of them do.
+    pub(crate) fn await_health(&mut self) {
+        let names: Vec<char> = self.machines.iter().map(|machine| machine.name).collect();
+        self.wait_until("every node is ready", |site| {
+            // Anew each time: one that was removed ends only when it is told.
+            let all = names.iter().zip(site.endpoints());
+            let running = all.filter(|(name, _)| site.is_running(**name)).map(|(_, endpoint)| endpoint);
+            let running: Vec<String> = running.collect();
+            let question = format!("holdfast status -o json --endpoints {}", running.join(","));
+            let said = site.shell('-', &question);
+            let document: serde_json::Value = serde_json::from_str(&said.text).unwrap_or_default();
+            let rows = document["endpoints"].as_array().cloned().unwrap_or_default();
+            let ready = rows.iter().filter(|row| row["ready"] == true).count();
+            said.code == Some(0) && ready == running.len() && ready >= 3
+        });
     }
 
     /// Which machine leads, as soon as one does.

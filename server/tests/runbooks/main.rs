@@ -28,6 +28,7 @@ fn follow(site: &mut Site, name: &str) {
     for part in ALL {
         page.follow(site, part);
     }
+    site.await_health();
 }
 
 /// Whoever counts on the page has lost nothing, and the cluster takes more.
