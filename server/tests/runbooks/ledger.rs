@@ -15,7 +15,7 @@ use crate::machines::{PATIENCE, Site};
 /// Writers at a time.
 const WRITERS: u64 = 3;
 /// How long one try of a write may take before it counts as unknown.
-const TRY: Duration = Duration::from_secs(5);
+const TRY: Duration = Duration::from_secs(10);
 /// Writes that are waited for where a test wants some.
 const SOME: usize = 20;
 

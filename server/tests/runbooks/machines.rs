@@ -6,29 +6,27 @@
 //! | `10.0.0.N` | an address of 127.0.0.0/8 that only this test listens on; the ports are the same |
 //! | `/var/lib/holdfast`, `/etc/holdfast`, `/usr/local/bin` | the same below a directory of the machine |
 //! | `/backup` | a directory that all machines have, and that outlives them |
-//! | `systemctl` | this file: it does with the process what the unit `docs/operating/holdfast.service` says |
+//! | `systemctl` | `service.rs`: it does with the process what the unit `docs/operating/holdfast.service` says |
+//! | `chronyc` | `clock.rs`, where a test gives a machine a wrong clock |
 //! | `journalctl` | the standard error of the service, of all its lives |
 
-use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader};
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::disk::SmallDisk;
 
 /// How long anything may take before the test fails: real processes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long a pause between two looks is.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
-
-/// The unit that the pages install.
-pub(crate) const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/holdfast.service");
 
 /// Where the pages have their machines.
 pub(crate) const NETWORK: &str = "10.0.0.";
@@ -43,23 +41,14 @@ const CALM: &str =
 /// Networks that tests of this process have taken.
 static NETWORKS: AtomicU16 = AtomicU16::new(0);
 
-/// A disk of its own that is small, for as long as this lives: a file system that only those see who enter its namespace.
-#[derive(Debug)]
-struct SmallDisk {
-    holder: Child,
-    /// The holder ends with it, also if this test is killed.
-    _ends_with: ChildStdin,
-    enter: Vec<String>,
-}
-
 /// One machine.
 #[derive(Debug)]
-struct Machine {
+pub(crate) struct Machine {
     name: char,
-    process: Option<Child>,
+    pub(crate) process: Option<Child>,
     /// Where its service says how far it is.
-    notify: Option<UnixDatagram>,
-    disk: Option<SmallDisk>,
+    pub(crate) notify: Option<UnixDatagram>,
+    pub(crate) disk: Option<SmallDisk>,
     /// Further environment of all its programs: what is wrong with this machine.
     environment: Vec<(String, String)>,
 }
@@ -160,7 +149,7 @@ impl Site {
         self.root.path().join(name.to_string()).join(path.trim_start_matches('/'))
     }
 
-    fn journal(&self, name: char) -> PathBuf {
+    pub(crate) fn journal(&self, name: char) -> PathBuf {
         self.path(name, "/run/holdfast/journal")
     }
 
@@ -192,7 +181,7 @@ impl Site {
         text.replace(&own, "/").replace(&format!("{root}/backup"), "/backup").replace(&self.network, NETWORK)
     }
 
-    fn machine(&mut self, name: char) -> &mut Machine {
+    pub(crate) fn machine(&mut self, name: char) -> &mut Machine {
         self.machines.iter_mut().find(|machine| machine.name == name).expect("a machine of this site")
     }
 
@@ -202,7 +191,7 @@ impl Site {
     }
 
     /// A program that runs on this machine.
-    fn program(&self, name: char, program: &str) -> Command {
+    pub(crate) fn program(&self, name: char, program: &str) -> Command {
         let disk = self
             .machines
             .iter()
@@ -245,172 +234,12 @@ impl Site {
         Said { text, code: done.status.code() }
     }
 
-    /// What `systemctl` would do and say.
-    fn systemctl(&mut self, name: char, command: &str) -> Said {
-        let words: Vec<&str> = command.split_whitespace().collect();
-        let done = Said { text: String::new(), code: Some(0) };
-        match words.as_slice() {
-            ["daemon-reload"] | ["enable", "holdfast"] => done,
-            ["start", "--no-block", "holdfast"] => {
-                self.launch(name);
-                done
-            }
-            ["start", "holdfast"] => self.start(name),
-            ["stop", "holdfast"] => {
-                self.stop(name);
-                done
-            }
-            ["restart", "holdfast"] => {
-                self.stop(name);
-                self.start(name)
-            }
-            ["reload", "holdfast"] => {
-                self.signal(name, "-HUP");
-                done
-            }
-            ["is-active", "holdfast"] => {
-                let runs = self.is_running(name);
-                Said {
-                    text: if runs { "active" } else { "failed" }.to_owned(),
-                    code: Some(if runs { 0 } else { 3 }),
-                }
-            }
-            _ => panic!("systemctl {command} is not known here"),
-        }
-    }
-
-    fn start(&mut self, name: char) -> Said {
-        self.launch(name);
-        let (text, code) = match self.await_ready(name) {
-            true => ("", 0),
-            false => {
-                ("Job for holdfast.service failed because the control process exited with error code.", 1)
-            }
-        };
-        Said { text: text.to_owned(), code: Some(code) }
-    }
-
-    /// Starts what the unit says, and does not wait.
-    pub(crate) fn launch(&mut self, name: char) {
-        let unit = fs::read_to_string(UNIT).expect("the unit");
-        let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).expect("what to start");
-        let line = self.inside(name, line);
-        let (program, arguments) = line.split_once(' ').expect("arguments");
-        let notify = self.path(name, "/run/holdfast/notify");
-        let _ = fs::remove_file(&notify);
-        let journal = OpenOptions::new().append(true).open(self.journal(name)).expect("the journal");
-        let mut command = self.program(name, program);
-        // It is gone when the test is, however that ends.
-        command.args(arguments.split(' ')).arg(format!("--ends-with={}", std::process::id()));
-        command.env("NOTIFY_SOCKET", &notify);
-        // Bound before the service starts, and read by whoever waits for it.
-        let socket = UnixDatagram::bind(&notify).expect("a socket");
-        let process = command.stderr(journal).spawn().expect("the binary that cargo built");
-        let machine = self.machine(name);
-        (machine.process, machine.notify) = (Some(process), Some(socket));
-    }
-
-    /// Waits until the service says that it is ready; false if it ends before.
-    pub(crate) fn await_ready(&mut self, name: char) -> bool {
-        let mut ready = false;
-        self.wait_until("the service is ready, or ends", |site| {
-            let is_over = !site.is_running(name);
-            ready |= site.notified(name).iter().any(|told| told.lines().any(|line| line == "READY=1"));
-            ready || is_over
-        });
-        ready
-    }
-
-    /// What the service has told whoever started it, since somebody last looked.
-    pub(crate) fn notified(&mut self, name: char) -> Vec<String> {
-        let socket = self.machine(name).notify.as_ref().expect("it was launched");
-        socket.set_nonblocking(true).expect("a socket");
-        let (mut all, mut message) = (Vec::new(), [0; 4096]);
-        while let Ok(length) = socket.recv(&mut message) {
-            all.push(String::from_utf8_lossy(&message[..length]).into_owned());
-        }
-        all
-    }
-
-    pub(crate) fn is_running(&mut self, name: char) -> bool {
-        let process = self.machine(name).process.as_mut();
-        process.is_some_and(|process| process.try_wait().expect("it is ours").is_none())
-    }
-
-    /// Sends its service a signal.
-    pub(crate) fn signal(&mut self, name: char, signal: &str) {
-        let id = self.machine(name).process.as_ref().expect("it runs").id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().expect("kill is there").success());
-    }
-
-    /// Stops its service in order, if it runs. How it ended.
-    pub(crate) fn stop(&mut self, name: char) -> Option<i32> {
-        if self.is_running(name) {
-            self.signal(name, "-TERM");
-        }
-        self.await_end(name)
-    }
-
-    /// Waits until its service has ended by itself, and says how.
-    pub(crate) fn await_end(&mut self, name: char) -> Option<i32> {
-        let until = Instant::now() + PATIENCE;
-        while self.is_running(name) {
-            assert!(Instant::now() < until, "{name} does not end: {}", self.log(name));
-            std::thread::sleep(PAUSE);
-        }
-        let mut process = self.machine(name).process.take()?;
-        process.wait().expect("it is ours").code()
-    }
-
-    /// Kills its service, as a power cut would.
-    pub(crate) fn kill(&mut self, name: char) {
-        if let Some(mut process) = self.machine(name).process.take() {
-            process.kill().expect("it is ours");
-            process.wait().expect("it is ours");
-        }
-    }
-
     /// The machine is gone, with all that was on its disk.
     pub(crate) fn destroy(&mut self, name: char) {
         self.kill(name);
         for own in ["/var/lib/holdfast", "/etc/holdfast"] {
             let _ = fs::remove_dir_all(self.path(name, own));
         }
-    }
-
-    /// From now on `/var/lib` of this machine is a disk of so many MiB. Why not, if the machine that the test runs on does not
-    /// allow it.
-    pub(crate) fn give_small_disk(&mut self, name: char, mebibytes: u32) -> Result<(), String> {
-        let at = self.path(name, "/var/lib").display().to_string();
-        let mount = format!("mount -t tmpfs -o size={mebibytes}m tmpfs '{at}' && echo mounted && exec cat");
-        let ways: [(&[&str], &[&str]); 2] = [
-            (&["unshare", "-m"], &["-m"]),
-            (&["unshare", "-r", "-m"], &["-U", "-m", "--preserve-credentials"]),
-        ];
-        let mut why = String::new();
-        for (unshare, enter) in ways {
-            let mut command = Command::new(unshare[0]);
-            command.args(&unshare[1..]).args(["sh", "-c", &mount]);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut holder = command.spawn().map_err(|error| format!("unshare: {error}"))?;
-            let ends_with = holder.stdin.take().expect("piped");
-            let mut line = String::new();
-            let mut said = BufReader::new(holder.stdout.take().expect("piped"));
-            said.read_line(&mut line).expect("a line");
-            if line.trim() == "mounted" {
-                let id = holder.id().to_string();
-                let mut words: Vec<String> = ["nsenter", "-t", &id].map(str::to_owned).into();
-                words.extend(enter.iter().map(|word| (*word).to_owned()));
-                words.push("--".to_owned());
-                self.machine(name).disk = Some(SmallDisk { holder, _ends_with: ends_with, enter: words });
-                return Ok(());
-            }
-            drop(ends_with);
-            let output = holder.wait_with_output().expect("it is ours");
-            let _ =
-                write!(why, "{}: {}; ", unshare.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Err(why)
     }
 
     /// Waits until something is so.
@@ -471,10 +300,6 @@ impl Drop for Site {
             if let Some(mut process) = machine.process.take() {
                 let _ = process.kill();
                 let _ = process.wait();
-            }
-            if let Some(mut disk) = machine.disk.take() {
-                let _ = disk.holder.kill();
-                let _ = disk.holder.wait();
             }
         }
         if std::thread::panicking() {

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::machines::{Site, UNIT};
+use crate::machines::Site;
+use crate::service::UNIT;
 
 /// Values of a key of the unit, in their order.
 fn values(key: &str) -> Vec<String> {
