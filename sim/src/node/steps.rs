@@ -286,6 +286,7 @@ impl<P: Plant> World<P> {
             NodeEvent::AuditFailed(_) => self.tally.probes.hit(Probe::AuditFailed),
             NodeEvent::AuditGoesOn => self.tally.probes.hit(Probe::AuditGoesOn),
             NodeEvent::Drift(_) => self.tally.probes.hit(Probe::DriftReported),
+            NodeEvent::DriftOver => {}
         }
         Ok(())
     }
