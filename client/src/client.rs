@@ -10,7 +10,8 @@ use holdfast_command::outcome::{KeyValue, RangePage};
 use holdfast_command::query::{self, AuditPage, AuditQuery, Query};
 use holdfast_command::{Command, Reply, Request};
 use holdfast_wire::message::{
-    ChangeMembers, Consistency, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply, Trace, TraceReply,
+    ChangeMembers, Consistency, Examined, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply, Trace,
+    TraceReply,
 };
 
 use crate::builder::millis;
@@ -357,6 +358,19 @@ impl Client {
             return Err(mixed_up("trace"));
         };
         Ok(reply)
+    }
+
+    /// What the node at an endpoint says of itself: its disk, its limits, its clock, what it has measured. Asks that endpoint and
+    /// no other, once.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn examine(&self, endpoint: &str) -> Result<Examined, Error> {
+        let work = Work::Examine(endpoint.into());
+        let Answer::Examined(examined) = self.ask(work, CallOptions::default()).await? else {
+            return Err(mixed_up("examine"));
+        };
+        Ok(*examined)
     }
 
     /// A piece of a snapshot of the node at an endpoint: the first one names it, and says how long it is; see

@@ -58,8 +58,8 @@ pub use error::{Attempt, Error, Failure, Kind, Outcome, Parts, What};
 pub use holdfast_command as command;
 pub use holdfast_wire::NodeId;
 pub use holdfast_wire::message::{
-    ChangeMembers, Consistency, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply, Trace,
-    TraceReply, TracedBatch,
+    ChangeMembers, Consistency, Examined, Figure, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply,
+    StatusReply, Trace, TraceReply, TracedBatch,
 };
 pub use position::{Position, PositionError};
 pub use watch::{Watch, WatchOptions};

@@ -61,6 +61,10 @@ numbered! {
         ChangeMembers = 116,
         /// The answer to a ChangeMembers that was carried out.
         MembersChanged = 117,
+        /// Asks the node to examine itself: its disk, its limits, its clock, what it has measured.
+        Examine = 118,
+        /// What a node that examined itself has found: figures and words, each with a number that says what it is.
+        Examined = 119,
 
         /// Asks for all changes of a span of keys, from a revision on. Its call id is the name of the watch on this
         /// connection: everything about it carries it.
@@ -224,6 +228,10 @@ pub const TRACE_CAP: u32 = 256 * KIB;
 /// Most batches in a TraceReply.
 pub const TRACES_MAX: usize = 128;
 
+/// Cap of an Examined: some forty figures and those of 64 peers are some 6 KiB, a few words as much; and room for those of
+/// later builds.
+pub const EXAMINED_CAP: u32 = 64 * KIB;
+
 /// Cap of a SnapshotPiece: [`PIECE_BYTES`] of it, and the outline of a body.
 pub const PIECE_CAP: u32 = 513 * KIB;
 
@@ -282,7 +290,8 @@ impl MessageType {
             | Self::KeepLease
             | Self::ChangeMembers
             | Self::SaveSnapshot
-            | Self::Trace => row(ClientToServer, QUESTION_CAP, 1),
+            | Self::Trace
+            | Self::Examine => row(ClientToServer, QUESTION_CAP, 1),
             Self::SessionKept | Self::LeaseKept | Self::MembersChanged | Self::WatchStarted => {
                 reply(QUESTION_CAP)
             }
@@ -293,6 +302,7 @@ impl MessageType {
             Self::WatchEnded => row(ServerToClient, QUESTION_CAP, 1),
             Self::StatusReply => reply(STATUS_CAP),
             Self::StatsReply => reply(STATS_CAP),
+            Self::Examined => reply(EXAMINED_CAP),
             Self::SnapshotPiece => reply(PIECE_CAP),
             Self::TraceReply => reply(TRACE_CAP),
             Self::Append | Self::SnapshotChunk => row(DialerToPeer, BODY_CAP, 1),

@@ -8,7 +8,8 @@ use common::{encoded, families, reseal, samples};
 use holdfast_machine::Numbered;
 use holdfast_wire::body::{self, MAX_DEPTH, Parts};
 use holdfast_wire::message::{
-    Append, FormationAnswer, Introduce, MemberStatus, Read, Refused, StatsReply, StatusReply, VoteReply,
+    Append, Examined, Figure, FormationAnswer, Introduce, MemberStatus, Read, Refused, StatsReply,
+    StatusReply, VoteReply,
 };
 use holdfast_wire::message_type::{BODY_CAP, CONTROL_CAP, GREETING_CAP};
 use holdfast_wire::{FrameCodec, Header, Message, MessageType, NodeUuid, Section, WireError};
@@ -300,6 +301,32 @@ fn an_append_whose_terms_are_not_as_many_as_its_entries_is_refused_on_both_sides
     let one_term_less = Message::from(Append { terms: append.terms[..2].to_vec(), ..append });
     let unencodable = WireError::Unencodable { what: "terms or entries", count: 3, limit: 2 };
     assert_eq!(one_term_less.encode(one_term_less.header(), &mut BytesMut::new()), Err(unencodable));
+}
+
+#[test]
+fn what_a_node_says_of_itself_is_taken_apart_again_and_whatever_is_no_list_is_refused() {
+    let examined = families::examined();
+    let figures: Vec<_> = examined.figures().collect();
+    assert_eq!(figures, [(Figure::ElectionMs, 0, 300), (Figure::RoundTripP99Us, 2, 1_250)]);
+    let words: Vec<_> = examined.words().collect();
+    assert_eq!(words, [(Figure::FileSystem, "ext4".to_owned()), (Figure::MountOptions, String::new())]);
+    let long = "é".repeat(600);
+    let cut = Examined::new(examined.node, [], [(Figure::MountPoint, &*long)]);
+    assert_eq!(cut.words().map(|(_, word)| word.len()).collect::<Vec<_>>(), [1_024]);
+
+    let like = Message::from(examined);
+    let (_, _, sections) = apart(&like);
+    for (at, what) in [(0, "figures"), (1, "words")] {
+        let mut odd = sections.clone();
+        let short = odd[at].len() - 1;
+        odd[at].truncate(short);
+        contradiction(with_sections(&like, &odd), &format!("{short} bytes are no list of {what}"));
+    }
+    let mut later = sections;
+    later[0] = [&[0xff; 18][..], &later[0]].concat().into();
+    later[1] = [&[0xff, 0xff, 1, 0, b'x'][..], &later[1]].concat().into();
+    let Ok(Message::Examined(later)) = with_sections(&like, &later) else { panic!("it is whole") };
+    assert_eq!((later.figures().count(), later.words().count()), (2, 2), "a later build's are passed over");
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl<W> Core<W> {
                 | (Payload::Status, Message::StatusReply(_))
                 | (Payload::Stats, Message::StatsReply(_))
                 | (Payload::Trace(_), Message::TraceReply(_))
+                | (Payload::Examine, Message::Examined(_))
                 | (Payload::SaveSnapshot(_), Message::SnapshotPiece(_))
         );
         if !answers {
@@ -82,6 +83,9 @@ impl<W> Core<W> {
             Message::SnapshotPiece(piece) => self.finish(index, Ok(Answer::Snapshot(piece)), now),
             Message::TraceReply(trace) => self.finish(index, Ok(Answer::Trace(trace)), now),
             Message::StatsReply(stats) => self.finish(index, Ok(Answer::Stats(Box::new(stats))), now),
+            Message::Examined(examined) => {
+                self.finish(index, Ok(Answer::Examined(Box::new(examined))), now);
+            }
             Message::Refused(refused) => self.refused(index, link.endpoint, at, &refused, now),
             _ => {}
         }

@@ -9,8 +9,8 @@ use holdfast_command::{Code, Command, Refusal, Reply, Request, RequestKey};
 use holdfast_machine::Numbered;
 use holdfast_wire::NodeId;
 use holdfast_wire::message::{
-    ChangeMembers, Consistency, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply, Trace,
-    TraceReply,
+    ChangeMembers, Consistency, Examined, MemberChange, SaveSnapshot, SnapshotPiece, StatsReply, StatusReply,
+    Trace, TraceReply,
 };
 
 use super::config::ATTEMPTS_MAX;
@@ -73,6 +73,8 @@ pub enum Work {
     Stats(String),
     /// To ask the node at this address where the time of writes went.
     Trace(String, Trace),
+    /// To ask the node at this address to examine itself.
+    Examine(String),
     /// To ask the node at this address for a piece of a snapshot.
     SaveSnapshot(String, SaveSnapshot),
 }
@@ -121,6 +123,8 @@ pub enum Answer {
     Stats(Box<StatsReply>),
     /// Where the time of writes went.
     Trace(TraceReply),
+    /// What a node says of itself.
+    Examined(Box<Examined>),
     /// A piece of a snapshot.
     Snapshot(SnapshotPiece),
     /// It is done, and there is nothing to say.
@@ -153,6 +157,7 @@ pub(super) enum Payload {
     Status,
     Stats,
     Trace(Trace),
+    Examine,
     SaveSnapshot(SaveSnapshot),
 }
 
@@ -242,7 +247,11 @@ impl<W> Call<W> {
             | Payload::Query { .. }
             | Payload::KeepLease { .. }
             | Payload::Keep { .. } => true,
-            Payload::Status | Payload::Stats | Payload::Trace(_) | Payload::SaveSnapshot(_) => false,
+            Payload::Status
+            | Payload::Stats
+            | Payload::Trace(_)
+            | Payload::Examine
+            | Payload::SaveSnapshot(_) => false,
         }
     }
 
@@ -305,6 +314,7 @@ impl<W> Call<W> {
             Payload::Status => "ask for the status".to_owned(),
             Payload::Stats => "ask for the statistics".to_owned(),
             Payload::Trace(_) => "ask where the time of writes went".to_owned(),
+            Payload::Examine => "have the node examine itself".to_owned(),
             Payload::SaveSnapshot(_) => "ask for a snapshot".to_owned(),
         }
     }

@@ -2,7 +2,9 @@
 
 use holdfast_machine::Numbered;
 use holdfast_wire::connection::SendError;
-use holdfast_wire::message::{ChangeMembers, KeepLease, KeepSession, Query, Read, Stats, Status, Submit};
+use holdfast_wire::message::{
+    ChangeMembers, Examine, KeepLease, KeepSession, Query, Read, Stats, Status, Submit,
+};
 use holdfast_wire::{CallId, Message};
 
 use super::call::{Call, Keyed, Lane, Payload, Place};
@@ -196,6 +198,7 @@ impl<W> Core<W> {
             Payload::Status => Message::from(Status {}),
             Payload::Stats => Message::from(Stats {}),
             Payload::Trace(trace) => Message::from(*trace),
+            Payload::Examine => Message::from(Examine {}),
             Payload::SaveSnapshot(save) => Message::from(*save),
         };
         let wire = (self.copies + 1) << PLACE_BITS | index as u64;

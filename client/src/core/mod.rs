@@ -430,6 +430,7 @@ impl<W> Core<W> {
             Work::Status(address) => self.direct(Payload::Status, &address)?,
             Work::Stats(address) => self.direct(Payload::Stats, &address)?,
             Work::Trace(address, trace) => self.direct(Payload::Trace(trace), &address)?,
+            Work::Examine(address) => self.direct(Payload::Examine, &address)?,
             Work::SaveSnapshot(address, save) => self.direct(Payload::SaveSnapshot(save), &address)?,
         })
     }
@@ -821,6 +822,7 @@ fn payload_bytes(payload: &Payload) -> u64 {
         | Payload::Status
         | Payload::Stats
         | Payload::Trace(_)
+        | Payload::Examine
         | Payload::SaveSnapshot(_) => 0,
     }
 }

@@ -57,7 +57,9 @@ impl<P: Plant> Core<P> {
         acting.is_voter(own) || (*index > self.commit && before().is_voter(own))
     }
 
-    pub(super) fn disk_stalled(&self) -> bool {
+    /// Whether something that has to be durable has been waiting for longer than a disk may take.
+    #[must_use]
+    pub fn disk_stalled(&self) -> bool {
         let bound = u64::from(self.config.disk_stall_ticks);
         self.now >= bound && self.durability.stalled_since(self.now - bound)
     }

@@ -858,6 +858,7 @@ impl<P: Plant> World<P> {
                 | Answer::Status(_)
                 | Answer::Stats(_)
                 | Answer::Trace(_)
+                | Answer::Examined(_)
                 | Answer::Snapshot(_)
                 | Answer::Done,
             )

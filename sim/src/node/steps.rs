@@ -637,7 +637,7 @@ impl<P: Plant> World<P> {
                     inputs.push(input);
                 }
                 Said::Aside(input) => inputs.push(input),
-                Said::Status(_) | Said::Stats(_) | Said::Trace(..) | Said::Nothing => {}
+                Said::Status(_) | Said::Stats(_) | Said::Examine(_) | Said::Trace(..) | Said::Nothing => {}
                 Said::Violation(why) => {
                     let what = format!("a client of this build breaks a rule: {why}");
                     return Err(Violation { property: "Q3 Wire", what });

@@ -5,6 +5,7 @@
 //! from these structs.
 
 mod call;
+mod examine;
 mod formation;
 mod goodbye;
 mod greeting;
@@ -19,6 +20,7 @@ pub use call::{
     MembersChanged, Position, Query, QueryDone, Read, ReadDone, Refused, SessionKept, Stats, StatsReply,
     Status, StatusReply, Submit, Submitted,
 };
+pub use examine::{Examine, Examined, Figure};
 pub use formation::{FormationAnswer, FormationAsk, FormationPrepare};
 pub use goodbye::{CloseReason, Goodbye};
 pub use greeting::{
@@ -76,6 +78,10 @@ pub enum Message {
     Stats(Stats),
     /// See [`MessageType::StatsReply`].
     StatsReply(StatsReply),
+    /// See [`MessageType::Examine`].
+    Examine(Examine),
+    /// See [`MessageType::Examined`].
+    Examined(Examined),
     /// See [`MessageType::KeepSession`].
     KeepSession(KeepSession),
     /// See [`MessageType::SessionKept`].
@@ -195,6 +201,8 @@ impl Message {
             Self::StatusReply(_) => MessageType::StatusReply,
             Self::Stats(_) => MessageType::Stats,
             Self::StatsReply(_) => MessageType::StatsReply,
+            Self::Examine(_) => MessageType::Examine,
+            Self::Examined(_) => MessageType::Examined,
             Self::KeepSession(_) => MessageType::KeepSession,
             Self::SessionKept(_) => MessageType::SessionKept,
             Self::Query(_) => MessageType::Query,
@@ -267,6 +275,8 @@ impl Message {
             Self::StatusReply(body) => body.write(header, sink),
             Self::Stats(body) => body.write(header, sink),
             Self::StatsReply(body) => body.write(header, sink),
+            Self::Examine(body) => body.write(header, sink),
+            Self::Examined(body) => body.write(header, sink),
             Self::KeepSession(body) => body.write(header, sink),
             Self::SessionKept(body) => body.write(header, sink),
             Self::Query(body) => body.write(header, sink),
@@ -332,6 +342,8 @@ impl Message {
             MessageType::StatusReply => Self::StatusReply(read(body, skipped)?),
             MessageType::Stats => Self::Stats(read(body, skipped)?),
             MessageType::StatsReply => Self::StatsReply(read(body, skipped)?),
+            MessageType::Examine => Self::Examine(read(body, skipped)?),
+            MessageType::Examined => Self::Examined(read(body, skipped)?),
             MessageType::KeepSession => Self::KeepSession(read(body, skipped)?),
             MessageType::SessionKept => Self::SessionKept(read(body, skipped)?),
             MessageType::Query => Self::Query(read(body, skipped)?),
@@ -419,6 +431,7 @@ plain_bodies!(
     MembersChanged,
     Status,
     Stats,
+    Examine,
     WatchStarted,
     WatchProgress,
     WatchCancel,
@@ -513,6 +526,8 @@ from_body!(
     StatusReply,
     Stats,
     StatsReply,
+    Examine,
+    Examined,
     PreVote,
     PreVoteReply,
     Vote,

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use holdfast_machine::Numbered;
 use holdfast_wire::message::{
-    Append, AppendAck, AppendReject, ChangeMembers, Consistency, Digests, EntryId, FormationAnswer,
-    FormationAsk, FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint,
-    LeaseKept, MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote,
-    PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot,
-    SessionKept, SnapshotAck, SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status,
-    StatusReply, Submit, Submitted, TimeoutNow, Trace, TraceReply, TracedBatch, Vote, VoteReply, Watch,
-    WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
+    Append, AppendAck, AppendReject, ChangeMembers, Consistency, Digests, EntryId, Examine, Examined, Figure,
+    FormationAnswer, FormationAsk, FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease,
+    KeepSession, LeaderHint, LeaseKept, MemberChange, MemberStatus, MembersChanged, Notice, PeerHeader,
+    Position, PreVote, PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused,
+    SaveSnapshot, SessionKept, SnapshotAck, SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply,
+    Status, StatusReply, Submit, Submitted, TimeoutNow, Trace, TraceReply, TracedBatch, Vote, VoteReply,
+    Watch, WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::{Boot, ClusterId, Life, Message, NodeId, NodeUuid};
 
@@ -113,6 +113,11 @@ pub(crate) fn trace_reply(batches: usize) -> TraceReply {
     TraceReply { slow_from: 100_000, known: 256, batches: vec![batch; batches] }
 }
 
+pub(crate) fn examined() -> Examined {
+    let figures = [(Figure::ElectionMs, 0, 300), (Figure::RoundTripP99Us, 2, 1_250)];
+    Examined::new(status_reply().node, figures, [(Figure::FileSystem, "ext4"), (Figure::MountOptions, "")])
+}
+
 fn calls() -> Vec<Sample> {
     let leader = LeaderHint { node_id: node(3), address: "10.0.0.3:7400".into() };
     let before = StatusReply {
@@ -154,6 +159,9 @@ fn calls() -> Vec<Sample> {
         ("Stats", Stats {}.into()),
         ("StatsReply", stats_reply().into()),
         ("StatsReply nothing measured", StatsReply { stages: vec![], ..stats_reply() }.into()),
+        ("Examine", Examine {}.into()),
+        ("Examined", examined().into()),
+        ("Examined nothing known", Examined::new(examined().node, [], []).into()),
         ("KeepSession", KeepSession { timeout_ms: 250, session: 0x0708 }.into()),
     ];
     let watch = Watch {

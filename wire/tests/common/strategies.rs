@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use holdfast_wire::message::{
-    Append, AppendAck, AppendReject, ChangeMembers, Digests, EntryId, FormationAnswer, FormationAsk,
-    FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease, KeepSession, LeaderHint, LeaseKept,
-    MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote, PreVoteReply, Query, QueryDone,
-    Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot, SessionKept, SnapshotAck,
-    SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status, StatusReply, Submit, Submitted,
-    TimeoutNow, Trace, TraceReply, TracedBatch, Vote, VoteReply, Watch, WatchCancel, WatchEnded, WatchEvents,
-    WatchProgress, WatchStarted,
+    Append, AppendAck, AppendReject, ChangeMembers, Digests, EntryId, Examine, Examined, Figure,
+    FormationAnswer, FormationAsk, FormationPrepare, Heartbeat, HeartbeatAck, Introduce, KeepLease,
+    KeepSession, LeaderHint, LeaseKept, MemberStatus, MembersChanged, Notice, PeerHeader, Position, PreVote,
+    PreVoteReply, Query, QueryDone, Read, ReadDone, ReadIndex, ReadIndexReply, Refused, SaveSnapshot,
+    SessionKept, SnapshotAck, SnapshotChunk, SnapshotPiece, SnapshotReject, Stats, StatsReply, Status,
+    StatusReply, Submit, Submitted, TimeoutNow, Trace, TraceReply, TracedBatch, Vote, VoteReply, Watch,
+    WatchCancel, WatchEnded, WatchEvents, WatchProgress, WatchStarted,
 };
 use holdfast_wire::outbox::SHARE_BYTES;
 use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, Life, Message, NodeId, NodeUuid};
@@ -172,8 +172,17 @@ fn call() -> impl Strategy<Value = Message> {
     );
     let trace_reply = (any::<[u64; 2]>(), vec(batch, 0..4))
         .prop_map(|([slow_from, known], batches)| TraceReply { slow_from, known, batches }.into());
+    let examined = (any::<u64>(), vec(any::<[u64; 2]>(), 0..10), vec(".{0,20}", 0..4)).prop_map(
+        |(boot, figures, words)| {
+            let figures = figures.into_iter().map(|[about, value]| (Figure::RoundTrips, about, value));
+            let words = words.iter().map(|word| (Figure::FileSystem, &**word));
+            Examined::new(identity(1, [1; 16], boot | 1), figures, words).into()
+        },
+    );
     prop_oneof![
         save,
+        Just(Examine {}.into()),
+        examined,
         piece,
         any::<u64>().prop_map(|index| Trace { index }.into()),
         trace_reply,
