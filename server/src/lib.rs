@@ -8,6 +8,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 mod describe;
+pub mod doctor;
 mod json;
 mod logging;
 mod moment;

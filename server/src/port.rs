@@ -22,6 +22,8 @@ pub enum Said<S: Plant = NoPlant> {
     Stats(Caller),
     /// A call that asks where the time of writes went.
     Trace(Caller, Trace),
+    /// A call that has the node examine itself.
+    Examine(Caller),
     /// It speaks of a call and is none; what it brings about comes as the events of that call do.
     Aside(Input<S>),
     /// It belongs to no call, or is nothing that clients say.
@@ -78,6 +80,7 @@ pub fn understand<S: Plant>(
         Message::Status(_) => return Said::Status(caller),
         Message::Stats(_) => return Said::Stats(caller),
         Message::Trace(trace) => return Said::Trace(caller, trace),
+        Message::Examine(_) => return Said::Examine(caller),
         _ => return Said::Nothing,
     };
     Said::Call(input)

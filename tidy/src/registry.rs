@@ -14,6 +14,7 @@ use holdfast_raft::{
     TransferEdge, TransferEvent, TransferMachine, TransferState,
 };
 use holdfast_server::cli::Exit;
+use holdfast_server::doctor::Check;
 use holdfast_server::node::{leadership, path};
 use holdfast_server::runtime::{LifeEdge, LifeEvent, LifeMachine, LifeState};
 use holdfast_server::stage::Stage;
@@ -23,7 +24,7 @@ use holdfast_store::queues::{election, lock};
 use holdfast_store::sessions::{self, SessionMachine};
 use holdfast_wal::{Row as RecoveryRow, SegmentEdge, SegmentEvent, SegmentMachine, SegmentState, format};
 use holdfast_wire::connection::{self, ConnectionMachine};
-use holdfast_wire::message::{CloseReason, Consistency, Lane, MemberChange};
+use holdfast_wire::message::{CloseReason, Consistency, Figure, Lane, MemberChange};
 use holdfast_wire::{Flag, MessageType};
 
 /// A machine, with its types erased.
@@ -118,6 +119,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<Lane>("wire::Lane"),
         NumbersEntry::of::<CloseReason>("wire::CloseReason"),
         NumbersEntry::of::<Consistency>("wire::Consistency"),
+        NumbersEntry::of::<Figure>("wire::Figure"),
         NumbersEntry::of::<MemberChange>("wire::MemberChange"),
         NumbersEntry::of::<connection::State>("wire::connection::State"),
         NumbersEntry::of::<connection::Event>("wire::connection::Event"),
@@ -183,6 +185,7 @@ pub fn numbers() -> Vec<NumbersEntry> {
         NumbersEntry::of::<BreakerEdge>("client::breaker::BreakerEdge"),
         NumbersEntry::of::<Stage>("server::Stage"),
         NumbersEntry::of::<Exit>("server::Exit"),
+        NumbersEntry::of::<Check>("server::Check"),
         NumbersEntry::of::<path::State>("server::path::State"),
         NumbersEntry::of::<path::Event>("server::path::Event"),
         NumbersEntry::of::<path::Edge>("server::path::Edge"),

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use clap::{Arg, Command};
 use holdfast_machine::Numbered as _;
 use holdfast_server::cli::{self, Exit};
-use holdfast_tidy::{blocks, layout};
+use holdfast_server::doctor::Check;
+use holdfast_tidy::{blocks, layout, workspace};
 
 /// What every command that asks a cluster can be told.
 const SHARED: [&str; 4] = ["endpoints", "timeout", "output", "color"];
@@ -23,6 +24,28 @@ fn the_page_of_the_command_line_shows_the_commands_flags_and_exit_codes_of_the_c
         ("commands", commands(&command)),
     ];
     blocks::check(&[("docs/cli.md".into(), wanted)]);
+}
+
+#[test]
+fn the_page_of_the_doctor_shows_the_checks_of_the_code_with_their_thresholds() {
+    let mut out = String::from(
+        "| check | it is well if | it warns if | it fails if | runbook |\n|---|---|---|---|---|\n",
+    );
+    for check in Check::ALL {
+        let [warns, fails, page] = check.rules();
+        let well = layout::plain(check.caption());
+        let well = well.trim_end_matches('.');
+        let page = page.strip_prefix("docs/runbooks/").and_then(|page| page.strip_suffix(".md"));
+        // A link as soon as there is something to link to.
+        let page =
+            page.map(|page| match workspace::root().join(format!("docs/runbooks/{page}.md")).exists() {
+                true => format!("[{page}](runbooks/{page}.md)"),
+                false => page.to_owned(),
+            });
+        let page = page.unwrap_or_default();
+        let _ = writeln!(out, "| `{}` | {well} | {warns} | {fails} | {page} |", check.key());
+    }
+    blocks::check(&[("docs/doctor.md".into(), vec![("checks", out)])]);
 }
 
 fn exit_codes() -> String {

@@ -33,7 +33,7 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 12] = [
+const RUNTIME: [&str; 13] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
@@ -46,6 +46,7 @@ const RUNTIME: [&str; 12] = [
     "server/src/runtime/audit.rs",
     "server/src/runtime/desk.rs",
     "server/src/runtime/measures.rs",
+    "server/src/runtime/examine.rs",
 ];
 
 /// The files of the HTTP interface that bound something.

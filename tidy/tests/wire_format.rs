@@ -7,7 +7,7 @@ use holdfast_machine::{Numbered, render};
 use holdfast_tidy::layout::{self, Types};
 use holdfast_tidy::{blocks, symbols, workspace};
 use holdfast_wire::frame::FIELDS;
-use holdfast_wire::message::{ClientHello, CloseReason, Consistency, Credentials, Features, Lane};
+use holdfast_wire::message::{ClientHello, CloseReason, Consistency, Credentials, Features, Figure, Lane};
 use holdfast_wire::{
     ClusterEpoch, ClusterId, ClusterIdentity, Flag, Message, MessageType, Preface, VersionRange, body,
     connection, message_type, outbox,
@@ -24,6 +24,7 @@ fn the_page_of_the_wire_format_is_current() {
         ("bodies", bodies.join("\n")),
         ("lanes", render::list::<Lane>("lane")),
         ("consistencies", render::list::<Consistency>("consistency")),
+        ("figures", render::list::<Figure>("figure")),
         ("close reasons", render::list::<CloseReason>("reason")),
         ("limits", limits()),
         ("errors", errors()),
@@ -109,6 +110,7 @@ fn limits() -> String {
         ("wire/src/message_type.rs", "STATS_CAP", message_type::STATS_CAP.into()),
         ("wire/src/message_type.rs", "TRACE_CAP", message_type::TRACE_CAP.into()),
         ("wire/src/message_type.rs", "TRACES_MAX", message_type::TRACES_MAX as u64),
+        ("wire/src/message_type.rs", "EXAMINED_CAP", message_type::EXAMINED_CAP.into()),
         ("wire/src/message_type.rs", "PIECE_CAP", message_type::PIECE_CAP.into()),
         ("wire/src/message_type.rs", "PIECE_BYTES", message_type::PIECE_BYTES as u64),
         ("wire/src/message_type.rs", "CONTROL_CAP", message_type::CONTROL_CAP.into()),

@@ -37,6 +37,7 @@ use super::params::Params;
 use super::problem::Problem;
 use crate::runtime::LifeState;
 use crate::runtime::desk::{Desk, NoSeat};
+use crate::runtime::examine::Looker;
 
 /// The longest body: a transaction as long as the replicated settings may ever allow, and what JSON adds to it.
 pub(super) const BODY_BYTES_MAX: usize = 16 << 20;
@@ -83,6 +84,8 @@ pub(super) type Handled = Result<Response, Problem>;
 pub(super) struct App {
     pub(super) desk: Desk,
     pub(super) node: u64,
+    /// What the system says of it.
+    pub(super) looker: Looker,
     /// Where this node is told to be: nobody is sent there from here.
     address: String,
     /// Bodies that are long are read a few at a time.
@@ -124,11 +127,11 @@ impl Fresh {
 }
 
 impl App {
-    pub(super) fn new(desk: Desk, node: u64, address: String) -> Self {
+    pub(super) fn new(desk: Desk, node: u64, address: String, looker: Looker) -> Self {
         let forwarder = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         let long_bodies = Arc::new(Semaphore::new(LONG_BODIES_MAX));
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        Self { desk, node, address, long_bodies, streams, forwarder }
+        Self { desk, node, looker, address, long_bodies, streams, forwarder }
     }
 }
 

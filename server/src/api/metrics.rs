@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use hdrhistogram::Histogram;
 use holdfast_machine::Numbered as _;
 use holdfast_wal::stats::Snapshot;
+use holdfast_wire::message::Figure;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 use super::ask::App;
 use super::problem::Problem;
+use crate::doctor::system::System;
 use crate::runtime::LifeState;
 use crate::runtime::desk::Figures;
 use crate::stage::Stage;
@@ -66,6 +68,8 @@ struct Scraped {
 struct Node {
     figures: Figures,
     wal: Snapshot,
+    /// None if it did not answer.
+    system: Option<System>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -98,6 +102,16 @@ const fn counter(name: &'static str, what: &'static str, read: fn(&Node) -> u64)
 
 const fn gauge(name: &'static str, what: &'static str, read: fn(&Node) -> u64) -> Metric {
     Metric { name, labels: &[], what, read: Read::Gauge(read) }
+}
+
+/// What may not be known.
+const fn system(name: &'static str, what: &'static str, read: fn(&Node) -> Vec<(Labels, u64)>) -> Metric {
+    Metric { name, labels: &[], what, read: Read::Gauges(read) }
+}
+
+fn of_system(node: &Node, figure: Figure) -> Vec<(Labels, u64)> {
+    let figures = node.system.iter().flat_map(|system| &system.figures);
+    figures.filter(|(known, _)| *known == figure).map(|(_, value)| (Labels::new(), *value)).collect()
 }
 
 const fn times(
@@ -249,6 +263,30 @@ pub const METRICS: &[Metric] = &[
         "Attempts to prepare a segment of the log that found the disk full",
         |node| node.wal.counters.shortages,
     ),
+    gauge(
+        "holdfast_disk_answers",
+        "1 if the file system of the data directory says how it is within two seconds",
+        |node| node.system.is_some().into(),
+    ),
+    system(
+        "holdfast_disk_free_bytes",
+        "Bytes that are free to the node in its data directory; missing if the file system does not answer",
+        |node| of_system(node, Figure::FreeBytes),
+    ),
+    system(
+        "holdfast_disk_total_bytes",
+        "Bytes of the file system of the data directory; missing if it does not answer",
+        |node| of_system(node, Figure::TotalBytes),
+    ),
+    system("process_open_fds", "Files and sockets that the process has open", |node| {
+        of_system(node, Figure::OpenFiles)
+    }),
+    system("process_max_fds", "The most of these; missing if there is no limit", |node| {
+        of_system(node, Figure::OpenFilesMax)
+    }),
+    system("process_resident_memory_bytes", "Bytes of memory of the process", |node| {
+        of_system(node, Figure::MemoryBytes)
+    }),
     times(
         "holdfast_peer_round_trip_seconds",
         &["peer"],
@@ -389,8 +427,10 @@ fn histogram_of(encoder: &mut MetricEncoder<'_>, histogram: &Histogram<u64>, uni
 pub(super) async fn scrape(app: App) -> Response {
     let life = app.desk.life();
     let patience = std::time::Duration::from_secs(2);
-    let node = match tokio::time::timeout(patience, app.desk.figures()).await {
-        Ok(figures) => figures.map(|figures| Node { wal: figures.wal.snapshot(), figures }),
+    let (figures, system) =
+        tokio::join!(tokio::time::timeout(patience, app.desk.figures()), app.looker.look());
+    let node = match figures {
+        Ok(figures) => figures.map(|figures| Node { wal: figures.wal.snapshot(), figures, system }),
         // Rather what is known than nothing: a node that hangs is what somebody is about to look for.
         Err(_) => None,
     };

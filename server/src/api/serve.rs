@@ -30,6 +30,7 @@ use super::origin;
 use super::routes::router;
 use crate::runtime::RunError;
 use crate::runtime::desk::Desk;
+use crate::runtime::examine::Looker;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -59,7 +60,13 @@ pub(crate) struct Running {
 /// The address cannot be listened on, or there is no thread.
 ///
 /// `told` is where others are told that it is; empty if they are not told.
-pub(crate) fn start(address: &str, told: String, desk: Desk, node: u64) -> Result<Running, RunError> {
+pub(crate) fn start(
+    address: &str,
+    told: String,
+    desk: Desk,
+    node: u64,
+    looker: Looker,
+) -> Result<Running, RunError> {
     let listen = |error| RunError::Listen { address: address.to_owned(), error };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::System)?;
@@ -70,7 +77,7 @@ pub(crate) fn start(address: &str, told: String, desk: Desk, node: u64) -> Resul
     let serve = move || {
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
-                Ok(listener) => serve(listener, App::new(desk, node, told), ends).await,
+                Ok(listener) => serve(listener, App::new(desk, node, told, looker), ends).await,
                 Err(error) => tracing::error!(node, %error, "serving HTTP"),
             }
         });

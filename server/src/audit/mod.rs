@@ -43,6 +43,7 @@ mod open;
 mod read;
 mod refused;
 mod retain;
+mod verify;
 mod work;
 
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub use format::{
 };
 pub use open::{AuditOpened, Cut};
 pub use refused::{Refused, RefusedLog};
+pub use verify::{AuditVerified, verify};
 pub use work::AuditWork;
 
 /// The directory of these files, in the data directory.

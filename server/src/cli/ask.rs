@@ -41,6 +41,16 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Whether somebody said which endpoints to ask.
+    pub(super) fn are_named(&self) -> bool {
+        self.endpoints.join(",") != ENDPOINTS
+    }
+
+    /// How long a call may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout
+    }
+
     /// A client, not connected yet.
     pub(super) fn client(&self) -> Result<Client, Failed> {
         made(&self.endpoints, self.timeout)

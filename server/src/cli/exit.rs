@@ -21,14 +21,15 @@ numbered! {
         NoLeader = 4,
         /// Nobody knows whether it was applied: read before writing again.
         Unknown = 5,
-        /// Refused by the state of the cluster: `holdfast explain` says more of the code.
+        /// Refused by the state of the cluster: `holdfast explain` says more of the code. Of `doctor`, there are warnings, and nothing
+        /// is broken.
         Rejected = 6,
         /// Not allowed.
         Denied = 7,
         /// A limit, a quota, or too much load.
         Limit = 8,
         /// Data that is damaged, missing or of somebody else; of `wal verify`, data that was acknowledged; or the endpoints speak
-        /// another version, or are another cluster.
+        /// another version, or are another cluster. Of `doctor`, something is broken.
         Integrity = 9,
         /// A lease is gone, or an office or a lock without a command was lost while it was held.
         Lost = 10,

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod dev;
 mod diff;
+mod doctor;
 mod exit;
 mod explain;
 mod failed;
@@ -75,6 +76,7 @@ Coordination
 Cluster
   status     Say whether the cluster is well
   why        Say why writes are slow: which stage, which member
+  doctor     Find out what ails it, and what to do about it
   member     List and change the members
   audit      Show who changed what, when and why
   namespace  Show and set rules for the keys below a prefix
@@ -143,6 +145,9 @@ enum Command {
     Session(held::Session),
     /// Say whether the cluster is well
     Status(status::Status),
+    /// Find out what ails a cluster or the directory of a stopped node, and what to do about it; exits with 6 if there are
+    /// warnings, with 9 if something is broken
+    Doctor(doctor::Doctor),
     /// List and change the members
     Member(member::Member),
     /// Show who changed what, when and why
@@ -210,6 +215,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Wal(wal) => wal.run(),
         Command::Config(config) => config.run(),
         Command::Status(status) => status.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Explain(explain) => explain.run(),
         Command::Completions(completions) => completions.run(),
     }

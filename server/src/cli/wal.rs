@@ -1,8 +1,6 @@
 //! `wal dump`, `wal verify` and `wal stat`: the log of a node, for people. Offline, and nothing is changed: no lock is taken,
 //! nothing is repaired, no file is opened for writing. What a start would do about what is found is only said.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,6 +17,7 @@ use super::failed::{Failed, Trouble};
 use super::out::{put_out, say};
 use super::paint::{Color, Paint};
 use crate::describe::{self, Described};
+pub(super) use crate::doctor::offline::in_use as user_of;
 use crate::storage::LOG_DIRECTORY;
 
 /// See the module documentation.
@@ -111,22 +110,6 @@ fn warn_if_in_use(log: &Path) {
              and a file may go away"
         );
     }
-}
-
-/// The process that holds the lock of a data directory. The lock is not touched: the kernel has a list.
-pub(super) fn user_of(directory: &Path) -> Option<String> {
-    let inode = fs::metadata(directory.join(RealDisk::LOCK_FILE)).ok()?.ino();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    holder(&locks, inode).map(str::to_owned)
-}
-
-/// Who holds a lock on this file, as the kernel tells it: `1: FLOCK ADVISORY WRITE 1234 08:01:131085 0 EOF`.
-fn holder(locks: &str, inode: u64) -> Option<&str> {
-    locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, _, holder, file, ..] = words.as_slice() else { return None };
-        (file.rsplit(':').next()?.parse() == Ok(inode)).then_some(*holder)
-    })
 }
 
 fn dump(disk: &RealDisk) -> Result<(), Ended> {
@@ -310,18 +293,4 @@ fn stat(disk: &RealDisk) -> Result<(), Ended> {
         say(format_args!("group {}: entries {first} to {last}", group.0))?;
     }
     Ok(say(format_args!("durable up to position {synced_upto}, written up to {end}"))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_list_tells_who_holds_a_lock() {
-        let locks =
-            "1: POSIX  ADVISORY  WRITE 17 08:01:5 0 EOF\n2: FLOCK  ADVISORY  WRITE 1234 08:01:131085 0 EOF\n";
-        assert_eq!(holder(locks, 131_085), Some("1234"));
-        assert_eq!(holder(locks, 5), None, "a lock of another kind");
-        assert_eq!(holder("", 5), None);
-    }
 }

@@ -177,6 +177,12 @@ impl<P: Plant> Node<P> {
         self.audit.bytes + self.audit.outstanding
     }
 
+    /// Whether the audit log could not be written when that was last tried.
+    #[must_use]
+    pub fn is_audit_failing(&self) -> bool {
+        self.audit.is_failing
+    }
+
     /// Time passes.
     pub(super) fn tick_audit(&mut self) {
         self.audit.is_time |= self.ticks.is_multiple_of(limits::AUDIT_TICKS);

@@ -17,7 +17,7 @@ use crate::node::Input;
 use crate::port::{self, Said};
 
 /// Connections of clients. One costs some 2 KiB while it is quiet, and a file descriptor.
-pub(super) const CLIENTS_MAX: usize = 8_192;
+pub(crate) const CLIENTS_MAX: usize = 8_192;
 
 /// Calls of one connection that are not answered yet; nothing more is read beyond.
 pub(super) const CALLS_MAX: usize = 4_096;
@@ -105,6 +105,7 @@ fn take(hub: &Hub, link: &Link, address: SocketAddr, incoming: Incoming) -> Flow
         Said::Status(caller) => Event::Status(caller),
         Said::Stats(caller) => Event::Stats(caller),
         Said::Trace(caller, trace) => Event::Trace(caller, trace),
+        Said::Examine(caller) => Event::Examine(caller),
         Said::Aside(input) => {
             hub.call(Event::Node(input));
             return Flow::On;

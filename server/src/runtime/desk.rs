@@ -362,6 +362,7 @@ fn take(hub: &Hub, asked: Asked) {
         Said::Status(_)
         | Said::Stats(_)
         | Said::Trace(..)
+        | Said::Examine(_)
         | Said::Aside(_)
         | Said::Nothing
         | Said::Violation(_) => {}

@@ -67,6 +67,8 @@ impl Forming<'_> {
                     | Event::Status(_)
                     | Event::Stats(_)
                     | Event::Trace(..)
+                    | Event::Examine(_)
+                    | Event::Answer(..)
                     | Event::Figures(_) => {}
                 }
             }

@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use holdfast_hlc::UnixMillis;
 use holdfast_raft::formation::{FormationMessage, Formed};
 use holdfast_wire::message::{Features, Lane, LeaderHint, Trace};
-use holdfast_wire::{ClusterEpoch, ClusterId, ClusterIdentity, NodeIdentity, NodeUuid};
+use holdfast_wire::{ClusterEpoch, ClusterId, ClusterIdentity, Message, NodeIdentity, NodeUuid};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::desk::{Figures, Leading, SeatEnd};
@@ -61,7 +61,11 @@ pub(super) enum Event {
     Stats(Caller),
     /// A client asks where the time of writes went.
     Trace(Caller, Trace),
-    /// The API thread asks for both.
+    /// A client asks it to examine itself.
+    Examine(Caller),
+    /// An answer that was made beside the loop.
+    Answer(Caller, Message),
+    /// The API thread asks for status and figures.
     Figures(oneshot::Sender<Figures>),
 }
 

@@ -22,6 +22,7 @@
 //! | `clients`, `peers` | the two ports |
 //! | `desk` | the way from the thread of the [API](crate::api) to the node and back |
 //! | `measures` | what is counted for `/metrics` |
+//! | `examine` | what it says of itself when it is examined |
 //! | `disk`, `workers`, `snapshots`, `audit` | the other threads |
 //! | `forming` | before there is a cluster |
 //! | `joining` | before this node belongs to the one that is there |
@@ -31,9 +32,10 @@
 //! the other way; `turn` has it as a list, with the reason for each place.
 
 mod audit;
-mod clients;
+pub(crate) mod clients;
 pub(crate) mod desk;
 mod disk;
+pub(crate) mod examine;
 mod forming;
 mod hub;
 mod joining;
@@ -417,6 +419,7 @@ fn seed() -> Result<[u8; 16], RunError> {
 async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
     let (desk, desk_end, tell) = desk::desk();
     let mut life = life::Life::new(options.node, options.observer.clone(), tell);
+    let looker = examine::Looker::new(&options.data_dir);
     // Before all else, so that whoever asks how the node is hears that it is on its way.
     let api = match &options.listen_http {
         Some(address) => {
@@ -429,11 +432,11 @@ async fn live(options: Options, stop: &Stop) -> Result<(), RunError> {
                      --listen-http or --advertise-http"
                 );
             }
-            Some(api::start(address, told.to_owned(), desk, options.node)?)
+            Some(api::start(address, told.to_owned(), desk, options.node, looker.clone())?)
         }
         None => None,
     };
-    let lived = steps(&options, stop, &mut life, desk_end).await;
+    let lived = steps(&options, stop, &mut life, desk_end, looker).await;
     if let Err(error) = &lived {
         tracing::error!(node = options.node, %error, "the node cannot go on");
         life.fact(LifeEvent::Broke);
@@ -513,6 +516,7 @@ async fn steps(
     stop: &Stop,
     life: &mut life::Life,
     desk_end: desk::DeskEnd,
+    looker: examine::Looker,
 ) -> Result<(), RunError> {
     let node = NodeId(options.node);
     let (Some(wire_node), Ok(cluster_name)) =
@@ -651,6 +655,7 @@ async fn steps(
         return Ok(());
     }
     let settings = Settings { sync_delay: options.live.sync_delay(), ..Settings::default() };
+    let segment_bytes = log.segment_bytes();
     let (handle, waiter, running) =
         holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;
     let disk = disk::Disk::new(handle, waiter, running);
@@ -687,6 +692,9 @@ async fn steps(
         accepting,
         contacts,
         live: options.live.clone(),
+        examiner: examine::Examiner::new(looker),
+        snapshots_damaged: damaged.iter().map(|(last, _)| last.index.0).collect(),
+        segment_bytes,
     });
     turns.run(stop, life).await
 }

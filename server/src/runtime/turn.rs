@@ -35,13 +35,16 @@ use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
 use holdfast_raft::{NodeId, RoleState};
 use holdfast_wire::connection::SendError;
-use holdfast_wire::message::{CloseReason, Digests, Lane, MemberStatus, Refused, StatsReply, StatusReply};
+use holdfast_wire::message::{
+    CloseReason, Digests, Figure, Lane, MemberStatus, Refused, StatsReply, StatusReply,
+};
 use holdfast_wire::{CallId, Message, NodeId as WireNodeId};
 use tokio::task::AbortHandle;
 
 use super::audit::Audit;
 use super::desk::{Figures, Leading};
 use super::disk::Disk;
+use super::examine::{self, Examiner, Known};
 use super::forming::Forming;
 use super::hub::{BUILD, Event, Hub};
 use super::life::{Event as LifeEvent, Life, State as LifeState};
@@ -131,6 +134,12 @@ pub(super) struct Parts {
     pub(super) contacts: Vec<(u64, ByteString)>,
     /// What may be changed from outside.
     pub(super) live: Live,
+    /// Looks at the system, if somebody wants to know.
+    pub(super) examiner: Rc<Examiner>,
+    /// The last entries of the snapshots that were damaged at the start.
+    pub(super) snapshots_damaged: Vec<u64>,
+    /// Bytes of a segment of the log.
+    pub(super) segment_bytes: u64,
 }
 
 /// The loop.
@@ -308,8 +317,10 @@ impl Turns {
         self.tick();
         let (mut questions, mut later) = (0, Vec::new());
         for event in self.parts.hub.calls.take() {
-            let is_question =
-                matches!(event, Event::Status(_) | Event::Stats(_) | Event::Trace(..) | Event::Figures(_));
+            let is_question = matches!(
+                event,
+                Event::Status(_) | Event::Stats(_) | Event::Trace(..) | Event::Examine(_) | Event::Figures(_)
+            );
             questions += usize::from(is_question);
             if questions > QUESTIONS_MAX && is_question {
                 later.push(event);
@@ -407,6 +418,12 @@ impl Turns {
                 let reply = self.parts.node.trace(trace, now.micros);
                 self.answer(caller, reply.into());
             }
+            Event::Examine(caller) if self.parts.examiner.is_busy() => self.answer(caller, overloaded()),
+            Event::Examine(caller) => {
+                let known = self.known(now.wall.get());
+                self.parts.examiner.examine(&self.parts.hub, caller, known);
+            }
+            Event::Answer(caller, message) => self.answer(caller, message),
             Event::Figures(whom) => {
                 // Whoever asked may have gone.
                 let _ = whom.send(self.figures());
@@ -734,6 +751,23 @@ impl Turns {
             watches: node.watches().watches() as u64,
             unready: node.unready(),
         }
+    }
+
+    /// What the node knows of itself, for whoever examines it.
+    fn known(&self, wall_ms: u64) -> Known {
+        let Parts { hub, node, disk, snapshots_damaged, segment_bytes, .. } = &self.parts;
+        let mut figures = examine::figures_of(node, wall_ms);
+        // A newer one that was put in place stands for whatever was before.
+        let newest = node.core().snapshot().map_or(0, |snapshot| snapshot.last.index.0);
+        let damaged = snapshots_damaged.iter().filter(|last| **last > newest).count();
+        figures.extend([
+            (Figure::LogFull, 0, disk.full().is_some().into()),
+            (Figure::SegmentBytes, 0, *segment_bytes),
+            (Figure::SnapshotsDamaged, 0, damaged as u64),
+            (Figure::Clients, 0, hub.clients.borrow().len() as u64),
+        ]);
+        let (wal, round_trips) = (disk.stats(), self.round_trips.histograms().clone());
+        Known { node: hub.who.get().node, figures, wal, round_trips }
     }
 
     fn stats(&self) -> Message {

@@ -109,7 +109,7 @@ impl<D: Disk> DataDir<D> {
     pub fn load(&self) -> Result<Option<Identity>, StorageError> {
         let (mut whole, mut wrong) = (Vec::new(), Vec::new());
         for (name, _) in FILES {
-            match self.read(name) {
+            match read(&self.disk, name) {
                 Ok(found) => whole.extend(found),
                 Err(later @ StorageError::IdentityLater { .. }) => return Err(later),
                 Err(error) => wrong.push(error),
@@ -123,33 +123,6 @@ impl<D: Disk> DataDir<D> {
             tracing::warn!(%error, "one of the two identity files is damaged: the other counts");
         }
         Ok(Some(found))
-    }
-
-    fn read(&self, name: &str) -> Result<Option<Identity>, StorageError> {
-        if !self.has(name)? {
-            return Ok(None);
-        }
-        let damaged = |what| StorageError::IdentityDamaged { place: self.disk.place(), what };
-        let doing = "reading the identity file";
-        let read = || {
-            let file = self.disk.open(name, Access::Read)?;
-            let length = self.disk.len(&file)?;
-            let mut bytes = vec![0; length.min(IDENTITY_BYTES_MAX + 1) as usize];
-            self.disk.read_at(&file, 0, &mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(|error| self.io(doing, error))?;
-        if bytes.len() as u64 > IDENTITY_BYTES_MAX {
-            return Err(damaged("it is longer than any"));
-        }
-        match decode(&Bytes::from(bytes)) {
-            Ok(identity) => Ok(Some(identity)),
-            Err(BadIdentity::Damaged(what)) => Err(damaged(what)),
-            Err(BadIdentity::Later { version }) => {
-                let (place, known) = (self.disk.place(), known_version());
-                Err(StorageError::IdentityLater { place, version, known })
-            }
-        }
     }
 
     /// Replaces the identity file and its copy. Both are durable when this returns; a crash before leaves, of each, the old one
@@ -226,11 +199,53 @@ impl<D: Disk> DataDir<D> {
     }
 
     fn has(&self, name: &str) -> Result<bool, StorageError> {
-        let names = self.disk.list().map_err(|error| self.io("listing", error))?;
-        Ok(names.iter().any(|found| found == name))
+        has(&self.disk, name)
     }
 
     fn io(&self, doing: &str, error: std::io::Error) -> StorageError {
-        StorageError::Io { place: self.disk.place(), doing: doing.to_owned(), error }
+        io(&self.disk, doing, error)
+    }
+}
+
+/// What each of the two identity files says, with its name, without a lock and without changing anything: for people who look
+/// at a directory.
+#[must_use]
+pub fn look_at_identity<D: Disk>(disk: &D) -> Vec<(&'static str, Result<Option<Identity>, StorageError>)> {
+    FILES.iter().rev().map(|(name, _)| (*name, read(disk, name))).collect()
+}
+
+fn has<D: Disk>(disk: &D, name: &str) -> Result<bool, StorageError> {
+    let names = disk.list().map_err(|error| io(disk, "listing", error))?;
+    Ok(names.iter().any(|found| found == name))
+}
+
+fn io<D: Disk>(disk: &D, doing: &str, error: std::io::Error) -> StorageError {
+    StorageError::Io { place: disk.place(), doing: doing.to_owned(), error }
+}
+
+fn read<D: Disk>(disk: &D, name: &str) -> Result<Option<Identity>, StorageError> {
+    if !has(disk, name)? {
+        return Ok(None);
+    }
+    let damaged = |what| StorageError::IdentityDamaged { place: disk.place(), what };
+    let doing = "reading the identity file";
+    let read = || {
+        let file = disk.open(name, Access::Read)?;
+        let length = disk.len(&file)?;
+        let mut bytes = vec![0; length.min(IDENTITY_BYTES_MAX + 1) as usize];
+        disk.read_at(&file, 0, &mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| io(disk, doing, error))?;
+    if bytes.len() as u64 > IDENTITY_BYTES_MAX {
+        return Err(damaged("it is longer than any"));
+    }
+    match decode(&Bytes::from(bytes)) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(BadIdentity::Damaged(what)) => Err(damaged(what)),
+        Err(BadIdentity::Later { version }) => {
+            let (place, known) = (disk.place(), known_version());
+            Err(StorageError::IdentityLater { place, version, known })
+        }
     }
 }

@@ -43,7 +43,7 @@ mod snapshots;
 mod survivor;
 
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext, is_host_and_port};
-pub use data_dir::{DataDir, IDENTITY_COPY, IDENTITY_FILE, LOG_DIRECTORY};
+pub use data_dir::{DataDir, IDENTITY_COPY, IDENTITY_FILE, LOG_DIRECTORY, look_at_identity};
 pub use error::StorageError;
 pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;
@@ -54,5 +54,7 @@ pub use recover::{
 pub use restore::{
     Former, REVISIONS_PASSED, REVISIONS_PER_SECOND, Restoration, Restored, TOKENS_PASSED, restore,
 };
-pub use snapshots::{Loaded, Opened, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, start_from};
+pub use snapshots::{
+    Loaded, Opened, SNAPSHOT_DIRECTORY, SnapshotFileError, SnapshotFiles, snapshot_of, start_from,
+};
 pub use survivor::{Loss, NotOneCluster, Plan, Survivor, nodes};

@@ -171,6 +171,12 @@ fn name(last: EntryId) -> String {
     format!("{:016x}-{:016x}{SUFFIX}", last.index.0, last.term.0)
 }
 
+/// The last entry of the snapshot with this file name; `None` if it is the name of none.
+#[must_use]
+pub fn snapshot_of(name: &str) -> Option<EntryId> {
+    parse(name)
+}
+
 fn parse(name: &str) -> Option<EntryId> {
     let (index, term) = name.strip_suffix(SUFFIX)?.split_once('-')?;
     let number = |text: &str| u64::from_str_radix(text, 16).ok();

@@ -1,0 +1,445 @@
+//! What ails a cluster: what its members say of it and of one another, put together.
+
+use std::collections::BTreeMap;
+
+use holdfast_machine::Numbered as _;
+use holdfast_raft::RoleState;
+use holdfast_wire::message::{Figure, MemberStatus, StatusReply};
+
+use super::facts::{Answer, Facts, Offset, Visit};
+use super::nodes::{self, of_election};
+use super::{
+    CLI, CLOCK, Check, Finding, LOST_QUORUM, Notes, REPLACE, RESTORE, SLOW_DISK, Severity, Thresholds,
+    UPGRADE, Whom, micros,
+};
+
+/// What was heard, sorted.
+struct Heard<'a> {
+    /// One answer of each node that belongs to the cluster.
+    answers: BTreeMap<u64, &'a Answer>,
+    /// Whoever knows best who else is there.
+    best: &'a StatusReply,
+    /// The leader that serves, if there is one.
+    leader: Option<u64>,
+}
+
+/// What ails the cluster whose members gave these answers. Somebody has answered; otherwise there is nothing to judge, and
+/// there are no findings but that.
+#[must_use]
+pub fn judge(visits: &[Visit], thresholds: &Thresholds) -> Vec<Finding> {
+    let mut notes = Notes::default();
+    same_cluster(&mut notes, visits);
+    let answers = of_one_cluster(visits);
+    let leader = leader(&answers);
+    let knows = |answer: &&&Answer| (Some(answer.id()) == leader, answer.status.ready, answer.status.term);
+    if let Some(best) = answers.values().max_by_key(knows) {
+        let heard = Heard { best: &best.status, answers, leader };
+        reachable(&mut notes, visits, &heard);
+        quorum(&mut notes, &heard);
+        serving(&mut notes, &heard);
+        odd_voters(&mut notes, &heard);
+        peers_connected(&mut notes, &heard);
+        lag(&mut notes, &heard, thresholds);
+        same_build(&mut notes, &heard);
+        feature_level(&mut notes, &heard);
+        same_state(&mut notes, &heard);
+        round_trips(&mut notes, &heard, thresholds);
+        clocks(&mut notes, &heard, thresholds);
+        piles(&mut notes, &heard, thresholds);
+        for (id, answer) in &heard.answers {
+            let whom = Whom::Node(*id);
+            match &answer.facts {
+                Ok(facts) => {
+                    examined(&mut notes, &whom, facts);
+                    nodes::node(&mut notes, &whom, facts, thresholds);
+                }
+                Err(why) => {
+                    let what = format!("it did not examine itself: {why}");
+                    let next = format!("holdfast status -o json shows its build; see {UPGRADE}");
+                    notes.note(Severity::Warn, Check::Examined, &whom, what, next);
+                }
+            }
+        }
+    }
+    let mut findings = notes.0;
+    findings.retain(|finding| !thresholds.except.contains(&finding.check));
+    super::sort(&mut findings);
+    findings
+}
+
+fn answers(visits: &[Visit]) -> impl Iterator<Item = (&Visit, &Answer)> {
+    visits.iter().filter_map(|visit| Some((visit, visit.answer.as_ref().ok()?)))
+}
+
+/// The cluster that most of the answers are about; `None` if none has formed.
+fn cluster_of(visits: &[Visit]) -> Option<[u8; 16]> {
+    let mut count: BTreeMap<[u8; 16], usize> = BTreeMap::new();
+    for (_, answer) in answers(visits) {
+        if let Some(cluster) = answer.status.cluster {
+            *count.entry(cluster.id.0).or_default() += 1;
+        }
+    }
+    count.into_iter().max_by_key(|(_, count)| *count).map(|(cluster, _)| cluster)
+}
+
+fn of_one_cluster(visits: &[Visit]) -> BTreeMap<u64, &Answer> {
+    let cluster = cluster_of(visits);
+    let own = |answer: &&Answer| answer.status.cluster.map(|cluster| cluster.id.0) == cluster;
+    answers(visits).map(|(_, answer)| answer).filter(own).map(|answer| (answer.id(), answer)).collect()
+}
+
+fn same_cluster(notes: &mut Notes, visits: &[Visit]) {
+    let cluster = cluster_of(visits);
+    let mut others = 0;
+    for (visit, answer) in answers(visits) {
+        let theirs = answer.status.cluster.map(|cluster| cluster.id.0);
+        if theirs != cluster {
+            others += 1;
+            let what = match theirs {
+                Some(_) => format!("node {} there belongs to another cluster", answer.id()),
+                None => format!("node {} there belongs to no cluster yet", answer.id()),
+            };
+            let next = "name endpoints of one cluster with --endpoints";
+            notes.note(Severity::Fail, Check::SameCluster, &Whom::Place(visit.endpoint.clone()), what, next);
+        }
+    }
+    if others == 0 {
+        notes.note(Severity::Ok, Check::SameCluster, &Whom::Cluster, "all who answer belong to it", "");
+    }
+}
+
+/// Who leads, as somebody knows who serves: of two, the one of the later term. One that answers itself has to agree.
+fn leader(answers: &BTreeMap<u64, &Answer>) -> Option<u64> {
+    let known = answers.values().filter(|answer| answer.status.ready).filter_map(|answer| {
+        let leader = answer.status.leader?;
+        let connected = |member: &MemberStatus| member.node == leader && member.connected;
+        let agrees = answers.get(&leader.get()).is_none_or(|own| {
+            own.status.ready
+                && own.status.leader == Some(leader)
+                && own.status.role == RoleState::Leader.number()
+        });
+        let there = agrees && answer.status.members.iter().any(connected);
+        there.then_some((answer.status.term, leader.get()))
+    });
+    known.max().map(|(_, leader)| leader)
+}
+
+fn reachable(notes: &mut Notes, visits: &[Visit], heard: &Heard<'_>) {
+    let mut there = 0;
+    for member in &heard.best.members {
+        let (id, client) = (member.node.get(), &*member.client);
+        let whom = Whom::Node(id);
+        if heard.answers.contains_key(&id) {
+            there += 1;
+            continue;
+        }
+        let tried = visits.iter().find(|visit| visit.endpoint == client);
+        match tried.map(|visit| &visit.answer) {
+            Some(Err(why)) => {
+                let kind = if member.voter { "a voter" } else { "a learner" };
+                let what = format!("{kind} does not answer at its client address {client}: {why}");
+                let next = format!(
+                    "see whether it runs, and its log: journalctl -u holdfast; if it is gone for good: {REPLACE}"
+                );
+                notes.note(Severity::Fail, Check::Reachable, &whom, what, next);
+            }
+            Some(Ok(other)) => {
+                let what = format!("at its client address {client}, node {} answers", other.id());
+                let next = "correct --advertise-client of one of them, and start it again";
+                notes.note(Severity::Fail, Check::Reachable, &whom, what, next);
+            }
+            None => {
+                // Addresses are told from mouth to mouth after a start, so this one is either new or gone.
+                let others = heard.answers.values().flat_map(|answer| &answer.status.members);
+                let is_there = others.clone().any(|seen| seen.node == member.node && seen.connected);
+                let (severity, what) = if is_there {
+                    (
+                        Severity::Warn,
+                        "others are connected to it, and it has not told them its client address yet",
+                    )
+                } else {
+                    (Severity::Fail, "nobody who answers is connected to it, or knows its client address")
+                };
+                let next = format!(
+                    "start it, or see its log: journalctl -u holdfast; if it is gone for good: {REPLACE}"
+                );
+                notes.note(severity, Check::Reachable, &whom, what, next);
+            }
+        }
+    }
+    let is_member = |visit: &Visit| heard.best.members.iter().any(|member| *member.client == *visit.endpoint);
+    for visit in visits.iter().filter(|visit| visit.named && !is_member(visit)) {
+        if let Err(why) = &visit.answer {
+            let what = format!("nobody answers there: {why}; it is no client address of a member");
+            let whom = Whom::Place(visit.endpoint.clone());
+            notes.note(
+                Severity::Warn,
+                Check::Reachable,
+                &whom,
+                what,
+                "leave it out of --endpoints, or of HOLDFAST_ENDPOINTS",
+            );
+        }
+    }
+    if there == heard.best.members.len() {
+        notes.note(Severity::Ok, Check::Reachable, &Whom::Cluster, format!("all {there} members answer"), "");
+    }
+}
+
+fn quorum(notes: &mut Notes, heard: &Heard<'_>) {
+    let voters: Vec<&MemberStatus> = heard.best.members.iter().filter(|member| member.voter).collect();
+    let there = voters.iter().filter(|member| heard.answers.contains_key(&member.node.get())).count();
+    let (all, needed) = (voters.len(), voters.len() / 2 + 1);
+    if let Some(leader) = heard.leader {
+        let what = format!("node {leader} leads, and {there} of {all} voters answer; {needed} are needed");
+        return notes.note(Severity::Ok, Check::Quorum, &Whom::Cluster, what, "");
+    }
+    let what = format!(
+        "no leader serves: no writes, no linearizable reads; {there} of {all} voters answer, and {needed} are needed"
+    );
+    let next = if there >= needed {
+        format!("holdfast status --watch: an election takes seconds; if it lasts, see {LOST_QUORUM}")
+    } else {
+        format!("see {LOST_QUORUM}")
+    };
+    notes.note(Severity::Fail, Check::Quorum, &Whom::Cluster, what, next);
+}
+
+fn serving(notes: &mut Notes, heard: &Heard<'_>) {
+    for (id, answer) in &heard.answers {
+        let whom = Whom::Node(*id);
+        if answer.status.ready {
+            notes.note(Severity::Ok, Check::Serving, &whom, "it serves", "");
+        } else if heard.leader.is_some() {
+            let (commit, applied) = (answer.status.commit, answer.status.applied);
+            let what = format!(
+                "it does not serve: it has applied {applied} of {commit} entries, or knows no leader"
+            );
+            let next = "holdfast status --watch; curl http://NODE/health/ready says why";
+            notes.note(Severity::Warn, Check::Serving, &whom, what, next);
+        }
+    }
+}
+
+fn odd_voters(notes: &mut Notes, heard: &Heard<'_>) {
+    let voters: Vec<u64> =
+        heard.best.members.iter().filter(|member| member.voter).map(|member| member.node.get()).collect();
+    let (all, spare) = (voters.len(), voters.len().saturating_sub(voters.len() / 2 + 1));
+    let what = format!("{all} voters, of which {spare} may fail");
+    if all > 0 && all.is_multiple_of(2) {
+        // Whoever leads goes on leading.
+        let last = voters.iter().copied().rfind(|voter| Some(*voter) != heard.leader).unwrap_or(0);
+        let what = format!("{what}: no more than with {}, and one more is needed for every write", all - 1);
+        let next =
+            format!("holdfast member demote {last}; or promote one more: holdfast member promote --help");
+        notes.note(Severity::Warn, Check::OddVoters, &Whom::Cluster, what, next);
+    } else {
+        notes.note(Severity::Ok, Check::OddVoters, &Whom::Cluster, what, "");
+    }
+}
+
+fn peers_connected(notes: &mut Notes, heard: &Heard<'_>) {
+    let mut missing = 0;
+    let connected = |from: u64, to: u64| {
+        let from = heard.answers.get(&from)?;
+        from.status.members.iter().find(|member| member.node.get() == to).map(|member| member.connected)
+    };
+    for from in heard.answers.keys() {
+        for to in heard.answers.keys().filter(|to| *to != from) {
+            if connected(*from, *to) != Some(false) {
+                continue;
+            }
+            missing += 1;
+            let members = heard.best.members.iter();
+            let peer =
+                members.clone().find(|member| member.node.get() == *to).map_or("?", |member| &*member.peer);
+            let way = match connected(*to, *from) {
+                Some(true) => format!("node {to} reaches it: one way only"),
+                Some(false) | None => format!("nor does node {to} reach it"),
+            };
+            let what = format!("it cannot reach node {to} at its peer address {peer}; {way}");
+            let next = format!(
+                "on the machine of node {from}: nc -vz {}; see firewalls, and: holdfast member list",
+                peer.replace(':', " ")
+            );
+            notes.note(Severity::Fail, Check::PeersConnected, &Whom::Node(*from), what, next);
+        }
+    }
+    if missing == 0 {
+        notes.note(
+            Severity::Ok,
+            Check::PeersConnected,
+            &Whom::Cluster,
+            "all who answer reach each other",
+            "",
+        );
+    }
+}
+
+fn lag(notes: &mut Notes, heard: &Heard<'_>, thresholds: &Thresholds) {
+    let Some(leader) = heard.leader.and_then(|leader| heard.answers.get(&leader)) else { return };
+    for member in leader.status.members.iter().filter(|member| member.node.get() != leader.id()) {
+        // Of one that does not answer that is said already.
+        let Some(answer) = heard.answers.get(&member.node.get()) else { continue };
+        let log = leader.status.last.saturating_sub(member.matched);
+        let state = leader.status.commit.saturating_sub(answer.status.applied);
+        let behind = log.max(state);
+        let severity = if behind > thresholds.lag { Severity::Warn } else { Severity::Ok };
+        let kind = if member.voter { "voter" } else { "learner" };
+        let what = format!(
+            "the {kind} is {log} entries of the log behind the leader, and {state} behind in applying them; {} may be",
+            thresholds.lag
+        );
+        let next = format!("holdfast status --watch shows whether it catches up; see {SLOW_DISK}");
+        notes.note(severity, Check::Lag, &Whom::Node(member.node.get()), what, next);
+    }
+}
+
+/// `1.0 at nodes 1, 2; 1.1 at node 3`.
+fn spread<'a>(values: impl Iterator<Item = (u64, String)> + 'a) -> (usize, String) {
+    let mut by: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    values.for_each(|(id, value)| by.entry(value).or_default().push(id.to_string()));
+    let each = |(value, nodes): (&String, &Vec<String>)| {
+        let s = if nodes.len() == 1 { "" } else { "s" };
+        format!("{value} at node{s} {}", nodes.join(", "))
+    };
+    (by.len(), by.iter().map(each).collect::<Vec<_>>().join("; "))
+}
+
+fn same_build(notes: &mut Notes, heard: &Heard<'_>) {
+    let (kinds, what) =
+        spread(heard.answers.iter().map(|(id, answer)| (*id, answer.status.build.to_string())));
+    let severity = if kinds > 1 { Severity::Warn } else { Severity::Ok };
+    notes.note(severity, Check::SameBuild, &Whom::Cluster, what, format!("end the upgrade: {UPGRADE}"));
+}
+
+fn feature_level(notes: &mut Notes, heard: &Heard<'_>) {
+    let latest = heard.answers.iter().filter_map(|(id, answer)| {
+        Some((*id, answer.facts.as_ref().ok()?.get(Figure::LatestLevel)?.to_string()))
+    });
+    let (kinds, what) = spread(latest);
+    let severity = if kinds > 1 { Severity::Warn } else { Severity::Ok };
+    let what = format!("the cluster is at level {}; builds can apply {what}", heard.best.level);
+    let next = format!("run the latest build everywhere, and the leader raises it: {UPGRADE}");
+    notes.note(severity, Check::FeatureLevel, &Whom::Cluster, what, next);
+}
+
+fn same_state(notes: &mut Notes, heard: &Heard<'_>) {
+    let mut equal = true;
+    for (id, answer) in &heard.answers {
+        let at = answer.facts.as_ref().ok().and_then(|facts| facts.get(Figure::DivergedAt)).unwrap_or(0);
+        if at != 0 {
+            equal = false;
+            let what = format!(
+                "its state differs from that of others since index {at}, and nobody is in the majority: it answers nobody"
+            );
+            notes.note(
+                Severity::Fail,
+                Check::SameState,
+                &Whom::Node(*id),
+                what,
+                format!("holdfast explain HF1213; see {RESTORE}"),
+            );
+        }
+    }
+    if equal {
+        notes.note(
+            Severity::Ok,
+            Check::SameState,
+            &Whom::Cluster,
+            "nobody doubts that the states are equal",
+            "",
+        );
+    }
+}
+
+fn round_trips(notes: &mut Notes, heard: &Heard<'_>, thresholds: &Thresholds) {
+    // Only who leads measures, and what others measured when they did is history.
+    let Some(leader) = heard.leader.and_then(|leader| heard.answers.get(&leader)) else { return };
+    let Ok(facts) = &leader.facts else { return };
+    let Some(election) = facts.get(Figure::ElectionMs) else { return };
+    let (warn, fail) = of_election(election, thresholds.round_trip_us);
+    for member in &leader.status.members {
+        let peer = member.node.get();
+        let known = (
+            facts.about(Figure::RoundTrips, peer).filter(|count| *count > 0),
+            facts.about(Figure::RoundTripP50Us, peer),
+            facts.about(Figure::RoundTripP99Us, peer),
+        );
+        let (Some(count), Some(half), Some(most)) = known else { continue };
+        let severity = match most {
+            _ if most > fail => Severity::Fail,
+            _ if most > warn => Severity::Warn,
+            _ => Severity::Ok,
+        };
+        let what = format!(
+            "of {count} heartbeats of node {} half came back within {}, 99 of 100 within {}; {} would be fine with an election timeout of {election} ms",
+            leader.id(),
+            micros(half),
+            micros(most),
+            micros(warn)
+        );
+        let next = format!(
+            "ping that machine from the leader's; with a long way between them: --election and --heartbeat; see {SLOW_DISK}"
+        );
+        notes.note(severity, Check::RoundTrip, &Whom::Node(peer), what, next);
+    }
+}
+
+/// Which of some clocks is right is what most of them say: that in the middle. Of two nobody can tell, and this one is taken.
+fn clocks(notes: &mut Notes, heard: &Heard<'_>, thresholds: &Thresholds) {
+    let known: Vec<(u64, Offset)> =
+        heard.answers.iter().filter_map(|(id, answer)| Some((*id, answer.clock?))).collect();
+    let here = (0, 0);
+    let of = |offset: &Offset| (offset.micros, offset.within);
+    let mut all: Vec<(i64, u64)> = known.iter().map(|(_, offset)| of(offset)).chain([here]).collect();
+    all.sort_unstable();
+    let (middle, middle_within) = if all.len() <= 2 { here } else { all[(all.len() - 1) / 2] };
+    let bound = i64::try_from(thresholds.clock_offset_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    let next = format!("chronyc tracking, at that machine; see {CLOCK}");
+    let mut judged = |whom: &Whom, micros: i64, within: u64| {
+        let off = micros.saturating_sub(middle);
+        let within = within.saturating_add(middle_within);
+        // Only what is sure.
+        let sure = off.saturating_abs().saturating_sub(i64::try_from(within).unwrap_or(i64::MAX));
+        let severity = if sure > bound { Severity::Warn } else { Severity::Ok };
+        let way = if off < 0 { "behind" } else { "ahead" };
+        let what = format!(
+            "its clock is {} ms {way}, give or take {} ms; {} ms may be",
+            off.saturating_abs() / 1_000,
+            within.div_ceil(1_000),
+            thresholds.clock_offset_ms
+        );
+        notes.note(severity, Check::Clock, whom, what, next.clone());
+    };
+    for (id, Offset { micros, within }) in &known {
+        judged(&Whom::Node(*id), *micros, *within);
+    }
+    if !known.is_empty() {
+        judged(&Whom::Place("this machine".to_owned()), 0, 0);
+    }
+}
+
+fn piles(notes: &mut Notes, heard: &Heard<'_>, thresholds: &Thresholds) {
+    // They are the same everywhere; who leads, or knows best, has applied most.
+    let of = |answer: &&Answer| Some(answer.id()) == heard.leader;
+    let facts = heard.answers.values().filter(|answer| of(answer)).chain(heard.answers.values());
+    let Some(facts) = facts.filter_map(|answer| answer.facts.as_ref().ok()).next() else { return };
+    let known = |held, most| Some((facts.get(held)?, facts.get(most)?));
+    if let Some(held) = known(Figure::Leases, Figure::LeasesMax) {
+        nodes::pile(notes, Check::Leases, ("leases", "holdfast lease ls"), held, thresholds.leases);
+    }
+    if let Some(held) = known(Figure::Sessions, Figure::SessionsMax) {
+        nodes::pile(notes, Check::Sessions, ("sessions", "holdfast session ls"), held, thresholds.sessions);
+    }
+}
+
+fn examined(notes: &mut Notes, whom: &Whom, facts: &Facts) {
+    match facts.word(Figure::Unread) {
+        Some(unread) => {
+            let next = format!("see whether the node may read it; {CLI} lists what is looked at");
+            notes.note(Severity::Warn, Check::Examined, whom, format!("it could not read {unread}"), next);
+        }
+        None => notes.note(Severity::Ok, Check::Examined, whom, "it has examined itself", ""),
+    }
+}
