@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 use holdfast_machine::Numbered as _;
 use holdfast_server::cli::{self, Exit};
 use holdfast_server::doctor::Check;
-use holdfast_tidy::{blocks, layout, workspace};
+use holdfast_tidy::{blocks, layout};
 
 /// What every command that asks a cluster can be told.
 const SHARED: [&str; 4] = ["endpoints", "timeout", "output", "color"];
@@ -36,12 +36,7 @@ fn the_page_of_the_doctor_shows_the_checks_of_the_code_with_their_thresholds() {
         let well = layout::plain(check.caption());
         let well = well.trim_end_matches('.');
         let page = page.strip_prefix("docs/runbooks/").and_then(|page| page.strip_suffix(".md"));
-        // A link as soon as there is something to link to.
-        let page =
-            page.map(|page| match workspace::root().join(format!("docs/runbooks/{page}.md")).exists() {
-                true => format!("[{page}](runbooks/{page}.md)"),
-                false => page.to_owned(),
-            });
+        let page = page.map(|page| format!("[{page}](runbooks/{page}.md)"));
         let page = page.unwrap_or_default();
         let _ = writeln!(out, "| `{}` | {well} | {warns} | {fails} | {page} |", check.key());
     }

@@ -76,6 +76,7 @@ fn answer(node: u64) -> Answer {
         (Figure::CompactionDue, 100_000),
         (Figure::Clients, 6_553),
         (Figure::ClientsMax, 8_192),
+        (Figure::DrillSyncDelayUs, 0),
         (Figure::FreeBytes, 1 << 30),
         (Figure::TotalBytes, 100 << 30),
         (Figure::FreeInodes, 1_000),
@@ -192,6 +193,7 @@ fn each_figure_of_a_node_ails_one_beyond_its_threshold() {
         (Figure::Clients, 6_554, Severity::Warn, Check::Clients),
         (Figure::Clients, 8_192, Severity::Fail, Check::Clients),
         (Figure::DivergedAt, 77, Severity::Fail, Check::SameState),
+        (Figure::DrillSyncDelayUs, 1, Severity::Warn, Check::Drill),
     ] {
         println!("{figure:?} {value}");
         second_ails(&with_figure(figure, value), severity, check);
@@ -199,6 +201,18 @@ fn each_figure_of_a_node_ails_one_beyond_its_threshold() {
     well(&with_figure(Figure::OpenFiles, 8_294));
     well(&with_figure(Figure::FreeInodes, 1_001));
     well(&with_figure(Figure::SnapshotBytes, 384 << 20));
+}
+
+#[test]
+fn a_drill_that_cuts_a_node_off_ails_and_says_from_whom() {
+    let cut = with(|answer| {
+        let facts = answer.facts.as_mut().expect("it knows");
+        facts.set_about(Figure::DrillCut, 1, 1);
+        facts.set_about(Figure::DrillCut, 3, 1);
+    });
+    second_ails(&cut, Severity::Warn, Check::Drill);
+    let finding = judge(&cut, &Thresholds::default()).remove(0);
+    assert_eq!(finding.what, "a drill is on: it has no connection with node 1, 3, on purpose");
 }
 
 #[test]

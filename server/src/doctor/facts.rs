@@ -106,6 +106,12 @@ impl Facts {
         self.figures.get(&(figure.number(), about)).copied()
     }
 
+    /// What is known of a figure, peer by peer.
+    pub fn all_about(&self, figure: Figure) -> impl Iterator<Item = (u64, u64)> {
+        let number = figure.number();
+        self.figures.range((number, 0)..=(number, u64::MAX)).map(|((_, about), value)| (*about, *value))
+    }
+
     /// Whether a figure is known and not 0.
     #[must_use]
     pub fn is(&self, figure: Figure) -> bool {

@@ -71,6 +71,7 @@ pub(super) fn node(notes: &mut Notes, whom: &Whom, facts: &Facts, thresholds: &T
     stamps(notes, whom, facts);
     compaction(notes, whom, facts, thresholds);
     clients(notes, whom, facts);
+    drill(notes, whom, facts);
 }
 
 /// The checks of a disk, which a node that is stopped has as well.
@@ -340,6 +341,25 @@ fn clients(notes: &mut Notes, whom: &Whom, facts: &Facts) {
     let what = format!("{open} clients are connected, and {most} may be");
     let next = format!("let some of them use other members, or find who opens so many; see {CLI}");
     notes.note(severity, Check::Clients, whom, what, next);
+}
+
+fn drill(notes: &mut Notes, whom: &Whom, facts: &Facts) {
+    let delay = facts.get(Figure::DrillSyncDelayUs);
+    let cut: Vec<String> = facts.all_about(Figure::DrillCut).map(|(peer, _)| peer.to_string()).collect();
+    let mut on = Vec::new();
+    if let Some(delay) = delay.filter(|delay| *delay > 0) {
+        on.push(format!("each sync of its log takes {} longer", micros(delay)));
+    }
+    if !cut.is_empty() {
+        on.push(format!("it has no connection with node {}", cut.join(", ")));
+    }
+    if !on.is_empty() {
+        let what = format!("a drill is on: {}, on purpose", on.join(", and "));
+        let next = "take drill_sync_delay and drill_cut out of its configuration, and send it SIGHUP";
+        notes.note(Severity::Warn, Check::Drill, whom, what, next);
+    } else if delay.is_some() {
+        notes.note(Severity::Ok, Check::Drill, whom, "no drill is on", "");
+    }
 }
 
 /// Four fifths.

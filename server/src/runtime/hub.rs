@@ -243,6 +243,11 @@ impl Hub {
         self.cut.borrow().contains(&peer)
     }
 
+    /// The peers from which a drill keeps this node.
+    pub(super) fn cut_off(&self) -> Vec<u64> {
+        self.cut.borrow().iter().copied().collect()
+    }
+
     /// Returns once no drill keeps this node from a peer; at once, as a rule.
     pub(super) async fn uncut(&self, peer: u64) {
         loop {

@@ -61,6 +61,11 @@ impl Live {
         self.0.sync_delay.clone()
     }
 
+    /// What a drill adds to each sync of the log, in microseconds; 0 if none is on.
+    pub(super) fn sync_delay_micros(&self) -> u64 {
+        u64::try_from(self.0.sync_delay.get().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// With whom it is to have no connection, if somebody said so since [`take`](Self::take) was last called; for those who look
     /// before there is a loop that takes.
     pub(super) fn wanted_cut(&self) -> Option<BTreeSet<u64>> {

@@ -755,7 +755,7 @@ impl Turns {
 
     /// What the node knows of itself, for whoever examines it.
     fn known(&self, wall_ms: u64) -> Known {
-        let Parts { hub, node, disk, snapshots_damaged, segment_bytes, .. } = &self.parts;
+        let Parts { hub, node, disk, live, snapshots_damaged, segment_bytes, .. } = &self.parts;
         let mut figures = examine::figures_of(node, wall_ms);
         // A newer one that was put in place stands for whatever was before.
         let newest = node.core().snapshot().map_or(0, |snapshot| snapshot.last.index.0);
@@ -765,7 +765,9 @@ impl Turns {
             (Figure::SegmentBytes, 0, *segment_bytes),
             (Figure::SnapshotsDamaged, 0, damaged as u64),
             (Figure::Clients, 0, hub.clients.borrow().len() as u64),
+            (Figure::DrillSyncDelayUs, 0, live.sync_delay_micros()),
         ]);
+        figures.extend(hub.cut_off().into_iter().map(|peer| (Figure::DrillCut, peer, 1)));
         let (wal, round_trips) = (disk.stats(), self.round_trips.histograms().clone());
         Known { node: hub.who.get().node, figures, wal, round_trips }
     }

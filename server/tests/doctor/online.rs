@@ -193,6 +193,15 @@ fn a_log_that_is_damaged_is_named_by_the_node_itself_while_nobody_can_send_it_wh
 }
 
 #[test]
+fn a_drill_that_is_on_is_named_with_its_node() {
+    let cluster = Cluster::start_with(1, &["--drill-sync-delay=5ms"]);
+    block_on(all_serve(&cluster, &[0]));
+    let said = doctor(&cluster.endpoints(), &[]);
+    said.is(6, &[("drill", 1)]);
+    assert!(said.what("drill", 1).contains("takes 5.00 ms longer"), "{:#}", said.document);
+}
+
+#[test]
 fn two_clusters_that_answer_are_told_apart() {
     let (one, other) = (Cluster::start(1), Cluster::start(1));
     block_on(async {

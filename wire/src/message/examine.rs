@@ -89,6 +89,10 @@ numbered! {
         Clients = 35,
         /// The most of these.
         ClientsMax = 36,
+        /// How much longer a drill makes each sync of the log, in microseconds.
+        DrillSyncDelayUs = 37,
+        /// 1 if a drill keeps it from having connections with a peer. About the peer.
+        DrillCut = 38,
 
         /// 1 if the file system of the data directory did not answer in time: then all of this family but it is missing.
         Silent = 101,
