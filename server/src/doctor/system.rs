@@ -161,8 +161,8 @@ mod tests {
 
     const MOUNTINFO: &str = "\
 27 0 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro
-40 27 0:50 / /var rw,nosuid shared:2 master:1 - tmpfs tmpfs rw,size=4k
 41 40 8:1 / /var/lib\\040a rw,noatime - xfs /dev/sda1 rw,nobarrier,lowerdir=/a:/b
+40 27 0:50 / /var rw,nosuid shared:2 master:1 - tmpfs tmpfs rw,size=4k
 42 27 8:2 / /mnt ro,relatime - ext4 /dev/sda2 rw
 43 27 8:3 / /mnt rw,relatime - nfs4 host:/x rw,vers=4.2,addr=10.0.0.1
 ";
