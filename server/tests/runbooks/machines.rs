@@ -174,11 +174,12 @@ impl Site {
         text.replace("/backup", &root.join("backup").display().to_string())
     }
 
-    /// What was said on this machine, as a page would show it.
-    pub(crate) fn outside(&self, name: char, text: &str) -> String {
+    /// What was said, as a page would show it: each machine has its paths to itself.
+    pub(crate) fn outside(&self, text: &str) -> String {
         let root = self.root.path().display().to_string();
-        let own = format!("{root}/{name}/");
-        text.replace(&own, "/").replace(&format!("{root}/backup"), "/backup").replace(&self.network, NETWORK)
+        let text = text.replace(&format!("{root}/backup"), "/backup").replace(&self.network, NETWORK);
+        let names = self.machines.iter().map(|machine| machine.name).chain(['-']);
+        names.fold(text, |text, name| text.replace(&format!("{root}/{name}/"), "/"))
     }
 
     pub(crate) fn machine(&mut self, name: char) -> &mut Machine {
@@ -230,7 +231,7 @@ impl Site {
             .args(["-c", &format!("exec 2>&1; {command}")])
             .env("HOLDFAST_ENDPOINTS", self.inside(name, &self.named));
         let done = shell.output().expect("a shell");
-        let text = self.outside(name, &String::from_utf8_lossy(&done.stdout));
+        let text = self.outside(&String::from_utf8_lossy(&done.stdout));
         Said { text, code: done.status.code() }
     }
 

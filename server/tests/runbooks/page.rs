@@ -120,7 +120,7 @@ impl Page {
 
 /// What is said of how many there are of how many, and how many more may fail: here a page means the very numbers.
 fn counts(line: &str) -> Vec<&str> {
-    let words: Vec<&str> = line.split(|character: char| !character.is_alphanumeric()).collect();
+    let words: Vec<&str> = line.split(' ').collect();
     let is_number = |word: &str| word.parse::<u64>().is_ok();
     let counted = words.windows(3).filter_map(|words| match words {
         [some, "of", all] if is_number(some) && is_number(all) => Some([*some, *all]),
