@@ -223,6 +223,17 @@ fn a_log_without_an_identity_file_is_not_the_start_of_a_new_node() {
     assert!(error.to_string().contains("member replace"), "{error}");
 }
 
+/// As a restoration leaves it that was killed before the identity was written.
+#[test]
+fn snapshots_without_an_identity_file_are_not_the_start_of_a_new_node() {
+    let path = tempfile::tempdir().expect("a temporary directory");
+    let dir = DataDir::open(path.path()).expect("a directory");
+    dir.snapshot_disk().expect("a directory in it");
+    let error = dir.begin_boot(NODE, "prod").expect_err("it belongs to nobody");
+    assert!(matches!(error, StorageError::RestorationUnfinished { .. }), "{error}");
+    assert!(!path.path().join(IDENTITY_FILE).exists(), "nothing was written");
+}
+
 #[test]
 fn a_directory_is_made_and_held_by_one_at_a_time() {
     let path = tempfile::tempdir().expect("a temporary directory");

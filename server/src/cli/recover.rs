@@ -17,7 +17,9 @@ use super::failed::{Failed, Trouble};
 use super::out::{Cell, Column, Format, Out, Shape, say};
 use super::serve::host_and_port;
 use super::wal::user_of;
-use crate::storage::{self, DataDir, Loss, Plan, Restoration, Restored, StorageError, Survivor, nodes};
+use crate::storage::{
+    self, DataDir, Loss, NAMES, Plan, Restoration, Restored, StorageError, Survivor, nodes,
+};
 
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
@@ -25,14 +27,15 @@ use crate::storage::{self, DataDir, Loss, Plan, Restoration, Restored, StorageEr
   holdfast recover --from /mnt/n1 --from /mnt/n3 --plan-only
   holdfast recover --from /var/lib/holdfast --data-dir /var/lib/holdfast-new --peer a:7401")]
 pub(super) struct Recover {
-    /// The directory of a node that is left, or a copy of it; may be given several times. Only read
+    /// The directory of a node that is left, or a copy of it that was made after it had stopped; may be given several times. Only
+    /// read
     #[arg(long, required = true, value_name = "DIR")]
     from: Vec<PathBuf>,
     /// Say what is there and what may be lost, and do nothing
     #[arg(long, conflicts_with_all = ["data_dir", "confirm"])]
     plan_only: bool,
-    /// Where the first node of the new life will keep its data; blank
-    #[arg(long, env = "HOLDFAST_DATA_DIR", value_name = "DIR", required_unless_present = "plan_only")]
+    /// Where the first node of the new life will keep its data; blank, and beside those that are read
+    #[arg(long, value_name = "DIR", required_unless_present = "plan_only")]
     data_dir: Option<PathBuf>,
     /// Where the other nodes will reach it
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, required_unless_present = "plan_only")]
@@ -78,6 +81,7 @@ impl Recover {
     }
 
     fn plan(&self) -> Result<(), Failed> {
+        self.check_place()?;
         let (mut unread, mut survivors): (Vec<Unread<'_>>, _) = (Vec::new(), Vec::new());
         for directory in &self.from {
             if let Some(process) = user_of(directory) {
@@ -114,6 +118,28 @@ impl Recover {
         }
         self.confirm(&unread, &plan)?;
         self.go_on(plan)
+    }
+
+    /// Refuses a new directory that cannot be one, before anything is read.
+    fn check_place(&self) -> Result<(), Failed> {
+        let Some(data_dir) = &self.data_dir else { return Ok(()) };
+        let within = |directory: &PathBuf| {
+            // What is not there yet lies where the first of its parents that is there does.
+            let there = data_dir.ancestors().find_map(|place| {
+                let place = if place.as_os_str().is_empty() { std::path::Path::new(".") } else { place };
+                place.canonicalize().ok()
+            });
+            let read = directory.canonicalize().ok();
+            there.zip(read).is_some_and(|(there, read)| there.starts_with(read))
+        };
+        if let Some(read) = self.from.iter().find(|directory| within(directory)) {
+            let what = format!("{} lies in {}, which is only read", data_dir.display(), read.display());
+            return Err(Failed::usage(what));
+        }
+        if NAMES.iter().any(|name| data_dir.join(name).exists()) {
+            return Err(StorageError::NotBlank { place: data_dir.display().to_string() }.into());
+        }
+        Ok(())
     }
 
     /// Asks for the phrase, or compares the one that was given.
@@ -166,14 +192,15 @@ impl Recover {
             storage::restore(&directory, chosen.into_former(), restoration)?;
         let sentence = format!(
             "recovered: cluster {cluster}, epoch {epoch}, up to index {}, revision {revision}\n\
-             start it:  holdfast server --node-id {node} --data-dir {} --cluster {name} --listen-peer {peer} …\n\
+             start it:  holdfast server --node-id {node} --data-dir {} --cluster {} --listen-peer {peer} …\n\
              the others join it, in blank directories, with --join; never start one of the old directories again",
             last.index,
-            data_dir.display()
+            quoted(&data_dir.display().to_string()),
+            quoted(&name)
         );
         let fields = [
             ("cluster", Cell::text(cluster)),
-            ("epoch", Cell::text(epoch)),
+            ("epoch", epoch.into()),
             ("index", last.index.into()),
             ("revision", revision.into()),
             ("node", node.0.into()),
@@ -221,7 +248,7 @@ fn tell(out: Out, unread: &[Unread<'_>], plan: &Plan) -> Result<(), Failed> {
             say(sentence)?;
         }
         if plan.loss != Loss::QuorumIsHere {
-            say(format_args!("\nto do that: --data-dir NEW --peer HOST:PORT --confirm {phrase:?}"))?;
+            say(format_args!("\nto do that: --data-dir NEW --peer HOST:PORT --confirm {}", quoted(&phrase)))?;
         }
     }
     Ok(())
@@ -236,7 +263,7 @@ fn row(survivor: &Survivor) -> Vec<Cell> {
     vec![
         Cell::text(&survivor.place),
         survivor.node.0.into(),
-        Cell::text(survivor.epoch),
+        survivor.epoch.into(),
         survivor.term.0.into(),
         survivor.last.index.0.into(),
         survivor.committed.0.into(),
@@ -294,6 +321,11 @@ fn sentences(unread: &[Unread<'_>], plan: &Plan) -> Vec<String> {
     }
     all.extend(unread.iter().map(|(directory, why)| format!("Not read: {}: {why}", directory.display())));
     all
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn capital(text: &str) -> String {

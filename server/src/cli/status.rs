@@ -1,7 +1,7 @@
 //! `status`: whether the cluster is well, in a sentence, and then in a table.
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use holdfast_client::{Error, NodeId, StatusReply};
@@ -28,6 +28,12 @@ pub(super) struct Status {
     target: Target,
 }
 
+/// A leader that has entries and commits none for so long is stuck: a disk that only is slow has moved on by then.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether it has moved on.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// What an endpoint has answered.
 type Row<'a> = (&'a str, Result<StatusReply, Error>);
 
@@ -47,8 +53,8 @@ const COLUMNS: [Column; 12] = [
 ];
 
 impl Status {
-    /// Exits with 0 if a quorum serves, with 3 if nobody answers, with 4 if those who do have no leader; when it watches, by
-    /// what it saw last.
+    /// Exits with 0 if a quorum serves, with 3 if nobody answers, with 4 if those who do have no leader, or one that commits
+    /// nothing; when it watches, by what it saw last.
     pub(super) fn run(self) -> ExitCode {
         let Self { target, watch } = &self;
         match watch {
@@ -96,8 +102,12 @@ async fn once(target: &Target, out: Out) -> Result<(), Failed> {
         return Err(rows.into_iter().find_map(|(_, row)| row.err()).map_or(Failed::NotThere, Failed::Client));
     }
     let leads = leads(&answers);
-    let serves = leads.is_some();
-    let sentence = sentence(&answers, leads);
+    let waiting = match leads {
+        Some((leader, _)) => waiting(target, &rows, leader).await?,
+        None => 0,
+    };
+    let serves = leads.is_some() && waiting == 0;
+    let sentence = sentence(&answers, leads, waiting);
     if matches!(out.format, Format::Table | Format::Plain) {
         say(out.paint.stdout(if serves { GOOD } else { BAD }, &sentence))?;
     }
@@ -107,6 +117,27 @@ async fn once(target: &Target, out: Out) -> Result<(), Failed> {
     }
     table.end(&[("ok", serves.into()), ("sentence", sentence.as_str().into())])?;
     if serves { Ok(()) } else { Err(Failed::Ends(Exit::NoLeader.number())) }
+}
+
+/// How many entries of a leader wait although it commits nothing, as when most disks are full: it leads as long as the others
+/// answer, and they do.
+async fn waiting(target: &Target, rows: &[Row<'_>], leader: NodeId) -> Result<u64, Failed> {
+    let own = rows.iter().find_map(|(endpoint, row)| {
+        let status = row.as_ref().ok().filter(|status| status.node.id == leader)?;
+        Some((endpoint, status))
+    });
+    let Some((endpoint, first)) = own.filter(|(_, first)| first.last > first.commit) else { return Ok(0) };
+    let until = Instant::now() + STALLED;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match ask(target, endpoint).await? {
+            Ok(now) if now.leader != Some(leader) || now.commit > first.commit => return Ok(0),
+            Ok(now) if Instant::now() >= until => return Ok(now.last - now.commit),
+            Ok(_) => {}
+            // How it was when it answered is what there is to say.
+            Err(_) => return Ok(0),
+        }
+    }
 }
 
 /// How the node at an endpoint is. Each is asked by a client of its own, since one that remembers a dead node leaves it alone.
@@ -177,9 +208,16 @@ pub(super) fn spare(there: usize, all: usize) -> String {
 }
 
 /// Whether it is well, and how much more can break.
-fn sentence(answers: &[&StatusReply], leads: Option<(NodeId, &StatusReply)>) -> String {
+fn sentence(answers: &[&StatusReply], leads: Option<(NodeId, &StatusReply)>, waiting: u64) -> String {
     if let Some((leader, seen)) = leads {
         let (there, all) = voters(seen);
+        if waiting > 0 {
+            let seconds = STALLED.as_secs();
+            return format!(
+                "NOT OK: node {leader} leads, and {waiting} entries wait: none was committed for {seconds} s, though {there} of {all} \
+                 voters are there; holdfast doctor says why"
+            );
+        }
         let more = spare(there, all);
         return format!("OK: node {leader} leads, {there} of {all} voters are there, {more}");
     }

@@ -4,12 +4,13 @@
 //! # Who is to blame
 //! A write is committed when a quorum of the voters holds it: the leader's own disk and the acknowledgements of followers run side by
 //! side. So the one that counts is the slowest of the *fastest* quorum: had it been faster, the write would have been. Those that
-//! were slower still, or have not answered, did not help; with them it could have been somebody else.
+//! were slower still, or have not answered, did not help; with them it could have been somebody else. Who was nearly as slow as the
+//! one that counts is named before the rest, and if the leader's own disk was, then that is the stage: it is the simpler cause.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use holdfast_client::{Client, Error, NodeId, StatusReply, Trace, TraceReply, TracedBatch};
+use holdfast_client::{NodeId, StatusReply, Trace, TraceReply, TracedBatch};
 use holdfast_machine::Numbered as _;
 
 use super::ask::Target;
@@ -50,6 +51,9 @@ const COLUMNS: [Column; 10] = [
     Column::json("stages_us"),
     Column::json("acks_us"),
 ];
+
+/// Who took at most so much less, as a part of the time that counts, was about as slow.
+const NEARLY: u64 = 5;
 
 /// How a batch ended, in a word.
 fn end(batch: &TracedBatch) -> &'static str {
@@ -96,7 +100,12 @@ fn blame(batch: &TracedBatch, leader: NodeId, voters: &[NodeId]) -> Blame {
     let mut moments: Vec<(u64, NodeId)> =
         voters.iter().map(|voter| (held(voter).unwrap_or(u64::MAX), *voter)).collect();
     moments.sort_unstable();
-    let members: Vec<NodeId> = moments.into_iter().skip(voters.len() / 2).map(|(_, voter)| voter).collect();
+    let counts = moments.get(voters.len() / 2).map_or(u64::MAX, |(moment, _)| *moment);
+    let nearly = counts.saturating_sub(counts / NEARLY);
+    // Of those that took about as long, the leader first; it needs no network.
+    let mut members: Vec<NodeId> =
+        moments.into_iter().filter(|(moment, _)| *moment >= nearly).map(|(_, voter)| voter).collect();
+    members.sort_by_key(|voter| *voter != leader || held(voter).is_none_or(|moment| moment > counts));
     let stage = if members.first() == Some(&leader) { Stage::Sync } else { Stage::Replicate };
     Blame { stage, took: waited, members }
 }
@@ -125,14 +134,14 @@ async fn ask(target: &Target, index: u64) -> Result<(StatusReply, TraceReply), F
     let (mut failed, mut answered) = (None, false);
     for endpoint in &target.endpoints {
         // Each by a client of its own, since one that remembers a dead node leaves it alone.
-        match ask_leader_of(&target.client_of(endpoint)?, endpoint, index).await {
+        match ask_leader_of(target, endpoint, index).await {
             Ok(Some(told)) => return Ok(told),
             Ok(None) => answered = true,
-            Err(error) => failed = Some(error),
+            Err(why) => failed = Some(why),
         }
     }
     match failed {
-        Some(error) if !answered => Err(error.into()),
+        Some(failed) if !answered => Err(failed),
         Some(_) | None => Err(Trouble::new(Exit::NoLeader, "nobody leads: no write goes on")
             .why("every write waits until a quorum has elected a leader")
             .outcome("nothing was asked of the cluster but how it is")
@@ -143,21 +152,36 @@ async fn ask(target: &Target, index: u64) -> Result<(StatusReply, TraceReply), F
 
 /// The same from one endpoint; `None` if it knows no leader.
 async fn ask_leader_of(
-    client: &Client,
+    target: &Target,
     endpoint: &str,
     index: u64,
-) -> Result<Option<(StatusReply, TraceReply)>, Error> {
-    let status = client.status(endpoint).await?;
+) -> Result<Option<(StatusReply, TraceReply)>, Failed> {
+    let client = target.client_of(endpoint)?;
+    let status = client.status(endpoint).await;
+    client.close().await;
+    let status = status?;
     let member = status.members.iter().find(|member| Some(member.node) == status.leader);
     let address = match member {
         Some(member) if member.node == status.node.id => endpoint.to_owned(),
         Some(member) if !member.client.is_empty() => member.client.to_string(),
         Some(_) | None => return Ok(None),
     };
-    // It may have been deposed meanwhile; what it has proposed it still knows.
-    let asked = (client.status(&address).await, client.trace(&address, Trace { index }).await);
-    client.close().await;
-    Ok(Some((asked.0?, asked.1?)))
+    // It may have been deposed meanwhile; what it has proposed it still knows. A client of its own: what it says of a leader that
+    // does not answer is about that one.
+    let leader = target.client_of(&address)?;
+    let asked = (leader.status(&address).await, leader.trace(&address, Trace { index }).await);
+    leader.close().await;
+    match asked {
+        (Ok(status), Ok(trace)) => Ok(Some((status, trace))),
+        (Err(error), _) | (_, Err(error)) => {
+            let node = status.leader.map_or(0, NodeId::get);
+            let trouble = Trouble::new(Exit::NoLeader, format!("node {node} leads, and does not answer"))
+                .why(format!("{address}, where {endpoint} says that it is: {}", error.why()))
+                .outcome("nothing was changed")
+                .next("holdfast status; if it stays so, another one will lead");
+            Err(trouble.into())
+        }
+    }
 }
 
 fn voters(status: &StatusReply) -> Vec<NodeId> {
@@ -225,15 +249,16 @@ fn tell(out: Out, status: &StatusReply, reply: &TraceReply) -> Result<(), Failed
             acks(batch),
         ])?;
     }
-    let (accused, _) = accused(&slow);
+    let accused = accused(&slow);
+    let members = accused.iter().flat_map(|accused| &accused.members).map(|member| member.get().into());
     table.end(&[
         ("sentence", sentence.as_str().into()),
         ("leader", leader.get().into()),
         ("slow", (slow.len() as u64).into()),
         ("known", reply.known.into()),
         ("slow_from_us", reply.slow_from.into()),
-        ("stage", accused.as_ref().map(|(stage, _)| stage.name()).into()),
-        ("member", accused.and_then(|(_, member)| member).map(NodeId::get).into()),
+        ("stage", accused.as_ref().map(|accused| accused.stage.name()).into()),
+        ("members", Cell::list(String::new(), &members.collect::<Vec<_>>())),
     ])?;
     if people && let Some((batch, guilt)) = judged.iter().max_by_key(|(batch, _)| batch.took) {
         say(format_args!("\nthe slowest, index {}:", batch.last))?;
@@ -247,25 +272,36 @@ fn tell(out: Out, status: &StatusReply, reply: &TraceReply) -> Result<(), Failed
     Ok(())
 }
 
-/// The stage, and the member if one has to do with it, that most of them name; and how many do.
-fn accused(slow: &[&(&TracedBatch, Blame)]) -> (Option<(Stage, Option<NodeId>)>, usize) {
-    let mut counts: Vec<((Stage, Option<NodeId>), usize)> = Vec::new();
-    for (_, Blame { stage, members, .. }) in slow {
-        let whom = (*stage, members.first().copied());
-        match counts.iter_mut().find(|(known, _)| *known == whom) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((whom, 1)),
-        }
+/// What most of the slow ones name.
+#[derive(Debug, PartialEq, Eq)]
+struct Accused {
+    stage: Stage,
+    /// How many of them name this stage.
+    count: usize,
+    /// The members that more than half of these waited for; nobody if no member has to do with it.
+    members: Vec<NodeId>,
+}
+
+fn accused(slow: &[&(&TracedBatch, Blame)]) -> Option<Accused> {
+    let naming = |stage: Stage| slow.iter().filter(move |(_, blame)| blame.stage == stage);
+    // Of two that are named as often the earlier one.
+    let stage = *Stage::ALL.iter().rev().max_by_key(|stage| naming(**stage).count())?;
+    let count = naming(stage).count();
+    if count == 0 {
+        return None;
     }
-    match counts.into_iter().max_by_key(|(_, count)| *count) {
-        Some((whom, count)) => (Some(whom), count),
-        None => (None, 0),
-    }
+    let often =
+        |id: &NodeId| naming(stage).filter(|(_, blame)| blame.members.contains(id)).count() * 2 > count;
+    let mut members: Vec<NodeId> =
+        naming(stage).flat_map(|(_, blame)| &blame.members).copied().filter(often).collect();
+    members.sort_unstable();
+    members.dedup();
+    Some(Accused { stage, count, members })
 }
 
 fn sentence(leader: NodeId, reply: &TraceReply, slow: &[&(&TracedBatch, Blame)]) -> String {
     let of = format!("of the {} batches of writes that node {leader}, the leader, knows", reply.known);
-    let (Some((stage, member)), count) = accused(slow) else {
+    let Some(Accused { stage, count, members }) = accused(slow) else {
         let limit = if reply.slow_from > 0 {
             format!("took {} or waits", shown(reply.slow_from))
         } else {
@@ -275,11 +311,13 @@ fn sentence(leader: NodeId, reply: &TraceReply, slow: &[&(&TracedBatch, Blame)])
         return format!("none {of} {limit}{rest}");
     };
     let all = slow.len();
-    let guilty = match (stage, member) {
-        (Stage::Sync, Some(member)) => format!("the disk of node {member} (the leader)"),
-        (_, Some(member)) => format!("node {member}: its disk, or the way to it"),
-        (Stage::Admit, None) => "the leader's queue: more comes in than it gets done".to_owned(),
-        (_, None) => "the leader itself: its processor, or one long request".to_owned(),
+    let guilty = match (stage, members.as_slice()) {
+        (Stage::Sync, [_]) => format!("the disk of node {leader}, the leader"),
+        (Stage::Sync, all) if all.len() > 1 => format!("the disks of {}", nodes(all)),
+        (_, [one]) => format!("node {one}: its disk, or the way to it"),
+        (Stage::Admit, []) => "the leader's queue: more comes in than it gets done".to_owned(),
+        (_, []) => "the leader itself: its processor, or one long request".to_owned(),
+        (_, several) => format!("{}: their disks, or the way to them", nodes(several)),
     };
     let how_many = if count == all { "all of them".to_owned() } else { format!("{count} of them") };
     format!("{all} slow {of}; stage {} of {how_many} points to {guilty}", label(stage))
@@ -362,6 +400,10 @@ mod tests {
     fn the_slowest_of_the_fastest_quorum_is_to_blame_and_whoever_was_slower_stands_behind_it() {
         let slow_followers = batch(Some(900), &[(3, 50_000), (2, 70_000)]);
         assert_eq!(judge(&slow_followers), (Stage::Replicate, vec![3, 2]));
+        let all_alike = batch(Some(49_000), &[(2, 50_000), (3, 52_000)]);
+        assert_eq!(judge(&all_alike), (Stage::Sync, vec![1, 2, 3]));
+        let both_followers = batch(Some(900), &[(3, 50_000), (2, 50_100)]);
+        assert_eq!(judge(&both_followers), (Stage::Replicate, vec![3, 2]));
         let slow_disk = batch(Some(50_000), &[(3, 800)]);
         assert_eq!(judge(&slow_disk), (Stage::Sync, vec![1, 2]));
         let disk_later_than_both = batch(Some(90_000), &[(2, 800), (3, 50_000)]);
@@ -393,9 +435,11 @@ mod tests {
         let voters = [node(1), node(2), node(3)];
         let judged: Vec<_> = all.iter().map(|batch| (batch, blame(batch, node(1), &voters))).collect();
         let slow: Vec<_> = judged.iter().collect();
-        assert_eq!(accused(&slow), (Some((Stage::Replicate, Some(node(3)))), 2));
+        // Node 2 has acknowledged none of them, so it was no faster.
+        let members = vec![node(2), node(3)];
+        assert_eq!(accused(&slow), Some(Accused { stage: Stage::Replicate, count: 2, members }));
         let reply = TraceReply { slow_from: 1_000, known: 3, batches: all.to_vec() };
         let said = sentence(node(1), &reply, &slow);
-        assert!(said.contains("3 slow of the 3") && said.contains("2 of them points to node 3:"), "{said}");
+        assert!(said.contains("3 slow of the 3") && said.contains("2 of them points to n2, n3:"), "{said}");
     }
 }

@@ -26,6 +26,9 @@ pub const LOG_DIRECTORY: &str = "wal";
 /// The same once more.
 pub const IDENTITY_COPY: &str = "identity.copy";
 
+/// What only the directory of a node has.
+pub const NAMES: [&str; 4] = [IDENTITY_FILE, IDENTITY_COPY, LOG_DIRECTORY, SNAPSHOT_DIRECTORY];
+
 /// Each of the two, and what is to become it: that means nothing until it has its name.
 const FILES: [(&str, &str); 2] = [(IDENTITY_COPY, "identity.copy.new"), (IDENTITY_FILE, "identity.new")];
 
@@ -160,7 +163,8 @@ impl<D: Disk> DataDir<D> {
     /// to anybody. In a directory without an identity file the node is blank.
     ///
     /// # Errors
-    /// [`StorageError::OtherNode`], [`StorageError::OtherClusterName`], [`StorageError::IdentityMissing`], and those of
+    /// [`StorageError::OtherNode`], [`StorageError::OtherClusterName`], [`StorageError::IdentityMissing`],
+    /// [`StorageError::RestorationUnfinished`], and those of
     /// [`load`](Self::load) and [`store`](Self::store). What was refused is as it was.
     pub fn begin_boot(&self, node: NodeId, cluster_name: &str) -> Result<Identity, StorageError> {
         let place = self.disk.place();
@@ -168,6 +172,10 @@ impl<D: Disk> DataDir<D> {
             Some(identity) => identity,
             // The log is made after the file, and nothing removes the file.
             None if self.has(LOG_DIRECTORY)? => return Err(StorageError::IdentityMissing { place }),
+            // So do its snapshots; but a restoration writes one first.
+            None if self.has(SNAPSHOT_DIRECTORY)? => {
+                return Err(StorageError::RestorationUnfinished { place });
+            }
             None => Identity::blank(node, cluster_name),
         };
         if identity.node != node {
@@ -193,8 +201,7 @@ impl<D: Disk> DataDir<D> {
     /// # Errors
     /// [`StorageError::Io`].
     pub fn is_blank(&self) -> Result<bool, StorageError> {
-        let names = [IDENTITY_FILE, IDENTITY_COPY, LOG_DIRECTORY, SNAPSHOT_DIRECTORY];
-        let found = names.iter().map(|name| self.has(name)).collect::<Result<Vec<bool>, _>>()?;
+        let found = NAMES.iter().map(|name| self.has(name)).collect::<Result<Vec<bool>, _>>()?;
         Ok(!found.contains(&true))
     }
 

@@ -64,6 +64,21 @@ pub enum StorageError {
         /// The directory.
         place: String,
     },
+    /// There are snapshots, and no file that says whose: what was restored or recovered is not there as a whole.
+    #[error(
+        "{place}: there are snapshots and no identity file: a restoration or a recovery did not come to its end; remove this directory \
+         and begin it again, or, if it is none, bring the file back"
+    )]
+    RestorationUnfinished {
+        /// The directory.
+        place: String,
+    },
+    /// Nothing in it is a node's.
+    #[error("{place}: no node was ever started here: there is neither an identity file nor a log")]
+    NoNode {
+        /// The directory.
+        place: String,
+    },
     /// The directory belongs to another node.
     #[error(
         "{place}: belongs to node {recorded}, and this is to be node {configured}; give the right --node-id, or another directory"

@@ -43,7 +43,7 @@ mod snapshots;
 mod survivor;
 
 pub use context::{BadContext, FORMED_FEATURE_LEVEL, MemberContext, is_host_and_port};
-pub use data_dir::{DataDir, IDENTITY_COPY, IDENTITY_FILE, LOG_DIRECTORY, look_at_identity};
+pub use data_dir::{DataDir, IDENTITY_COPY, IDENTITY_FILE, LOG_DIRECTORY, NAMES, look_at_identity};
 pub use error::StorageError;
 pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;

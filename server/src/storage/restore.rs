@@ -10,7 +10,8 @@
 //! ```text
 //!   snapshot of the new life written, durable, under its name ─► identity file ─► (start: empty log, the snapshot, one voter)
 //! ```
-//! The identity is last: a crash before it leaves a directory that says of itself that it is not blank and belongs to nobody.
+//! The identity is last: a crash before it leaves a directory that is not blank and belongs to nobody, and no node starts there
+//! ([`StorageError::RestorationUnfinished`]).
 
 use std::sync::Arc;
 

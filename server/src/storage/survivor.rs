@@ -6,13 +6,16 @@
 //! here only reads: the directories are looked at through an [`Overlay`], by the code that a node starts with.
 //!
 //! # Which one
-//! The one whose log ends with the highest term, and among those the longest: the rule by which nodes vote, and for the same
-//! reason (Raft, 5.4.1). What counts is the end of what is contiguous and readable.
+//! Of those that hold everything that any of them knows to be committed, the one whose log ends with the highest term, and among
+//! those the longest: the rule by which nodes vote, and for the same reason (Raft, 5.4.1). What counts is the end of what is
+//! contiguous and readable. The condition is not idle: a leader that was deposed ends with its own term, and a follower may know of
+//! a commit in a later one although its log ends in an earlier (Raft, figure 8).
 //!
 //! # What may be lost
 //! A write was acknowledged when a quorum of the voters held it. If so few voters are missing, or damaged, that they are no quorum
 //! by themselves, one of the whole directories was part of every quorum, and the one that is chosen holds everything that any of
-//! them may have acknowledged. Otherwise the missing ones may have acknowledged something by themselves: behind the last entry that is
+//! them may have acknowledged. That has to hold in every configuration that may have been in force: the last one that is known to be
+//! committed, and each that stands behind it in any log, since the others may never have heard of it. Otherwise the missing ones may have acknowledged something by themselves: behind the last entry that is
 //! here; or, if they had elected a leader that nobody here has heard of, behind the last one that is known here to be committed. How
 //! much, nobody can say. What is held here and was never acknowledged becomes effective.
 
@@ -60,8 +63,12 @@ pub struct Survivor {
     pub damaged: Option<EntryId>,
     /// Term and vote may be older than what was promised.
     pub hard_state_lost: bool,
-    /// Who decides, by the last configuration up to there.
-    pub configuration: Configuration,
+    /// All configurations that its newest snapshot and its log hold, with the index of each, ascending.
+    pub configurations: Vec<(Index, Configuration)>,
+    /// The last index that its newest whole snapshot covers; all of that is committed.
+    pub covered: Index,
+    /// From which index on its entries are of which term, behind what is covered, ascending.
+    pub terms: Vec<(Index, Term)>,
     /// The state behind that entry, committed or not.
     pub store: Store,
 }
@@ -80,7 +87,14 @@ impl Survivor {
         let io =
             |doing: &str, error| StorageError::Io { place: place.clone(), doing: doing.to_owned(), error };
         let directory = DataDir::on(look(path).map_err(|error| io("opening the data directory", error))?)?;
-        let missing = || StorageError::IdentityMissing { place: place.clone() };
+        let missing = || {
+            let place = place.clone();
+            if path.join(LOG_DIRECTORY).is_dir() {
+                StorageError::IdentityMissing { place }
+            } else {
+                StorageError::NoNode { place }
+            }
+        };
         let mut identity = directory.load()?.ok_or_else(missing)?;
         let (cluster, uuid) = identity.names().ok_or(StorageError::NotFormed)?;
         if !identity.log_made && identity.epoch == 1 {
@@ -99,9 +113,11 @@ impl Survivor {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (None, Vec::new()),
             Err(error) => return Err(io("opening the snapshots", error)),
         };
-        let mut configuration = loaded
-            .as_ref()
-            .map_or_else(Configuration::default, |loaded| (*loaded.meta.configuration.1).clone());
+        let of_snapshot = loaded.as_ref().map(|loaded| &loaded.meta.configuration);
+        let mut configurations: Vec<(Index, Configuration)> = of_snapshot
+            .map(|(index, configuration)| (*index, (**configuration).clone()))
+            .into_iter()
+            .collect();
         let (recovered, mut store) = start_from(recovered, loaded, &damaged)?;
         let mut last = EntryId::new(store.applied().term, store.applied().index);
         let audited = look(&path.join(AUDIT_DIRECTORY)).ok().and_then(|disk| {
@@ -109,6 +125,7 @@ impl Survivor {
             opened.map(|opened| opened.files.through()).ok()
         });
         let committed = audited.unwrap_or(last.index.0);
+        let (covered, mut terms) = (last.index, vec![(last.index, last.term)]);
         let first = recovered.prev.index.0 + 1;
         // What lies behind a gap between snapshot and log is not reached.
         let reached = first <= last.index.0 + 1;
@@ -121,11 +138,14 @@ impl Survivor {
                 Payload::Data(bytes) => store.apply(at, bytes).map(drop),
                 Payload::Empty => store.skip(at),
                 Payload::Configuration(new) => {
-                    configuration = (**new).clone();
+                    configurations.push((Index(index), (**new).clone()));
                     store.skip(at)
                 }
             };
             done.map_err(|halt| StorageError::NotRestored { why: halt.to_string() })?;
+            if entry.term != last.term {
+                terms.push((Index(index), entry.term));
+            }
             last = EntryId { term: entry.term, index: Index(index) };
         }
         Ok(Self {
@@ -140,7 +160,9 @@ impl Survivor {
             committed: last.index.min(Index(committed)),
             damaged: recovered.damage.map(|damage| damage.claimed_end),
             hard_state_lost: identity.hard_state_lost,
-            configuration,
+            configurations,
+            covered,
+            terms,
             store,
         })
     }
@@ -149,6 +171,19 @@ impl Survivor {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damaged.is_none() && !self.hard_state_lost
+    }
+
+    /// The term of its entry at an index that is not covered, if it has one there.
+    fn term_at(&self, index: Index) -> Option<Term> {
+        let term = self.terms.iter().rev().find(|(from, _)| *from <= index).map(|(_, term)| *term);
+        term.filter(|_| index <= self.last.index)
+    }
+
+    /// Whether it holds everything that another one knows to be committed.
+    fn holds_what_is_committed_at(&self, other: &Self) -> bool {
+        let committed = other.committed;
+        committed <= self.covered
+            || self.term_at(committed).is_some_and(|own| other.term_at(committed) == Some(own))
     }
 
     /// When the last entry was stamped.
@@ -211,9 +246,9 @@ pub enum Loss {
 /// Which directory to go on with, and what that costs.
 #[derive(Debug)]
 pub struct Plan {
-    /// Those that could be read; the freshest is the first.
+    /// Those that could be read; the one to go on with is the first.
     pub survivors: Vec<Survivor>,
-    /// Voters of the freshest one's configuration whose directories are not among them.
+    /// Voters, of any configuration that may be in force, whose directories are not among them.
     pub missing: Vec<NodeId>,
     /// What may be lost.
     pub loss: Loss,
@@ -225,7 +260,15 @@ impl Plan {
     /// # Errors
     /// [`NotOneCluster`].
     pub fn of(mut survivors: Vec<Survivor>) -> Result<Self, NotOneCluster> {
-        survivors.sort_by_key(|survivor| std::cmp::Reverse((survivor.last.term, survivor.last.index)));
+        let lacks: BTreeSet<NodeId> = survivors
+            .iter()
+            .filter(|one| !survivors.iter().all(|other| one.holds_what_is_committed_at(other)))
+            .map(|one| one.node)
+            .collect();
+        survivors.sort_by_key(|survivor| {
+            let EntryId { term, index } = survivor.last;
+            (lacks.contains(&survivor.node), std::cmp::Reverse((term, index)))
+        });
         let Some(freshest) = survivors.first() else { return Err(NotOneCluster::Nothing) };
         let mut nodes = BTreeSet::new();
         for survivor in &survivors {
@@ -246,24 +289,33 @@ impl Plan {
                 return Err(NotOneCluster::Twice(first.place.clone(), survivor.place.clone()));
             }
         }
-        let configuration = &freshest.configuration;
-        let is_here = |id: NodeId| {
+        let committed = survivors.iter().map(|survivor| survivor.committed).max().unwrap_or_default();
+        let in_force = in_force(&survivors, committed);
+        let here = |configuration: &Configuration, id: NodeId| {
             let member = configuration.members().get(&id);
-            survivors.iter().find(|survivor| {
+            let is_it = |survivor: &&Survivor| {
                 survivor.node == id && member.is_some_and(|member| member.uuid == survivor.uuid)
-            })
+            };
+            survivors.iter().find(is_it)
         };
-        let is_whole = |id: NodeId| is_here(id).is_some_and(Survivor::is_whole);
-        let voters: BTreeSet<NodeId> =
-            configuration.voters().iter().chain(configuration.outgoing()).copied().collect();
-        let missing = voters.iter().copied().filter(|id| is_here(*id).is_none()).collect();
-        let loss = if configuration.has_quorum(is_whole) {
+        let is_whole =
+            |configuration: &Configuration, id| here(configuration, id).is_some_and(Survivor::is_whole);
+        let mut missing = BTreeSet::new();
+        for configuration in &in_force {
+            let voters = configuration.voters().iter().chain(configuration.outgoing());
+            missing.extend(voters.copied().filter(|id| here(configuration, *id).is_none()));
+        }
+        let all = |holds: &dyn Fn(&Configuration) -> bool| {
+            !in_force.is_empty() && in_force.iter().all(|configuration| holds(configuration))
+        };
+        let loss = if all(&|of| of.has_quorum(|id| is_whole(of, id))) {
             Loss::QuorumIsHere
-        } else if configuration.has_quorum(|id| !is_whole(id)) {
-            Loss::Possible
-        } else {
+        } else if all(&|of| !of.has_quorum(|id| !is_whole(of, id))) {
             Loss::Nothing
+        } else {
+            Loss::Possible
         };
+        let missing = missing.into_iter().collect();
         Ok(Self { survivors, missing, loss })
     }
 
@@ -273,8 +325,8 @@ impl Plan {
         &self.survivors[0]
     }
 
-    /// Up to here nothing is lost: the highest index that any of them knows to be committed. The freshest has all that they know to
-    /// be, by the rule by which it is the freshest.
+    /// Up to here nothing is lost: the highest index that any of them knows to be committed. The one to go on with holds all of that:
+    /// no other is chosen.
     #[must_use]
     pub fn committed(&self) -> Index {
         self.survivors.iter().map(|survivor| survivor.committed).max().unwrap_or_default()
@@ -290,6 +342,16 @@ impl Plan {
         };
         format!("recover {} up to index {}{without}", freshest.cluster_name, freshest.last.index)
     }
+}
+
+/// The configurations that may be in force: of the one to go on with, the last up to what is committed; and all behind that, of
+/// whomever.
+fn in_force(survivors: &[Survivor], committed: Index) -> Vec<Configuration> {
+    let known = survivors.first().into_iter().flat_map(|freshest| &freshest.configurations);
+    let settled = known.filter(|(index, _)| *index <= committed).last();
+    let behind = survivors.iter().flat_map(|survivor| &survivor.configurations);
+    let behind = behind.filter(|(index, _)| *index > committed);
+    settled.into_iter().chain(behind).map(|(_, configuration)| configuration.clone()).collect()
 }
 
 /// Nodes in words: `node 2`, `nodes 2 and 3`, `nodes 1, 2 and 3`.
@@ -309,10 +371,18 @@ mod tests {
 
     use super::*;
 
-    /// A whole directory of a node of three voters.
+    fn member(id: u64) -> (NodeId, Member) {
+        let uuid = NodeUuid([id as u8; 16]);
+        (NodeId(id), Member { uuid, promote: false, context: bytes::Bytes::new() })
+    }
+
+    /// A configuration of these voters.
+    fn of(voters: std::ops::RangeInclusive<u64>) -> Configuration {
+        Configuration::initial(voters.map(member))
+    }
+
+    /// A whole directory of a node of three voters, that knows nothing to be committed.
     fn survivor(node: u64, term: u64, index: u64) -> Survivor {
-        let member =
-            |id: u64| Member { uuid: NodeUuid([id as u8; 16]), promote: false, context: bytes::Bytes::new() };
         Survivor {
             place: format!("n{node}"),
             node: NodeId(node),
@@ -322,10 +392,12 @@ mod tests {
             epoch: 1,
             term: Term(term),
             last: EntryId::new(term, index),
-            committed: Index(index / 2),
+            committed: Index(0),
             damaged: None,
             hard_state_lost: false,
-            configuration: Configuration::initial((1..=3).map(|id| (NodeId(id), member(id)))),
+            configurations: vec![(Index(1), of(1..=3))],
+            covered: Index(0),
+            terms: vec![(Index(0), Term(term))],
             store: Store::new(),
         }
     }
@@ -362,12 +434,43 @@ mod tests {
 
     #[test]
     fn two_of_four_were_part_of_every_quorum_and_are_none() {
-        let member =
-            |id: u64| Member { uuid: NodeUuid([id as u8; 16]), promote: false, context: bytes::Bytes::new() };
-        let four = Configuration::initial((1..=4).map(|id| (NodeId(id), member(id))));
-        let of = |node, index| Survivor { configuration: four.clone(), ..survivor(node, 2, index) };
-        let plan = plan([of(1, 30), of(2, 31)]);
+        let four = |node, index| Survivor {
+            configurations: vec![(Index(1), of(1..=4))],
+            ..survivor(node, 2, index)
+        };
+        let plan = plan([four(1, 30), four(2, 31)]);
         assert_eq!((plan.loss, plan.freshest().node), (Loss::Nothing, NodeId(2)));
+    }
+
+    /// The leader and a learner that it was about to promote: the others may have gone on with the configuration before.
+    #[test]
+    fn a_change_of_voters_that_is_not_known_to_be_committed_does_not_hide_what_the_others_may_have_decided() {
+        let joint = Configuration::from_parts(
+            vec![NodeId(1), NodeId(2), NodeId(3), NodeId(4)],
+            vec![NodeId(1), NodeId(2), NodeId(3)],
+            (1..=4).map(member).collect(),
+            BTreeSet::new(),
+        );
+        let joint = joint.expect("a configuration");
+        let promoting = |node, committed| Survivor {
+            configurations: vec![(Index(1), of(1..=3)), (Index(15), joint.clone())],
+            committed: Index(committed),
+            ..survivor(node, 3, 15)
+        };
+        let unsure = plan([promoting(1, 14), promoting(4, 10)]);
+        assert_eq!((unsure.loss, unsure.missing.as_slice()), (Loss::Possible, &[NodeId(2), NodeId(3)][..]));
+        // Once it is committed, nothing is decided without a majority of the four.
+        assert_eq!(plan([promoting(1, 15), promoting(4, 10)]).loss, Loss::Nothing);
+    }
+
+    /// Raft, figure 8: an entry of term 2 that a leader of term 4 has committed, and one of term 3 in its place.
+    #[test]
+    fn who_lacks_what_another_one_knows_to_be_committed_is_not_gone_on_with_though_its_term_is_higher() {
+        let knowing = Survivor { committed: Index(10), ..survivor(2, 2, 10) };
+        let deposed =
+            Survivor { terms: vec![(Index(0), Term(2)), (Index(10), Term(3))], ..survivor(1, 3, 10) };
+        let plan = plan([deposed, knowing]);
+        assert_eq!((plan.freshest().node, plan.committed()), (NodeId(2), Index(10)));
     }
 
     #[test]

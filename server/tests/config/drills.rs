@@ -199,6 +199,51 @@ impl Three {
         client.close().await;
         Some(())
     }
+
+    /// The same: a leader whose followers answer and store nothing.
+    async fn stall_and_go_on(&self) -> Option<()> {
+        let client = Client::builder(self.clients.clone()).timeout(Duration::from_millis(300)).build();
+        let client = client.expect("a client");
+        let mut leader = 0;
+        for at in 0..3 {
+            let ready =
+                |status: &StatusReply| status.ready && status.members.iter().all(|member| member.connected);
+            leader = self.wait(&client, at, ready).await?.leader.expect("a ready node knows it").get();
+        }
+        let followers = |delay| {
+            for live in (1..).zip(&self.live).filter(|(id, _)| *id != leader).map(|(_, live)| live) {
+                live.set_sync_delay(delay);
+            }
+        };
+        followers(Duration::from_secs(10));
+        client.put("during", "the stall").await.expect_err("no quorum stores it");
+        let all = self.clients.join(",");
+        let status = || said(holdfast(&["status", "--endpoints", &all]));
+        let (code, out, err) = status();
+        let told = format!("NOT OK: node {leader} leads, and ");
+        assert!(
+            code == Some(4) && out.starts_with(&told) && out.contains("none was committed"),
+            "{out}{err}"
+        );
+        followers(Duration::ZERO);
+        let until = Instant::now() + PATIENCE;
+        while status().0 != Some(0) {
+            assert!(Instant::now() < until, "{:?}", status());
+        }
+        client.close().await;
+        Some(())
+    }
+}
+
+#[test]
+fn a_leader_that_commits_nothing_is_said_not_to_be_ok_though_all_answer_and_ok_when_it_goes_on() {
+    let tried = (0..5).find_map(|_| {
+        let three = Three::start(&[], &Observer::default());
+        let tested = block_on(three.stall_and_go_on());
+        three.stop(tested.is_none());
+        tested
+    });
+    tried.expect("free ports");
 }
 
 #[test]

@@ -43,8 +43,8 @@ async fn numbers(endpoint: &str, behind: Position) -> Vec<u32> {
 
 /// The phrase that a plan ends with.
 fn phrase(plan: &str) -> String {
-    let behind = plan.split("--confirm \"").nth(1).unwrap_or_else(|| panic!("no phrase: {plan}"));
-    behind.split('"').next().expect("its end").to_owned()
+    let behind = plan.split("--confirm '").nth(1).unwrap_or_else(|| panic!("no phrase: {plan}"));
+    behind.split('\'').next().expect("its end").to_owned()
 }
 
 /// Three nodes, of which the third misses what the other two acknowledged last; all are killed. With `arguments`.
@@ -151,6 +151,12 @@ fn a_quorum_that_is_here_is_not_recovered_and_a_directory_in_use_is_not_read() {
         assert!(code == Some(9) && said.contains("are directories of one node"), "{code:?} {said}");
         let (code, said) = holdfast(&["recover", "--from=/nonexistent", "--plan-only"]);
         assert!(code == Some(9) && said.contains("nothing to go on with"), "{code:?} {said}");
+        let within = format!("--data-dir={}", cluster.directory(2).join("wal").join("new").display());
+        let (code, said) = holdfast(&["recover", &from[2], &within, "--peer=127.0.0.1:1"]);
+        assert!(code == Some(2) && said.contains("which is only read"), "{code:?} {said}");
+        let empty = format!("--from={}", new.path().display());
+        let (code, said) = holdfast(&["recover", &empty, "--plan-only"]);
+        assert!(code == Some(9) && said.contains("no node was ever started here"), "{code:?} {said}");
         cluster.run(1);
         cluster.wait(1, "there", |_| true).await;
         let (code, said) = holdfast(&["recover", &from[1], "--plan-only"]);
