@@ -1,5 +1,6 @@
 //! `status`: whether the cluster is well, in a sentence, and then in a table.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ const COLUMNS: [Column; 12] = [
 
 impl Status {
     /// Exits with 0 if a quorum serves, with 3 if nobody answers, with 4 if those who do have no leader, or one that commits
-    /// nothing; when it watches, by what it saw last.
+    /// nothing, with 9 if they are of several clusters or lives of one; when it watches, by what it saw last.
     pub(super) fn run(self) -> ExitCode {
         let Self { target, watch } = &self;
         match watch {
@@ -101,6 +102,9 @@ async fn once(target: &Target, out: Out) -> Result<(), Failed> {
     if answers.is_empty() {
         return Err(rows.into_iter().find_map(|(_, row)| row.err()).map_or(Failed::NotThere, Failed::Client));
     }
+    if let Some(sentence) = parted(&rows) {
+        return tell_parted(out, &rows, &sentence);
+    }
     let leads = leads(&answers);
     let waiting = match leads {
         Some((leader, _)) => waiting(target, &rows, leader).await?,
@@ -138,6 +142,44 @@ async fn waiting(target: &Target, rows: &[Row<'_>], leader: NodeId) -> Result<u6
             Err(_) => return Ok(0),
         }
     }
+}
+
+/// That those who answer do not belong together: to several clusters, or to several lives of one, after a recovery that some
+/// nodes slept through. Each of them would be well by itself. Who belongs to none yet is on its way into one.
+fn parted(rows: &[Row<'_>]) -> Option<String> {
+    let mut lives: BTreeMap<([u8; 16], u64), Vec<&str>> = BTreeMap::new();
+    for (endpoint, row) in rows {
+        if let Some(cluster) = row.as_ref().ok().and_then(|status| status.cluster) {
+            lives.entry((cluster.id.0, cluster.epoch.get())).or_default().push(endpoint);
+        }
+    }
+    let clusters: BTreeSet<[u8; 16]> = lives.keys().map(|(cluster, _)| *cluster).collect();
+    let each = lives.iter().map(|((cluster, epoch), at)| {
+        let id = u128::from_be_bytes(*cluster);
+        let name = if clusters.len() > 1 { format!("cluster {id:032x}, ") } else { String::new() };
+        format!("{name}epoch {epoch} at {}", at.join(", "))
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    match (clusters.len(), lives.len()) {
+        (0 | 1, 0 | 1) => None,
+        (1, count) => Some(format!(
+            "NOT OK: {count} lives of the cluster answer: {each}; stop the nodes of the earlier: docs/runbooks/lost-quorum.md"
+        )),
+        (count, _) => Some(format!("NOT OK: {count} clusters answer: {each}; name the endpoints of one")),
+    }
+}
+
+/// Says so, and shows them all.
+fn tell_parted(out: Out, rows: &[Row<'_>], sentence: &str) -> Result<(), Failed> {
+    if matches!(out.format, Format::Table | Format::Plain) {
+        say(out.paint.stdout(BAD, sentence))?;
+    }
+    let mut table = out.rows(&COLUMNS).member("endpoints");
+    for (endpoint, row) in rows {
+        table.push(&cells(endpoint, row))?;
+    }
+    table.end(&[("ok", false.into()), ("sentence", sentence.into())])?;
+    Err(Failed::Ends(Exit::Integrity.number()))
 }
 
 /// How the node at an endpoint is. Each is asked by a client of its own, since one that remembers a dead node leaves it alone.
@@ -229,4 +271,54 @@ fn sentence(answers: &[&StatusReply], leads: Option<(NodeId, &StatusReply)>, wai
     format!(
         "NOT OK: none of the {among} that answer knows a leader that serves: no writes, no linearizable reads{seen}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_wire::{Boot, ClusterEpoch, ClusterId, ClusterIdentity, NodeIdentity, NodeUuid};
+
+    use super::*;
+
+    fn row(endpoint: &str, cluster: Option<(u8, u64)>) -> Row<'_> {
+        let epoch = |epoch| ClusterEpoch::new(epoch).expect("it counts from 1");
+        let id = NodeId::new(1).expect("it counts from 1");
+        let status = StatusReply {
+            node: NodeIdentity { id, uuid: NodeUuid([7; 16]), boot: Boot::FIRST },
+            cluster: cluster
+                .map(|(id, life)| ClusterIdentity { id: ClusterId([id; 16]), epoch: epoch(life) }),
+            life: 1,
+            role: 4,
+            leadership: 1,
+            ready: true,
+            leader: Some(id),
+            term: 1,
+            commit: 1,
+            applied: 1,
+            durable: 1,
+            last: 1,
+            revision: 1,
+            oldest: 1,
+            keys: 0,
+            sessions: 0,
+            level: 1,
+            clock_ms: 0,
+            build: "".into(),
+            members: Vec::new(),
+        };
+        (endpoint, Ok(status))
+    }
+
+    #[test]
+    fn lives_of_a_cluster_and_clusters_that_answer_together_are_told_apart() {
+        assert_eq!(parted(&[row("a:1", Some((1, 2))), row("b:1", Some((1, 2))), row("c:1", None)]), None);
+        let lives = parted(&[row("a:1", Some((1, 2))), row("b:1", Some((1, 1))), row("c:1", Some((1, 1)))]);
+        let lives = lives.expect("two lives");
+        assert!(
+            lives.contains("2 lives") && lives.contains("epoch 1 at b:1, c:1; epoch 2 at a:1;"),
+            "{lives}"
+        );
+        assert!(lives.contains("docs/runbooks/lost-quorum.md"), "{lives}");
+        let clusters = parted(&[row("a:1", Some((1, 1))), row("b:1", Some((2, 1)))]).expect("two clusters");
+        assert!(clusters.starts_with("NOT OK: 2 clusters answer: cluster 0101"), "{clusters}");
+    }
 }

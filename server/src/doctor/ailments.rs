@@ -466,6 +466,32 @@ fn who_belongs_to_another_cluster_ails_and_is_left_out_of_all_else() {
 }
 
 #[test]
+fn two_lives_of_a_cluster_that_answer_ail_and_only_the_later_one_is_judged() {
+    let second = ClusterEpoch::new(2).expect("it counts from 1");
+    // Node 1 went on alone, and the others run on as if nothing had been.
+    let mut visits = three();
+    let alone = &mut visits[0].answer.as_mut().expect("it answers").status;
+    alone.cluster = Some(ClusterIdentity { id: ClusterId([1; 16]), epoch: second });
+    alone.members.truncate(1);
+    for former in &mut visits[1..] {
+        let status = &mut former.answer.as_mut().expect("it answers").status;
+        (status.leader, status.build) = (Some(id(2)), "9.9".into());
+        status.members[0].connected = false;
+    }
+    ails(&visits, Severity::Fail, Check::SameCluster, Whom::Cluster);
+    let finding = judge(&visits, &Thresholds::default()).remove(0);
+    assert_eq!(
+        finding.what,
+        "2 lives of the cluster answer: epoch 2: node 1 at 10.0.0.1:7400; epoch 1: node 2 at 10.0.0.2:7400, node 3 at \
+         10.0.0.3:7400"
+    );
+    for part in ["node 2 at", "node 3 at", "docs/runbooks/lost-quorum.md"] {
+        assert!(finding.next.contains(part), "{finding:?}");
+    }
+    assert!(!finding.next.contains("node 1"), "{finding:?}");
+}
+
+#[test]
 fn a_node_that_cannot_examine_itself_ails_and_what_is_not_known_is_not_found_well() {
     let silent = with(|answer| answer.facts = Err("the connection was lost".to_owned()));
     second_ails(&silent, Severity::Warn, Check::Examined);

@@ -11,7 +11,7 @@ numbered! {
         Quorum = 2,
         /// Each member that answers serves.
         Serving = 3,
-        /// Whoever answers belongs to the same cluster.
+        /// Whoever answers belongs to the same cluster, and to the same life of it.
         SameCluster = 4,
         /// The number of voters is odd: an even one needs one more for a quorum, and may lose no more.
         OddVoters = 5,
@@ -101,7 +101,11 @@ impl Check {
             ],
             Self::Quorum => ["", "no leader serves", LOST_QUORUM],
             Self::Serving => ["a member answers and does not serve", "", CLI],
-            Self::SameCluster => ["", "somebody answers who belongs to another cluster, or to none", CLI],
+            Self::SameCluster => [
+                "",
+                "somebody answers who belongs to another cluster, to another life (epoch) of it, or to none",
+                LOST_QUORUM,
+            ],
             Self::OddVoters => ["2, 4, 6, … voters", "", REPLACE],
             Self::PeersConnected => ["", "a connection that should be open is not", CLI],
             Self::Lag => ["more than `--lag` entries behind", "", SLOW_DISK],

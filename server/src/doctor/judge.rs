@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use holdfast_machine::Numbered as _;
 use holdfast_raft::RoleState;
+use holdfast_wire::ClusterIdentity;
 use holdfast_wire::message::{Figure, MemberStatus, StatusReply};
 
 use super::facts::{Answer, Facts, Offset, Visit};
 use super::nodes::{self, of_election};
 use super::{
-    CLI, CLOCK, Check, Finding, Notes, RESTORE, SLOW_DISK, Severity, Thresholds, UPGRADE, Whom, members,
-    micros,
+    CLI, CLOCK, Check, Finding, LOST_QUORUM, Notes, RESTORE, SLOW_DISK, Severity, Thresholds, UPGRADE, Whom,
+    members, micros,
 };
 
 /// What was heard, sorted.
 pub(super) struct Heard<'a> {
-    /// One answer of each node that belongs to the cluster.
+    /// One answer of each node that belongs to the cluster, in the life of it that is judged.
     pub(super) answers: BTreeMap<u64, &'a Answer>,
     /// Whoever knows best who else is there.
     pub(super) best: &'a StatusReply,
@@ -29,7 +30,7 @@ pub(super) struct Heard<'a> {
 pub fn judge(visits: &[Visit], thresholds: &Thresholds) -> Vec<Finding> {
     let mut notes = Notes::default();
     same_cluster(&mut notes, visits);
-    let answers = of_one_cluster(visits);
+    let answers = of_one_life(visits);
     let leader = leader(&answers);
     let knows = |answer: &&&Answer| (Some(answer.id()) == leader, answer.status.ready, answer.status.term);
     if let Some(best) = answers.values().max_by_key(knows) {
@@ -71,29 +72,43 @@ fn answers(visits: &[Visit]) -> impl Iterator<Item = (&Visit, &Answer)> {
     visits.iter().filter_map(|visit| Some((visit, visit.answer.as_ref().ok()?)))
 }
 
-/// The cluster that most of the answers are about; `None` if none has formed.
-fn cluster_of(visits: &[Visit]) -> Option<[u8; 16]> {
-    let mut count: BTreeMap<[u8; 16], usize> = BTreeMap::new();
+/// The life of the cluster that is judged: of the cluster that most of the answers are about, the latest that answers, since
+/// the earlier ones were given up; `None` if none has formed.
+fn life_of(visits: &[Visit]) -> Option<ClusterIdentity> {
+    let mut count: BTreeMap<[u8; 16], (usize, ClusterIdentity)> = BTreeMap::new();
     for (_, answer) in answers(visits) {
         if let Some(cluster) = answer.status.cluster {
-            *count.entry(cluster.id.0).or_default() += 1;
+            let (count, latest) = count.entry(cluster.id.0).or_insert((0, cluster));
+            *count += 1;
+            if cluster.epoch > latest.epoch {
+                *latest = cluster;
+            }
         }
     }
-    count.into_iter().max_by_key(|(_, count)| *count).map(|(cluster, _)| cluster)
+    count.into_values().max_by_key(|(count, _)| *count).map(|(_, latest)| latest)
 }
 
-fn of_one_cluster(visits: &[Visit]) -> BTreeMap<u64, &Answer> {
-    let cluster = cluster_of(visits);
-    let own = |answer: &&Answer| answer.status.cluster.map(|cluster| cluster.id.0) == cluster;
+fn of_one_life(visits: &[Visit]) -> BTreeMap<u64, &Answer> {
+    let life = life_of(visits);
+    let own = |answer: &&Answer| answer.status.cluster == life;
     answers(visits).map(|(_, answer)| answer).filter(own).map(|answer| (answer.id(), answer)).collect()
 }
 
 fn same_cluster(notes: &mut Notes, visits: &[Visit]) {
-    let cluster = cluster_of(visits);
+    let life = life_of(visits);
     let mut others = 0;
+    // Of the same cluster: who answers of which of its lives.
+    let mut lives: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for (visit, answer) in answers(visits) {
-        let theirs = answer.status.cluster.map(|cluster| cluster.id.0);
-        if theirs != cluster {
+        let theirs = answer.status.cluster;
+        if let (Some(theirs), Some(life)) = (theirs, life)
+            && theirs.id == life.id
+        {
+            let who = format!("node {} at {}", answer.id(), visit.endpoint);
+            lives.entry(theirs.epoch.get()).or_default().push(who);
+            continue;
+        }
+        if theirs != life {
             others += 1;
             let what = match theirs {
                 Some(_) => format!("node {} there belongs to another cluster", answer.id()),
@@ -102,6 +117,23 @@ fn same_cluster(notes: &mut Notes, visits: &[Visit]) {
             let next = "name endpoints of one cluster with --endpoints";
             notes.note(Severity::Fail, Check::SameCluster, &Whom::Place(visit.endpoint.clone()), what, next);
         }
+    }
+    if lives.len() > 1 {
+        others += 1;
+        let each = lives.iter().rev().map(|(epoch, who)| format!("epoch {epoch}: {}", who.join(", ")));
+        let what =
+            format!("{} lives of the cluster answer: {}", lives.len(), each.collect::<Vec<_>>().join("; "));
+        let latest = lives.keys().next_back().copied();
+        let former: Vec<&str> = lives
+            .iter()
+            .filter(|(epoch, _)| Some(**epoch) != latest)
+            .flat_map(|(_, who)| who.iter().map(String::as_str))
+            .collect();
+        let next = format!(
+            "stop what was left behind, for good: {}; what they acknowledge is lost: see {LOST_QUORUM}",
+            former.join(", ")
+        );
+        notes.note(Severity::Fail, Check::SameCluster, &Whom::Cluster, what, next);
     }
     if others == 0 {
         notes.note(Severity::Ok, Check::SameCluster, &Whom::Cluster, "all who answer belong to it", "");

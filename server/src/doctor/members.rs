@@ -25,6 +25,12 @@ pub(super) fn reachable(notes: &mut Notes, visits: &[Visit], heard: &Heard<'_>) 
                 );
                 notes.note(Severity::Fail, Check::Reachable, &whom, what, next);
             }
+            Some(Ok(other)) if other.id() == id => {
+                let what =
+                    format!("at its client address {client}, a node {id} of another life or cluster answers");
+                let next = format!("stop that one, and start the one of this cluster, or see {LOST_QUORUM}");
+                notes.note(Severity::Fail, Check::Reachable, &whom, what, next);
+            }
             Some(Ok(other)) => {
                 let what = format!("at its client address {client}, node {} answers", other.id());
                 let next = "correct --advertise-client of one of them, and start it again";
