@@ -424,7 +424,7 @@ fn heartbeats_that_come_back_late_ail_at_the_peer_as_the_leader_has_measured_the
     let late = |at: usize, most| {
         let mut visits = three();
         let facts = visits[at].answer.as_mut().expect("it answers").facts.as_mut().expect("it knows");
-        facts.set_about(Figure::RoundTrips, 2, 10);
+        facts.set_about(Figure::RoundTrips, 2, 300);
         facts.set_about(Figure::RoundTripP50Us, 2, 10);
         facts.set_about(Figure::RoundTripP99Us, 2, most);
         visits
@@ -433,6 +433,35 @@ fn heartbeats_that_come_back_late_ail_at_the_peer_as_the_leader_has_measured_the
     second_ails(&late(0, 100_001), Severity::Fail, Check::RoundTrip);
     // What another one measured when it led is history.
     well(&late(2, 100_001));
+}
+
+#[test]
+fn of_fewer_than_300_samples_the_half_is_judged_and_not_the_slowest_hundredth() {
+    let syncs = |count, half| {
+        with(|answer| {
+            let facts = answer.facts.as_mut().expect("it knows");
+            facts.set(Figure::Syncs, count);
+            facts.set(Figure::SyncP50Us, half);
+            facts.set(Figure::SyncP99Us, 60_000_000);
+        })
+    };
+    second_ails(&syncs(300, 1), Severity::Fail, Check::DiskSync);
+    well(&syncs(299, 30_000));
+    second_ails(&syncs(299, 30_001), Severity::Warn, Check::DiskSync);
+    second_ails(&syncs(7, 100_001), Severity::Fail, Check::DiskSync);
+    let beats = |count, half| {
+        let mut visits = three();
+        let facts = visits[0].answer.as_mut().expect("it answers").facts.as_mut().expect("it knows");
+        facts.set_about(Figure::RoundTrips, 2, count);
+        facts.set_about(Figure::RoundTripP50Us, 2, half);
+        facts.set_about(Figure::RoundTripP99Us, 2, 60_000_000);
+        visits
+    };
+    second_ails(&beats(300, 1), Severity::Fail, Check::RoundTrip);
+    well(&beats(75, 30_000));
+    second_ails(&beats(75, 30_001), Severity::Warn, Check::RoundTrip);
+    let few = judge(&beats(75, 30_001), &Thresholds::default()).remove(0);
+    assert!(few.what.contains("of fewer than 300 the half is judged"), "{few:?}");
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Check {
                 SLOW_DISK,
             ],
             Self::DiskSync => [
-                "99 of 100 take longer than `--sync-p99`, a tenth of the election timeout by default",
+                "99 of 100, or of fewer than 300 syncs half, take longer than `--sync-p99`, a tenth of the election timeout by default",
                 "and longer than a third of it",
                 SLOW_DISK,
             ],
@@ -158,7 +158,7 @@ impl Check {
             Self::Clock => ["it differs by more than `--clock-offset`", "", CLOCK],
             Self::Stamps => ["one is", "", CLOCK],
             Self::RoundTrip => [
-                "99 of 100 take longer than `--round-trip`, a tenth of the election timeout by default",
+                "99 of 100, or of fewer than 300 half, take longer than `--round-trip`, a tenth of the election timeout by default",
                 "and longer than a third of it",
                 SLOW_DISK,
             ],

@@ -228,13 +228,10 @@ fn round_trips(notes: &mut Notes, heard: &Heard<'_>, thresholds: &Thresholds) {
             facts.about(Figure::RoundTripP99Us, peer),
         );
         let (Some(count), Some(half), Some(most)) = known else { continue };
-        let severity = match most {
-            _ if most > fail => Severity::Fail,
-            _ if most > warn => Severity::Warn,
-            _ => Severity::Ok,
-        };
+        let (judged, few) = nodes::judged(count, half, most);
+        let severity = nodes::above(judged, warn, fail);
         let what = format!(
-            "of {count} heartbeats of node {} half came back within {}, 99 of 100 within {}; {} would be fine with an election timeout of {election} ms",
+            "of {count} heartbeats of node {} half came back within {}, 99 of 100 within {}{few}; {} would be fine with an election timeout of {election} ms",
             leader.id(),
             micros(half),
             micros(most),

@@ -83,7 +83,7 @@ pub(super) fn disk(notes: &mut Notes, whom: &Whom, facts: &Facts, thresholds: &T
 }
 
 /// The severity of a value that warns above one bound and fails above another.
-fn above(value: u64, warn: u64, fail: u64) -> Severity {
+pub(super) fn above(value: u64, warn: u64, fail: u64) -> Severity {
     match value {
         _ if value > fail => Severity::Fail,
         _ if value > warn => Severity::Warn,
@@ -97,6 +97,18 @@ pub(super) fn of_election(election_ms: u64, asked: Option<u64>) -> (u64, u64) {
     let election_us = election_ms.saturating_mul(1_000);
     let warn = asked.unwrap_or(election_us / SYNC_WARN);
     (warn, (election_us / SYNC_FAIL).max(warn))
+}
+
+/// Of fewer samples the slowest hundredth is one or two of them, and says nothing: then half of them are judged, as right after
+/// a start or a join.
+pub(super) const PERCENTILE_SAMPLES: u64 = 300;
+
+/// Which of two quantiles of so many samples is judged, and what is said of that.
+pub(super) fn judged(samples: u64, half: u64, most: u64) -> (u64, String) {
+    if samples >= PERCENTILE_SAMPLES {
+        return (most, String::new());
+    }
+    (half, format!("; of fewer than {PERCENTILE_SAMPLES} the half is judged"))
 }
 
 fn disk_answers(notes: &mut Notes, whom: &Whom, facts: &Facts) {
@@ -134,9 +146,10 @@ fn sync(notes: &mut Notes, whom: &Whom, facts: &Facts, thresholds: &Thresholds) 
     let (warn, fail) = of_election(election, thresholds.sync_p99_us);
     let longest =
         facts.get(Figure::SyncMaxUs).map_or(String::new(), |max| format!(", the longest {}", micros(max)));
-    let severity = if syncs == 0 { Severity::Ok } else { above(most, warn, fail) };
+    let (judged, few) = judged(syncs, half, most);
+    let severity = if syncs == 0 { Severity::Ok } else { above(judged, warn, fail) };
     let what = format!(
-        "of {syncs} syncs half took {}, 99 of 100 {}{longest}; {} would be fine with an election timeout of {election} ms",
+        "of {syncs} syncs half took {}, 99 of 100 {}{longest}{few}; {} would be fine with an election timeout of {election} ms",
         micros(half),
         micros(most),
         micros(warn)

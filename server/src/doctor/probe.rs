@@ -16,8 +16,8 @@ const PIECE: usize = 4_096;
 /// Bytes of the file.
 const FILE_BYTES: u64 = 1 << 20;
 
-/// Syncs that are measured, if the disk is not too slow for them.
-pub const SYNCS: u64 = 200;
+/// Syncs that are measured, if the disk is not too slow for them: enough to judge the slowest hundredth of them.
+pub const SYNCS: u64 = super::nodes::PERCENTILE_SAMPLES;
 
 /// How long is measured at most, beyond the sync that is under way.
 const TIME: Duration = Duration::from_secs(5);
