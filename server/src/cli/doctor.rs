@@ -2,7 +2,7 @@
 //! for it and prints it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -150,6 +150,9 @@ impl Doctor {
         for directory in &self.data_dir {
             let ward = offline::look(directory, micros(self.election) / 1_000)
                 .map_err(|error| Failed::file(directory, "look into", &error))?;
+            if ward.is_elsewhere() {
+                return Err(no_data_directory(directory));
+            }
             findings.extend(offline::judge(&ward, thresholds));
         }
         doctor::sort(&mut findings);
@@ -246,6 +249,14 @@ fn passed(findings: &[Finding]) -> String {
     let well: Vec<String> =
         well.difference(&wrong).filter_map(|number| Check::from_number(*number)).map(Check::key).collect();
     if well.is_empty() { "ok    nothing".to_owned() } else { format!("ok    {}", well.join(", ")) }
+}
+
+fn no_data_directory(directory: &Path) -> Failed {
+    Trouble::new(Exit::Usage, format!("{} is no data directory", directory.display()))
+        .why("nothing in it is of a node: no identity, no log, no snapshot, no audit log; and something is of others")
+        .outcome("nothing was changed, and none of the directories is judged")
+        .next("name the directory that --data-dir of the node names")
+        .into()
 }
 
 fn nobody(visits: &[Visit]) -> Failed {

@@ -125,9 +125,11 @@ impl Check {
                 "it cannot be written",
                 DISK_FULL,
             ],
-            Self::Identity => {
-                ["one copy is damaged, missing or an older one", "both are damaged or missing", REPLACE]
-            }
+            Self::Identity => [
+                "one copy is damaged, missing or an older one; or nothing at all is in the directory",
+                "both are damaged, or missing where a log or a snapshot is",
+                REPLACE,
+            ],
             Self::DiskAnswers => [
                 "",
                 "a sync has been waiting for two election timeouts, or the file system says nothing",

@@ -23,13 +23,28 @@ use super::probe::{Measured, probe};
 use super::system::{self, System};
 use super::{Check, DAMAGED, Finding, Notes, REPLACE, SLOW_DISK, Severity, Thresholds, Whom, nodes};
 use crate::audit::{self, AUDIT_DIRECTORY, AuditVerified};
-use crate::storage::{Identity, LOG_DIRECTORY, SNAPSHOT_DIRECTORY, look_at_identity, snapshot_of};
+use crate::storage::{
+    IDENTITY_COPY, IDENTITY_FILE, Identity, LOG_DIRECTORY, SNAPSHOT_DIRECTORY, look_at_identity, snapshot_of,
+};
 
 /// How long the file system is waited for.
 const SYSTEM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes of a snapshot that are read at a time.
 const READ_BYTES: usize = 1 << 20;
+
+/// What a node makes in its directory, or a file system in the highest of its own.
+const OWN: [&str; 9] = [
+    RealDisk::LOCK_FILE,
+    IDENTITY_FILE,
+    IDENTITY_COPY,
+    "identity.new",
+    "identity.copy.new",
+    LOG_DIRECTORY,
+    SNAPSHOT_DIRECTORY,
+    AUDIT_DIRECTORY,
+    "lost+found",
+];
 
 /// What was found of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +70,8 @@ pub struct Ward {
     pub place: String,
     /// The process that works in it, if one does.
     pub in_use: Option<String>,
+    /// How many things stand in it that no node makes.
+    pub strange: usize,
     /// Each of the two identity files: its name, and what it says.
     pub identity: Vec<(String, Result<Option<Identity>, String>)>,
     /// The log.
@@ -69,6 +86,26 @@ pub struct Ward {
     pub facts: Facts,
 }
 
+impl Ward {
+    /// Whether nothing in it is of a node: no identity, no log, no snapshot, no audit log. What cannot be read counts as one.
+    #[must_use]
+    pub fn holds_nothing(&self) -> bool {
+        let is_audited = match &self.audit {
+            None => false,
+            Some(Ok(found)) => found.files > 0,
+            Some(Err(_)) => true,
+        };
+        let is_blank = self.identity.iter().all(|(_, found)| matches!(found, Ok(None)));
+        is_blank && self.log == LogFound::Missing && self.snapshots.is_empty() && !is_audited
+    }
+
+    /// Whether it is no data directory: nothing in it is of a node, and something is of others.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        !self.facts.is(Figure::Silent) && self.holds_nothing() && self.strange > 0
+    }
+}
+
 /// Looks at a directory. `election_ms` is the election timeout that its disk is judged by.
 ///
 /// # Errors
@@ -77,6 +114,7 @@ pub fn look(directory: &Path, election_ms: u64) -> std::io::Result<Ward> {
     let mut ward = Ward {
         place: directory.display().to_string(),
         in_use: None,
+        strange: 0,
         identity: Vec::new(),
         log: LogFound::Missing,
         snapshots: Vec::new(),
@@ -92,7 +130,8 @@ pub fn look(directory: &Path, election_ms: u64) -> std::io::Result<Ward> {
         return Ok(ward);
     };
     let disk = RealDisk::read_only(directory)?;
-    disk.list()?;
+    let is_strange = |name: &&String| !OWN.contains(&name.as_str());
+    ward.strange = everything(directory)?.iter().filter(is_strange).count();
     for (figure, value) in system.figures {
         // Files and memory are those of this process, and say nothing about a node.
         let of_process = [Figure::OpenFiles, Figure::OpenFilesMax, Figure::MemoryBytes, Figure::MemoryMax];
@@ -114,7 +153,7 @@ pub fn look(directory: &Path, election_ms: u64) -> std::io::Result<Ward> {
         let verified = RealDisk::read_only(&audited).and_then(|disk| audit::verify(&disk));
         ward.audit = Some(verified.map_err(|error| error.to_string()));
     }
-    if ward.in_use.is_none() {
+    if ward.in_use.is_none() && !ward.is_elsewhere() {
         match probe(directory) {
             Ok(Measured { syncs, p50_us, p99_us, max_us }) => {
                 ward.facts.set(Figure::Syncs, syncs);
@@ -126,6 +165,11 @@ pub fn look(directory: &Path, election_ms: u64) -> std::io::Result<Ward> {
         }
     }
     Ok(ward)
+}
+
+/// The names of all that stands there, directories among them.
+fn everything(directory: &Path) -> std::io::Result<Vec<String>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// What the system says, if it answers.
@@ -298,7 +342,6 @@ fn identity(notes: &mut Notes, whom: &Whom, ward: &Ward) {
         Ok(Some(_)) => None,
     });
     let wrong = wrong.collect::<Vec<_>>().join("; ");
-    let blank = ward.identity.iter().all(|(_, found)| matches!(found, Ok(None)));
     let differ = ward.identity.windows(2).any(|pair| match pair {
         [(_, Ok(one)), (_, Ok(other))] => one != other,
         _ => false,
@@ -317,8 +360,15 @@ fn identity(notes: &mut Notes, whom: &Whom, ward: &Ward) {
             format!("one copy of its identity counts: {wrong}"),
             next,
         );
-    } else if blank && ward.log == LogFound::Missing {
-        notes.note(Severity::Ok, Check::Identity, whom, "no node was ever started in it", "");
+    } else if ward.holds_nothing() {
+        let what = "nothing is there: no node was ever started in it";
+        notes.note(
+            Severity::Warn,
+            Check::Identity,
+            whom,
+            what,
+            "name the directory that --data-dir of the node names",
+        );
     } else {
         let next = format!("nobody knows who this node is: let another take its place: {REPLACE}");
         notes.note(Severity::Fail, Check::Identity, whom, wrong, next);

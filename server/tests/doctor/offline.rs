@@ -162,13 +162,42 @@ fn a_directory_in_which_a_process_works_is_said_to_be_in_use_and_its_disk_is_not
 }
 
 #[test]
-fn several_directories_are_looked_at_together_and_one_that_no_node_was_ever_in_is_well() {
+fn several_directories_are_looked_at_together_and_one_that_is_empty_is_a_warning() {
     let cluster = stopped(&[], 1);
     let blank = tempfile::tempdir().expect("a directory");
     let second = format!("--data-dir={}", blank.path().display());
     let said = of(&cluster.directory(0), &[&second]);
-    said.is(0, &[]);
+    said.is(6, &[("identity", 0)]);
     assert!(said.has("ok", "log-whole", 1) && said.has("ok", "log-whole", 0), "{:#}", said.document);
+    assert!(said.what("identity", 0).contains("nothing is there"), "{:#}", said.document);
+}
+
+#[test]
+fn a_directory_of_something_else_is_refused_and_left_as_it_is() {
+    let cluster = stopped(&[], 1);
+    let parent = cluster.directory(0).parent().expect("one").to_owned();
+    for (place, what) in [(&*parent, "is no data directory"), (Path::new("/etc"), "is no data directory")] {
+        let place = format!("--data-dir={}", place.display());
+        let ended = run("", &["doctor", &place], b"");
+        assert_eq!(ended.code, Some(2), "{place}: {} {}", ended.text(), ended.said);
+        assert!(ended.said.contains(what), "{place}: {}", ended.said);
+        assert_eq!(ended.text(), "", "nothing is judged");
+    }
+}
+
+#[test]
+fn a_log_or_a_snapshot_without_an_identity_is_a_failure() {
+    let cluster = stopped(&["--snapshot-entries=10"], 30);
+    let directory = cluster.directory(0);
+    for file in ["identity", "identity.copy"] {
+        fs::remove_file(directory.join(file)).expect("it is there");
+    }
+    of(&directory, &[]).is(9, &[("identity", 0)]);
+    fs::remove_dir_all(directory.join("wal")).expect("it is there");
+    fs::remove_dir_all(directory.join("audit")).expect("it is there");
+    of(&directory, &[]).is(9, &[("identity", 0)]);
+    fs::remove_dir_all(directory.join("snapshots")).expect("it is there");
+    of(&directory, &[]).is(6, &[("identity", 0)]);
 }
 
 /// Only where the kernel offers one; the same is tried out on the text of `/proc/self/mountinfo` in any case.
