@@ -26,11 +26,13 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
-use crate::link::Link;
-use crate::load::{Answers, Load, Phases, Recorder, Window};
+use crate::link::{Link, PATIENCE as PATIENCE_OF_A_LINK};
+use crate::load::{Answers, Load, Paced, Phases, Recorder, Window};
 use crate::measure::{Outcome, measure};
-use crate::report::{Parts, Summary, Table, share, show, stages};
-use crate::{LoadArgs, limits, skeleton};
+use crate::pace::{Random, Slots};
+use crate::report::{Parts, Summary, Table, share, show, stages, time};
+use crate::timer::Timer;
+use crate::{End, LoadArgs, PaceArgs, limits, skeleton};
 
 /// A node gives an operation up after this.
 const TIMEOUT_MS: u32 = 10_000;
@@ -42,6 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
 /// How long a session lives without a call.
 const SESSION_MS: u64 = 30_000;
+/// The number of no call: above all others.
+const NONE: u64 = u64::MAX;
 /// Keys are written at first with so many outstanding.
 const FILLING: usize = 1_024;
 
@@ -59,6 +63,8 @@ pub(crate) enum Kind {
 pub(crate) struct KvArgs {
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    pace: PaceArgs,
     #[command(flatten)]
     place: Place,
     /// How many keys there are; each operation takes one of them by chance.
@@ -85,14 +91,16 @@ struct Place {
 }
 
 /// Runs all loads, and prints what came.
-pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<(), Failure> {
+pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<End, Failure> {
     show(limits::environment(scratch))?;
+    let mut end = End::Done;
+    let pace = args.pace.pace();
     let name = match (kind, args.exactly_once) {
         (Kind::Put, false) => "put",
         (Kind::Put, true) => "put once",
         (Kind::Get, _) => "get",
     };
-    for load in args.load.loads() {
+    for load in args.load.paced(pace) {
         let mut runs = Vec::new();
         let mut limit = Vec::new();
         for number in 1..=args.runs {
@@ -114,9 +122,29 @@ pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<(), Fa
                 limit.push(Summary::of(&skeleton::run(&load, scratch.path())?.answers));
             }
         }
+        if runs.iter().any(Outcome::is_void) {
+            end = End::Void;
+        }
         report(kind, name, &load, runs, &limit)?;
     }
-    Ok(())
+    Ok(end)
+}
+
+/// What is to be said of an open loop: its schedule, and how each run kept it.
+fn schedule(load: &Load, runs: &[Outcome]) -> String {
+    let Some(pace) = load.pace else { return String::new() };
+    let mut notes =
+        format!("open loop: {}/s, {} arrivals, seed {}; ", pace.rate, pace.arrivals.name(), pace.seed);
+    notes.push_str("latency counts from the intended time\n");
+    for paced in runs.iter().filter_map(|run| run.answers.paced.as_ref()) {
+        let Paced { scheduled, missed, late } = paced;
+        let void = if paced.is_void() { "VOID, the schedule was missed: " } else { "" };
+        let p99 = time(late.value_at_quantile(0.99));
+        notes.push_str(&format!(
+            "{void}{missed} of {scheduled} calls were not sent in time; 99 % were sent at most {p99} late\n"
+        ));
+    }
+    notes
 }
 
 fn report(
@@ -142,7 +170,7 @@ fn report(
             table.row(&format!("{name}{median}"), summary.clone());
         }
     }
-    let mut notes = String::new();
+    let mut notes = schedule(load, &runs);
     if let Some(share) = result.zip(limit).and_then(|(result, limit)| share(&result, &limit))
         && kind == Kind::Put
     {
@@ -349,10 +377,11 @@ fn generate(
         let mut set = JoinSet::new();
         for number in 0..load.connections {
             let calls = Calls::new(Rc::clone(plan), number, load.in_flight);
-            set.spawn_local(connections(Rc::clone(&members), calls, Rc::clone(&recorder)));
+            let slots = Slots::new(load, number, recorder.borrow().window());
+            set.spawn_local(connections(Rc::clone(&members), calls, slots, Rc::clone(&recorder)));
         }
         while let Some(ended) = set.join_next().await {
-            ended.doing(doing)?;
+            ended.doing(doing)?.doing(doing)?;
         }
         Ok(())
     })?;
@@ -362,67 +391,110 @@ fn generate(
 
 /// One connection after the other, each to the leader of the time, until the run is over. What is outstanding when a
 /// connection ends counts as errors.
-async fn connections(members: Rc<Members>, mut calls: Calls, recorder: Rc<RefCell<Recorder>>) {
+async fn connections(
+    members: Rc<Members>,
+    mut calls: Calls,
+    mut slots: Slots,
+    recorder: Rc<RefCell<Recorder>>,
+) -> io::Result<()> {
+    let timer = Timer::new()?;
     let end = recorder.borrow().end();
     while !recorder.borrow().is_over(Instant::now()) {
         // Without a leader until the end, there is nothing more to come.
-        let Ok(address) = members.find_leader(end).await else { return };
-        if let Err(error) = connection(&address, &mut calls, &recorder).await {
-            let now = Instant::now();
-            for _ in &calls.outstanding {
-                recorder.borrow_mut().error(now, error.to_string());
+        let Ok(address) = members.find_leader(end).await else { break };
+        match connection(&address, &mut calls, &mut slots, &timer, &recorder).await {
+            // Over, or all that was due is answered.
+            Ok(()) => break,
+            Err(error) => {
+                lost(&mut slots, &recorder, &error.to_string());
+                tokio::time::sleep(PAUSE).await;
             }
-            tokio::time::sleep(PAUSE).await;
         }
+    }
+    if slots.is_open() {
+        lost(&mut slots, &recorder, "no answer came until the end of the run");
+        while let Some(due) = slots.unsent() {
+            recorder.borrow_mut().unsent(due);
+        }
+    }
+    Ok(())
+}
+
+/// What is outstanding is not answered any more.
+fn lost(slots: &mut Slots, recorder: &RefCell<Recorder>, why: &str) {
+    for since in slots.reset() {
+        recorder.borrow_mut().lost(since, Instant::now(), why);
     }
 }
 
-/// One connection: of whatever has been answered, as many new calls at once.
-async fn connection(address: &str, calls: &mut Calls, recorder: &RefCell<Recorder>) -> io::Result<()> {
+/// One connection: of whatever has been answered, or is due, as many new calls at once.
+async fn connection(
+    address: &str,
+    calls: &mut Calls,
+    slots: &mut Slots,
+    timer: &Timer,
+    recorder: &RefCell<Recorder>,
+) -> io::Result<()> {
     let mut link = Link::open(address).await?;
     calls.begin(&mut link).await?;
     let mut now = Instant::now();
-    // A call is a place in here, counted from 1.
-    let mut sent = vec![now; calls.outstanding.len()];
-    for place in 0..sent.len() {
-        link.send(place as u64 + 1, &calls.next(place))?;
-    }
-    while !recorder.borrow().is_over(now) {
-        link.exchange().await?;
+    let mut heard = now;
+    loop {
+        // A call is a place, counted from 1. All are written at once.
+        while let Some((place, since)) = slots.take(now) {
+            recorder.borrow_mut().sent(since, now);
+            link.send(place as u64 + 1, &calls.next(place))?;
+        }
+        if recorder.borrow().is_over(now) || slots.is_done() {
+            return Ok(());
+        }
+        match slots.wake() {
+            Some(due) => link.exchange_until(timer, due).await?,
+            None => link.exchange().await?,
+        }
         let mut refused = false;
         now = Instant::now();
+        if slots.outstanding() == 0 {
+            heard = now;
+        }
         while let Some((call, answer)) = link.next()? {
+            heard = now;
             let place = usize::try_from(call).ok().and_then(|call| call.checked_sub(1));
-            let Some((place, sent)) = place.and_then(|place| Some((place, sent.get_mut(place)?))) else {
+            let Some((place, since)) = place.and_then(|place| Some((place, slots.answered(place)?))) else {
                 return Err(io::Error::other(format!("{answer:?} for call {call}, which there is not")));
             };
+            calls.answered(place);
             match verdict(answer) {
-                Ok(()) => recorder.borrow_mut().answer(*sent, now),
+                Ok(()) => recorder.borrow_mut().answer(since, now),
                 Err(Undone::Refused(why)) => {
                     refused = true;
                     recorder.borrow_mut().error(now, why);
                 }
-                Err(Undone::Elsewhere(why)) => return Err(io::Error::other(why)),
+                Err(Undone::Elsewhere(why)) => {
+                    // Its place is free again, so that it is not among those that are lost.
+                    recorder.borrow_mut().error(now, why.clone());
+                    return Err(io::Error::other(why));
+                }
             }
-            // Written next, as soon as all answers are read.
-            *sent = now;
-            link.send(call, &calls.next(place))?;
         }
-        if refused {
+        if now.saturating_duration_since(heard) > PATIENCE_OF_A_LINK {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // A schedule does not wait for those who refuse.
+        if refused && !slots.is_open() {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    Ok(())
 }
 
 /// The calls of one connection.
 #[derive(Debug)]
 struct Calls {
     plan: Rc<Plan>,
-    random: u64,
+    random: Random,
     /// The session, once there is one.
     session: SessionId,
-    /// The number of the last call, and of the one that is outstanding at each place.
+    /// The number of the last call, and of the one that is outstanding at each place; [`NONE`] where none is.
     sequence: u64,
     outstanding: Vec<u64>,
 }
@@ -430,16 +502,14 @@ struct Calls {
 impl Calls {
     /// Of connection `number`, with `in_flight` outstanding.
     fn new(plan: Rc<Plan>, number: u32, in_flight: u32) -> Self {
-        let outstanding = (1..=u64::from(in_flight)).collect();
-        Self { plan, random: number.into(), session: SessionId(0), sequence: 0, outstanding }
+        let outstanding = vec![NONE; in_flight as usize];
+        Self { plan, random: Random::new(number.into()), session: SessionId(0), sequence: 0, outstanding }
     }
 
     /// Opens a session, if the plan wants one. Its numbers begin at 1.
     async fn begin(&mut self, link: &mut Link) -> io::Result<()> {
         self.sequence = 0;
-        for (number, outstanding) in (1..).zip(&mut self.outstanding) {
-            *outstanding = number;
-        }
+        self.outstanding.fill(NONE);
         if let Plan::Once(_) = *self.plan {
             let open = Command::OpenSession(OpenSession { ttl_ms: SESSION_MS });
             let answer = link.ask(&submit(open, RequestKey::None)).await?;
@@ -451,9 +521,16 @@ impl Calls {
         Ok(())
     }
 
+    /// The call at this place is answered.
+    fn answered(&mut self, place: usize) {
+        if let Some(outstanding) = self.outstanding.get_mut(place) {
+            *outstanding = NONE;
+        }
+    }
+
     /// The next call, at a place whose last one is answered.
     fn next(&mut self, place: usize) -> Message {
-        let random = self.random();
+        let random = self.random.next();
         match &*self.plan {
             Plan::Same(messages) => messages[(random % messages.len() as u64) as usize].clone(),
             Plan::Once(puts) => {
@@ -466,15 +543,6 @@ impl Calls {
                 submit(Command::Put(puts[(random % puts.len() as u64) as usize].clone()), key)
             }
         }
-    }
-
-    /// SplitMix64: the state is a count, the output its mixture.
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
     }
 }
 
@@ -547,7 +615,7 @@ mod tests {
             outstanding.extend(places.iter().copied());
             assert_eq!(places, [1, 2, 3, 4, 5], "seed {seed}");
             for _ in 0..200 {
-                let place = (calls.random() % 5) as usize;
+                let place = (calls.random.next() % 5) as usize;
                 outstanding.remove(&places[place]);
                 let (sequence, low) = sequence(calls.next(place));
                 assert!(outstanding.insert(sequence), "seed {seed}: {sequence} twice");

@@ -15,10 +15,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::timer::Timer;
+
 /// Room for what one read may bring.
 const READ: usize = 64 << 10;
 /// A node that answers nothing for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An open connection.
 #[derive(Debug)]
@@ -61,12 +63,32 @@ impl Link {
 
     /// Writes all that is queued, and then reads what is there, waiting for something.
     pub(crate) async fn exchange(&mut self) -> io::Result<()> {
+        self.write().await?;
+        timeout(PATIENCE, self.read()).await?
+    }
+
+    /// The same, but it waits until `due` at most.
+    pub(crate) async fn exchange_until(&mut self, timer: &Timer, due: Instant) -> io::Result<()> {
+        self.write().await?;
+        tokio::select! {
+            biased;
+            read = self.read() => read,
+            ended = timer.until(due) => ended,
+        }
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
         self.socket.write_all_buf(self.connection.outbox()).await?;
         let now = self.now();
         self.connection.tick(now);
+        Ok(())
+    }
+
+    /// Nothing is lost if this is given up: what was read is in the buffer.
+    async fn read(&mut self) -> io::Result<()> {
         let buffer = self.connection.buffer();
         buffer.reserve(READ);
-        if timeout(PATIENCE, self.socket.read_buf(buffer)).await?? == 0 {
+        if self.socket.read_buf(buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())

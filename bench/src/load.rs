@@ -1,19 +1,28 @@
 //! What is asked of a cluster and for how long, and the record of what came back.
 //!
-//! The loop is closed: each of `connections × in_flight` callers sends its next operation when the last one is
-//! answered. So a cluster that stalls is asked less, and the latencies of a closed loop say how long an operation
-//! takes at that many outstanding ones, not at a rate.
+//! Without a [`Pace`] the loop is closed: each of `connections × in_flight` callers sends its next operation when the last
+//! one is answered. So a cluster that stalls is asked less, and the latencies of a closed loop say how long an operation
+//! takes at that many outstanding ones, not at a rate. With one it is open, and counts from the intended times.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::failure::{Doing, Failure};
+use crate::pace::Pace;
 
 /// Latencies above this are recorded as this.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Of an open loop: so long after its end, what was due before is still waited for.
+const DRAIN: Duration = Duration::from_secs(10);
+/// A window has so many intervals at most, so that one of a day needs no more memory than one of a minute.
+const INTERVALS_MAX: u32 = 120;
+/// No interval is shorter.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A schedule of which more than this part was missed says nothing about its rate.
+const MISSED_MAX: f64 = 0.01;
 
 /// How much is asked at once, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +39,21 @@ pub(crate) struct Load {
     pub(crate) measured: Duration,
     /// Ends the measurement early, after so many operations. For tests: seconds do not bound the work of a run.
     pub(crate) operations: Option<u64>,
+    /// The schedule of an open loop; `None` for a closed one.
+    pub(crate) pace: Option<Pace>,
 }
 
 impl Load {
-    /// The name of a row: connections × in flight.
+    /// The name of a row: connections × in flight, and the rate of an open loop.
     pub(crate) fn name(&self) -> String {
-        format!("{} × {}", self.connections, self.in_flight)
+        let rate = self.pace.map(|pace| format!(" at {}/s", pace.rate)).unwrap_or_default();
+        format!("{} × {}{rate}", self.connections, self.in_flight)
+    }
+
+    /// How long an interval is: a second, or as long as it has to be for [`INTERVALS_MAX`].
+    fn interval(&self) -> Duration {
+        let seconds = (self.measured / INTERVALS_MAX).as_secs_f64().ceil();
+        Duration::from_secs_f64(seconds).max(INTERVAL)
     }
 
     /// The window of a run that begins now.
@@ -112,6 +130,13 @@ pub(crate) struct Recorder {
     phases: Option<Arc<Phases>>,
     /// The answers of each phase.
     of_phases: Vec<Histogram<u64>>,
+    /// Of an open loop.
+    paced: Option<Paced>,
+    interval: Duration,
+    /// The answers of each interval since the begin of the window, by the time of the answer; the last may lie behind its end.
+    intervals: Vec<Histogram<u64>>,
+    /// How many have been answered so far, for those who watch.
+    told: Arc<AtomicU64>,
 }
 
 impl Recorder {
@@ -127,7 +152,42 @@ impl Recorder {
             full: None,
             phases: None,
             of_phases: Vec::new(),
+            paced: load
+                .pace
+                .map(|_| Ok(Paced { scheduled: 0, missed: 0, late: histogram()? }))
+                .transpose()?,
+            interval: load.interval(),
+            intervals: Vec::new(),
+            told: Arc::default(),
         })
+    }
+
+    /// The same, with the count of its answers in `told`.
+    pub(crate) fn telling(self, told: &Arc<AtomicU64>) -> Self {
+        Self { told: Arc::clone(told), ..self }
+    }
+
+    /// A call that counts since `since` was sent at `now`.
+    pub(crate) fn sent(&mut self, since: Instant, now: Instant) {
+        if self.paced.is_some() && self.counts(since, now) {
+            let missed = now >= self.window.end;
+            if let Some(paced) = &mut self.paced {
+                paced.scheduled += 1;
+                paced.missed += u64::from(missed);
+                paced.late.saturating_record((now - since).as_nanos() as u64);
+            }
+        }
+    }
+
+    /// A call that was due at `since` was never sent.
+    pub(crate) fn unsent(&mut self, since: Instant) {
+        if self.full.is_none()
+            && since >= self.window.begin
+            && let Some(paced) = &mut self.paced
+        {
+            paced.scheduled += 1;
+            paced.missed += 1;
+        }
     }
 
     /// The same, for a run whose answers are told apart by phases, and which they may end.
@@ -136,11 +196,23 @@ impl Recorder {
         Ok(Self { phases: Some(Arc::clone(phases)), of_phases, ..Self::new(load, window)? })
     }
 
-    /// An answer that came at `now` to what was sent at `sent`.
+    /// An answer that came at `now` to what counts since `sent`.
     pub(crate) fn answer(&mut self, sent: Instant, now: Instant) {
-        if self.counts(now) {
+        if self.counts(sent, now) {
             let nanos = (now - sent).as_nanos() as u64;
             self.latencies.saturating_record(nanos);
+            self.told.fetch_add(1, Ordering::Relaxed);
+            let at = (now - self.window.begin).as_nanos() / self.interval.as_nanos().max(1);
+            let at = usize::try_from(at).unwrap_or(usize::MAX).min(2 * INTERVALS_MAX as usize);
+            while self.intervals.len() <= at {
+                // Grows with what it holds: most intervals hold nothing slow. Three digits are always possible.
+                let Ok(interval) = Histogram::new(3) else { break };
+                self.intervals.push(interval);
+            }
+            if let Some(interval) = self.intervals.get_mut(at) {
+                // It grows, so that nothing is out of range.
+                let _ = interval.record(nanos.min(LONGEST.as_nanos() as u64));
+            }
             if let Some(phases) = &self.phases
                 && let Some(of_phase) = self.of_phases.get_mut(phases.now.load(Ordering::Acquire))
             {
@@ -156,9 +228,22 @@ impl Recorder {
     /// the warm-up.
     pub(crate) fn error(&mut self, now: Instant, why: String) {
         self.first_error.get_or_insert(why);
-        if self.counts(now) {
+        if now >= self.window.begin && !self.is_over(now) {
             self.errors += 1;
         }
+    }
+
+    /// A call that counts since `since`, and whose answer nobody waits for any more at `now`, for the reason `why`.
+    pub(crate) fn lost(&mut self, since: Instant, now: Instant, why: &str) {
+        self.first_error.get_or_insert_with(|| why.to_owned());
+        let due = since >= self.window.begin && since < self.window.end && self.full.is_none();
+        let counts = if self.paced.is_some() { due } else { now >= self.window.begin && !self.is_over(now) };
+        self.errors += u64::from(counts);
+    }
+
+    /// The time in which answers count.
+    pub(crate) fn window(&self) -> Window {
+        self.window
     }
 
     /// When the run ends, if no number of operations ends it before.
@@ -169,11 +254,15 @@ impl Recorder {
     /// Whether the run ends here.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         let ended = self.phases.as_ref().is_some_and(|phases| phases.over.load(Ordering::Acquire));
-        now >= self.window.end || self.full.is_some() || ended
+        // What was due in time is waited for: to leave it out would be to leave out the slowest.
+        let end = if self.paced.is_some() { self.window.end + DRAIN } else { self.window.end };
+        now >= end || self.full.is_some() || ended
     }
 
-    fn counts(&self, now: Instant) -> bool {
-        now >= self.window.begin && !self.is_over(now)
+    /// Of an open loop a call counts by its intended time, of a closed one by the time of its answer.
+    fn counts(&self, since: Instant, now: Instant) -> bool {
+        let at = if self.paced.is_some() { since } else { now };
+        at >= self.window.begin && at < self.window.end && !self.is_over(now)
     }
 
     /// What was recorded.
@@ -185,7 +274,29 @@ impl Recorder {
             errors: self.errors,
             first_error: self.first_error,
             of_phases: self.of_phases,
+            paced: self.paced,
+            interval: self.interval,
+            intervals: self.intervals,
         }
+    }
+}
+
+/// How well an open loop kept its schedule.
+#[derive(Debug, Clone)]
+pub(crate) struct Paced {
+    /// Calls that were due in the window.
+    pub(crate) scheduled: u64,
+    /// Those of them that were not sent before its end.
+    pub(crate) missed: u64,
+    /// Nanoseconds from when a call was due to when it was sent: what the latencies owe to the generator, and to a
+    /// connection on which no place was free.
+    pub(crate) late: Histogram<u64>,
+}
+
+impl Paced {
+    /// Whether so much was missed that the figures are not those of this rate.
+    pub(crate) fn is_void(&self) -> bool {
+        self.missed as f64 > MISSED_MAX * self.scheduled as f64
     }
 }
 
@@ -194,8 +305,8 @@ impl Recorder {
 pub(crate) struct Answers {
     /// How long the window was.
     pub(crate) elapsed: Duration,
-    /// Nanoseconds from before the write of a request to after the read of its answer; one sample for each
-    /// operation that was answered.
+    /// Nanoseconds from before the write of a request, or from its intended time, to after the read of its answer; one sample
+    /// for each operation that was answered.
     pub(crate) latencies: Histogram<u64>,
     /// Operations that were refused or failed.
     pub(crate) errors: u64,
@@ -203,6 +314,13 @@ pub(crate) struct Answers {
     pub(crate) first_error: Option<String>,
     /// The latencies of each phase; empty for a run that has none.
     pub(crate) of_phases: Vec<Histogram<u64>>,
+    /// How the schedule was kept; `None` for a closed loop.
+    pub(crate) paced: Option<Paced>,
+    /// How long an interval is.
+    pub(crate) interval: Duration,
+    /// The latencies of each interval since the begin of the window, by the time of the answer. Those of an open loop go on
+    /// behind its end, until all is answered.
+    pub(crate) intervals: Vec<Histogram<u64>>,
 }
 
 #[cfg(test)]
@@ -211,7 +329,15 @@ mod tests {
 
     fn load(operations: Option<u64>) -> Load {
         let second = Duration::from_secs(1);
-        Load { connections: 1, in_flight: 1, value_bytes: 256, warmup: second, measured: second, operations }
+        Load {
+            connections: 1,
+            in_flight: 1,
+            value_bytes: 256,
+            warmup: second,
+            measured: second,
+            operations,
+            pace: None,
+        }
     }
 
     #[test]
@@ -226,6 +352,7 @@ mod tests {
         assert!(recorder.is_over(window.end) && !recorder.is_over(window.end - tick));
         let answers = recorder.finish();
         assert_eq!((answers.latencies.len(), answers.elapsed), (2, load.measured));
+        assert_eq!(answers.intervals.iter().map(Histogram::len).sum::<u64>(), 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the same run on the same disk: [`skeleton`]. Every run is a [`load::Load`] in a window after a warm-up, its answers in
 //! a histogram, and the use of all processes in the same window ([`measure`]); [`report`] shows them.
 //!
-//! Exit codes: 0 done, 1 no result, 2 wrong usage.
+//! Exit codes: 0 done, 1 no result, 2 wrong usage, 3 a point is void: its schedule was missed.
 
 #![forbid(unsafe_code)]
 
@@ -19,15 +19,17 @@ mod link;
 mod load;
 mod measure;
 mod network;
+mod pace;
 mod process;
 mod report;
 mod skeleton;
 mod snapshot;
+mod timer;
 mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -37,6 +39,7 @@ use crate::failure::Failure;
 use crate::kv::{Kind, KvArgs};
 use crate::leases::LeasesArgs;
 use crate::load::Load;
+use crate::pace::{Arrivals, Pace};
 use crate::snapshot::SnapshotArgs;
 use crate::watch::WatchArgs;
 
@@ -79,6 +82,9 @@ enum Command {
     Serve(Serve),
 }
 
+/// Connections of an open loop if nobody says another number, and what may be outstanding on each.
+const OPEN: (u32, u32) = (8, 1024);
+
 /// Without `--connections` and `--in-flight`: 1 × 1, 8 × 8, 8 × 32, 8 × 128.
 #[derive(Debug, Args)]
 struct LoadArgs {
@@ -103,6 +109,20 @@ struct LoadArgs {
 }
 
 impl LoadArgs {
+    /// One after the other, all of them open if there is a pace.
+    fn paced(&self, pace: Option<Pace>) -> Vec<Load> {
+        let (connections, in_flight) = OPEN;
+        match pace {
+            None => self.loads(),
+            Some(_) => {
+                let first = self.loads().into_iter().next();
+                let connections = self.connections.unwrap_or(connections);
+                let in_flight = self.in_flight.unwrap_or(in_flight);
+                first.map(|load| Load { connections, in_flight, pace, ..load }).into_iter().collect()
+            }
+        }
+    }
+
     /// One after the other.
     fn loads(&self) -> Vec<Load> {
         let shapes = match (self.connections, self.in_flight) {
@@ -116,8 +136,45 @@ impl LoadArgs {
             warmup: if self.operations.is_some() { Duration::ZERO } else { self.warmup },
             measured: self.seconds,
             operations: self.operations,
+            pace: None,
         };
         shapes.into_iter().map(load).collect()
+    }
+}
+
+/// Without `--rate` the loop is closed.
+#[derive(Debug, Args)]
+struct PaceArgs {
+    /// An open loop: so many operations a second, of all connections together. Latency counts from the intended time of each.
+    /// Without --connections and --in-flight: 8 × 1024; --in-flight bounds what is outstanding.
+    #[arg(long, value_name = "PER SECOND", value_parser = rate)]
+    rate: Option<f64>,
+    /// How the operations of an open loop follow one another.
+    #[arg(long, value_enum, default_value_t = Arrivals::Constant, requires = "rate")]
+    arrivals: Arrivals,
+    /// What chance begins with; the report names it [default: of the clock].
+    #[arg(long, requires = "rate")]
+    seed: Option<u64>,
+}
+
+impl PaceArgs {
+    fn pace(&self) -> Option<Pace> {
+        // 32 bits are enough, and easy to copy.
+        let clock = || {
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.as_nanos() as u32))
+        };
+        let seed = self.seed.unwrap_or_else(clock);
+        self.rate.map(|rate| Pace { rate, arrivals: self.arrivals, seed })
+    }
+}
+
+/// A rate that a schedule can have.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "not a number of operations a second".to_owned())?;
+    if (1.0..=10_000_000.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("a number of operations a second from 1 to 10000000 is wanted".to_owned())
     }
 }
 
@@ -134,7 +191,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => end.into(),
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
@@ -142,21 +199,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Failure> {
+fn run(cli: &Cli) -> Result<End, Failure> {
     let dir = cli.dir.as_deref();
     let scratch = || {
         refuse_debug_builds(cli.allow_debug)?;
         Scratch::new(dir)
     };
     match &cli.command {
+        Command::Put(args) => return kv::run(Kind::Put, args, &scratch()?),
+        Command::Get(args) => return kv::run(Kind::Get, args, &scratch()?),
         Command::Limits(args) => limits::run(&args.loads(), &scratch()?),
-        Command::Put(args) => kv::run(Kind::Put, args, &scratch()?),
-        Command::Get(args) => kv::run(Kind::Get, args, &scratch()?),
         Command::Watch(args) => watch::run(args, &scratch()?),
         Command::Leases(args) => leases::run(args, &scratch()?),
         Command::Snapshot(args) => snapshot::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),
+    }?;
+    Ok(End::Done)
+}
+
+/// How a command ends that has a result. Numbers are only ever added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All is well.
+    Done = 0,
+    /// A schedule was missed: the figures are not those of the rate that was asked for.
+    Void = 3,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        Self::from(end as u8)
     }
 }
 

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::child::Process;
 use crate::failure::{Doing, Failure};
-use crate::load::{Answers, Load, Window};
+use crate::load::{Answers, Load, Paced, Window};
 use crate::process::Use;
 
 /// What one run brought.
@@ -17,6 +17,13 @@ pub(crate) struct Outcome {
     pub(crate) answers: Answers,
     /// What each process did in the window; this one, which generates the load, is the last.
     pub(crate) parts: Vec<Part>,
+}
+
+impl Outcome {
+    /// Whether its schedule was missed.
+    pub(crate) fn is_void(&self) -> bool {
+        self.answers.paced.as_ref().is_some_and(Paced::is_void)
+    }
 }
 
 /// What one process did: since it began, or in a window.
@@ -134,7 +141,15 @@ mod tests {
 
     fn run(warmup: Duration) -> Outcome {
         let measured = Duration::from_millis(1);
-        let load = Load { connections: 1, in_flight: 1, value_bytes: 1, warmup, measured, operations: None };
+        let load = Load {
+            connections: 1,
+            in_flight: 1,
+            value_bytes: 1,
+            warmup,
+            measured,
+            operations: None,
+            pace: None,
+        };
         let mut looks = 0;
         let look = || {
             looks += 2;
@@ -165,6 +180,7 @@ mod tests {
             warmup: second,
             measured: second,
             operations: None,
+            pace: None,
         };
         let look = || Err(Failure::new("look", "it is dark"));
         let outcome = measure(&load, look, |window| Ok(Recorder::new(&load, window)?.finish()));

@@ -237,6 +237,9 @@ mod tests {
             errors: 3,
             first_error: None,
             of_phases: Vec::new(),
+            paced: None,
+            interval: Duration::from_secs(1),
+            intervals: Vec::new(),
         }
     }
 

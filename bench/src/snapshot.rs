@@ -98,6 +98,7 @@ pub(crate) fn run(args: &SnapshotArgs, scratch: &Scratch) -> Result<(), Failure>
         warmup: args.warmup,
         measured: 4 * PATIENCE,
         operations: None,
+        pace: None,
     };
     let window = load.window();
     let phases = Arc::new(Phases::new(PHASES.len(), window.begin));

@@ -58,6 +58,42 @@ fn of_several_runs_each_is_shown_and_the_median() {
     }
 }
 
+/// The end of a run of an open loop: enough time for what is asked is not a claim about the machine, so its word and its code
+/// have to agree, whichever they are.
+#[test]
+fn an_open_loop_says_its_seed_and_ends_with_3_if_its_schedule_was_missed() {
+    for (rate, measured) in [("200", "1"), ("10000000", "0.05")] {
+        let dir = scratch();
+        let bounds =
+            ["--allow-debug", "--seconds", measured, "--warmup", "0.1", "--keys", "50", "--spawn", "1"];
+        let open = ["--rate", rate, "--arrivals", "poisson", "--seed", "7", "--in-flight", "64"];
+        let arguments: Vec<&str> = ["put"].into_iter().chain(bounds).chain(open).collect();
+        let output = bench(dir.path(), &arguments);
+        let out = text(&output.stdout);
+        assert!(out.contains("poisson arrivals, seed 7"), "{out}{}", text(&output.stderr));
+        let void = out.contains("VOID, the schedule was missed: ");
+        assert_eq!(output.status.code(), Some(if void { 3 } else { 0 }), "{out}");
+        // No machine sends ten million in a second through 64 places.
+        assert!(void || rate == "200", "{out}");
+    }
+}
+
+#[test]
+fn arrivals_and_seeds_need_a_rate_that_can_be() {
+    let dir = scratch();
+    for wrong in [
+        &["--arrivals", "poisson"][..],
+        &["--seed", "1"],
+        &["--rate", "0"],
+        &["--rate", "inf"],
+        &["--rate", "-5"],
+    ] {
+        let all: Vec<&str> =
+            ["put", "--allow-debug", "--spawn", "1"].into_iter().chain(wrong.iter().copied()).collect();
+        assert_eq!(bench(dir.path(), &all).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
 #[test]
 fn nodes_come_from_one_place() {
     let dir = scratch();

@@ -1,5 +1,5 @@
 //! The load: connections, each with its requests outstanding. A turn of a connection reads all answers that are there
-//! and writes as many new requests at once.
+//! and writes as many new requests at once, or those that are due.
 
 use std::cell::RefCell;
 use std::io;
@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::record;
 use crate::failure::{Doing, Failure};
 use crate::load::{Answers, Load, Recorder, Window};
+use crate::pace::Slots;
+use crate::timer::Timer;
 
 /// A leader that answers nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,8 +29,9 @@ pub(crate) fn run(load: &Load, window: Window, address: SocketAddr) -> Result<An
     let recorder = Rc::new(RefCell::new(Recorder::new(load, window)?));
     LocalSet::new().block_on(&runtime, async {
         let mut connections = JoinSet::new();
-        for _ in 0..load.connections {
-            connections.spawn_local(connection(*load, address, Rc::clone(&recorder)));
+        for number in 0..load.connections {
+            let slots = Slots::new(load, number, window);
+            connections.spawn_local(connection(*load, address, slots, Rc::clone(&recorder)));
         }
         while let Some(ended) = connections.join_next().await {
             ended.doing(doing)?.doing(doing)?;
@@ -39,34 +42,59 @@ pub(crate) fn run(load: &Load, window: Window, address: SocketAddr) -> Result<An
     Ok(recorder.into_inner().finish())
 }
 
-async fn connection(load: Load, address: SocketAddr, recorder: Rc<RefCell<Recorder>>) -> io::Result<()> {
+async fn connection(
+    load: Load,
+    address: SocketAddr,
+    mut slots: Slots,
+    recorder: Rc<RefCell<Recorder>>,
+) -> io::Result<()> {
+    let timer = Timer::new()?;
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let value = vec![0xA5; load.value_bytes as usize];
     let (mut requests, mut answers) = (BytesMut::new(), BytesMut::new());
     let mut now = Instant::now();
-    // A call is a place in here.
-    let mut sent = vec![now; load.in_flight as usize];
-    for call in 0..sent.len() {
-        record::request(&mut requests, call as u64, &value);
-    }
-    while !recorder.borrow().is_over(now) {
+    loop {
+        {
+            let mut recorder = recorder.borrow_mut();
+            // A call is a place. All are written at once.
+            while let Some((place, since)) = slots.take(now) {
+                recorder.sent(since, now);
+                record::request(&mut requests, place as u64, &value);
+            }
+            if recorder.is_over(now) || slots.is_done() {
+                break;
+            }
+        }
         socket.write_all_buf(&mut requests).await?;
-        answers.reserve(record::ANSWER * sent.len());
-        let read = timeout(PATIENCE, socket.read_buf(&mut answers)).await?;
-        if read? == 0 {
+        answers.reserve(record::ANSWER * load.in_flight as usize);
+        let read = match slots.wake() {
+            None => timeout(PATIENCE, socket.read_buf(&mut answers)).await?.map(Some),
+            Some(due) => tokio::select! {
+                biased;
+                read = socket.read_buf(&mut answers) => read.map(Some),
+                ended = timer.until(due) => ended.map(|()| None),
+            },
+        };
+        if read? == Some(0) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut recorder = recorder.borrow_mut();
         now = Instant::now();
         while let Some(call) = record::answered(&mut answers) {
-            let Some(sent) = usize::try_from(call).ok().and_then(|call| sent.get_mut(call)) else {
+            let Some(since) = usize::try_from(call).ok().and_then(|call| slots.answered(call)) else {
                 return Err(io::Error::other(format!("an answer to call {call}, which there is not")));
             };
-            recorder.answer(*sent, now);
-            // Written next, as soon as all answers are read.
-            *sent = now;
-            record::request(&mut requests, call, &value);
+            recorder.answer(since, now);
+        }
+    }
+    if slots.is_open() {
+        let mut recorder = recorder.borrow_mut();
+        for since in slots.reset() {
+            recorder.lost(since, now, "no answer came until the end of the run");
+        }
+        while let Some(due) = slots.unsent() {
+            recorder.unsent(due);
         }
     }
     Ok(())
