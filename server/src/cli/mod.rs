@@ -23,7 +23,7 @@ mod member;
 mod notify;
 mod out;
 mod paint;
-mod progress;
+pub mod progress;
 mod recover;
 mod save;
 mod serve;

@@ -1,9 +1,10 @@
 //! How far long work has come: a bar on a terminal, a line now and then elsewhere. On standard error, as all that is no data.
 
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 /// How often a line is printed where there is no terminal.
 const EVERY: Duration = Duration::from_secs(5);
@@ -14,15 +15,20 @@ const TICK: Duration = Duration::from_millis(200);
 /// Bytes of the whole, bytes so far, rate, time left.
 const BAR: &str = "{msg:10} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
 
+/// Of work that takes a time that is known: time so far and of the whole, and how much was done.
+const TIMED: &str = "{msg} {bar:30} {pos}/{len} s";
+
 /// The same if nobody knows how many come.
 const SPINNER: &str = "{msg:10} {spinner} {elapsed}";
 
 /// One phase of long work. It is over when this is dropped.
 #[derive(Debug)]
-pub(super) struct Progress {
-    phase: &'static str,
+pub struct Progress {
+    phase: Cow<'static, str>,
     /// How many bytes there are; 0 if nobody knows.
     total: u64,
+    /// How long it takes, of work that ends by the clock and counts operations, not bytes.
+    within: Option<Duration>,
     done: u64,
     began: Instant,
     said: Instant,
@@ -32,31 +38,54 @@ pub(super) struct Progress {
 impl Progress {
     /// A phase of so many bytes; 0 if nobody knows.
     pub(super) fn new(phase: &'static str, total: u64) -> Self {
+        Self::of(phase.into(), total, None)
+    }
+
+    /// A phase that takes so long, and does as many operations as it can.
+    #[must_use]
+    pub fn timed(phase: String, within: Duration) -> Self {
+        Self::of(phase.into(), within.as_secs().max(1), Some(within))
+    }
+
+    fn of(phase: Cow<'static, str>, total: u64, within: Option<Duration>) -> Self {
         let now = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::new_spinner() };
             // Both are fixed text, and right; if they were not, there is a usual style.
-            let style = ProgressStyle::with_template(if total > 0 { BAR } else { SPINNER });
+            let template = match within {
+                Some(_) => TIMED,
+                None if total > 0 => BAR,
+                None => SPINNER,
+            };
+            let style = ProgressStyle::with_template(template);
             if let Ok(style) = style {
                 bar.set_style(style);
             }
-            bar.set_message(phase);
+            bar.set_message(phase.clone());
             if total == 0 {
                 bar.enable_steady_tick(TICK);
             }
             bar
         });
-        Self { phase, total, done: 0, began: now, said: now, bar }
+        Self { phase, total, within, done: 0, began: now, said: now, bar }
     }
 
     /// So many more are done.
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.done += bytes;
+    pub fn add(&mut self, more: u64) {
+        self.done += more;
+        let elapsed = self.began.elapsed();
         match &self.bar {
+            Some(bar) if self.within.is_some() => {
+                bar.set_position(elapsed.as_secs());
+                bar.set_message(format!("{}: {} operations", self.phase, HumanCount(self.done)));
+            }
             Some(bar) => bar.set_position(self.done),
             None if self.said.elapsed() >= EVERY => {
                 self.said = Instant::now();
-                eprintln!("{}", line(self.phase, self.done, self.total, self.began.elapsed()));
+                match self.within {
+                    Some(within) => eprintln!("{}", timed_line(&self.phase, self.done, within, elapsed)),
+                    None => eprintln!("{}", line(&self.phase, self.done, self.total, elapsed)),
+                }
             }
             None => {}
         }
@@ -85,9 +114,21 @@ fn line(phase: &str, done: u64, total: u64, elapsed: Duration) -> String {
     }
 }
 
+/// Phase, time and operations.
+fn timed_line(phase: &str, done: u64, within: Duration, elapsed: Duration) -> String {
+    let (elapsed, within) = (elapsed.as_secs(), within.as_secs_f64().ceil());
+    format!("{phase}: {elapsed} s of {within} s, {} operations", HumanCount(done))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_timed_work_says_how_long_and_how_many() {
+        let text = timed_line("put 8 × 8", 1_234_567, Duration::from_millis(9_500), Duration::from_secs(5));
+        assert_eq!(text, "put 8 × 8: 5 s of 10 s, 1,234,567 operations");
+    }
 
     #[test]
     fn a_line_says_how_much_how_fast_and_how_long_still() {
