@@ -41,6 +41,11 @@ impl Scratch {
         self.directory.path()
     }
 
+    /// The type of its file system.
+    pub(crate) fn file_system(&self) -> &str {
+        &self.file_system
+    }
+
     /// Whether its file system is in memory, where a sync does nothing.
     pub(crate) fn is_in_memory(&self) -> bool {
         matches!(self.file_system.as_str(), "tmpfs" | "ramfs")

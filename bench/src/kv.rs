@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{ArgAction, Args};
 use holdfast_command::Code;
 use holdfast_command::keys::{Put, Range, Span};
 use holdfast_command::outcome::{Outcome as Executed, Reply};
@@ -29,9 +30,12 @@ use crate::failure::{Doing, Failure};
 use crate::link::{Link, PATIENCE as PATIENCE_OF_A_LINK};
 use crate::load::{Answers, Load, Paced, Phases, Recorder, Window};
 use crate::measure::{Outcome, measure};
+use crate::output::Output;
 use crate::pace::{Random, Slots};
 use crate::report::{Parts, Summary, Table, share, show, stages, time};
+use crate::result::{Environment, FORMAT, Parameters, Point, Report, Run};
 use crate::timer::Timer;
+use crate::watching::Watching;
 use crate::{End, LoadArgs, PaceArgs, limits, skeleton};
 
 /// A node gives an operation up after this.
@@ -77,11 +81,18 @@ pub(crate) struct KvArgs {
     /// How often each load is run, on a new cluster with --spawn; shown are the medians of each figure.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
+    /// Runs the skeleton beside each run, if the nodes are on this machine.
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, action = ArgAction::Set)]
+    with_limit: bool,
+    /// Writes result.json, report.html, and of each run an .hgrm and an .hlog to this directory, which holds no result yet.
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
 }
 
+/// Where the nodes are.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Place {
+pub(crate) struct Place {
     /// Starts so many nodes on loopback.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=7))]
     spawn: Option<u32>,
@@ -90,44 +101,125 @@ struct Place {
     endpoints: Vec<String>,
 }
 
-/// Runs all loads, and prints what came.
+impl Place {
+    /// So many nodes on loopback.
+    pub(crate) fn spawned(count: u32) -> Self {
+        Self { spawn: Some(count), endpoints: Vec::new() }
+    }
+}
+
+/// Runs all loads, prints what came, and keeps it if it is to be kept.
 pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<End, Failure> {
+    let output = args.out.as_deref().map(Output::new).transpose()?;
     show(limits::environment(scratch))?;
-    let mut end = End::Done;
-    let pace = args.pace.pace();
-    let name = match (kind, args.exactly_once) {
-        (Kind::Put, false) => "put",
-        (Kind::Put, true) => "put once",
-        (Kind::Get, _) => "get",
-    };
-    for load in args.load.paced(pace) {
-        let mut runs = Vec::new();
-        let mut limit = Vec::new();
-        for number in 1..=args.runs {
-            let dir = scratch.path().join(format!("run-{number}"));
-            let cluster = match args.place.spawn {
-                Some(count) => {
-                    // A few operations need no more than the smallest.
-                    let segment = if load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
-                    Cluster::spawn(count, Tuning::of_segments(segment), &dir)?
-                }
-                None => Cluster::at(args.place.endpoints.clone())?,
-            };
-            runs.push(one(kind, &load, (args.keys, args.exactly_once), &cluster.members)?);
-            let is_here = cluster.members.is_here();
-            drop(cluster);
-            // Its files are not there if it was not started here.
-            let _ = fs::remove_dir_all(&dir);
-            if is_here {
-                limit.push(Summary::of(&skeleton::run(&load, scratch.path())?.answers));
-            }
-        }
-        if runs.iter().any(Outcome::is_void) {
+    let environment = Environment::of(scratch);
+    let (mut end, mut points) = (End::Done, Vec::new());
+    for load in args.load.paced(args.pace.pace()) {
+        let what = What { kind, load, keys: args.keys, exactly_once: args.exactly_once, runs: args.runs };
+        let measured = point(&what, &args.place, args.with_limit, scratch)?;
+        if measured.runs.iter().any(Outcome::is_void) {
             end = End::Void;
         }
-        report(kind, name, &load, runs, &limit)?;
+        let point = measured.point(&what);
+        if let Some(output) = &output {
+            output.histograms(&point, &measured.runs, &measured.limit)?;
+        }
+        points.push(point);
+        report(&what, measured)?;
+    }
+    if let Some(output) = &output {
+        let build = env!("CARGO_PKG_VERSION").to_owned();
+        let path = output.finish(&Report { format: FORMAT, build, environment, points })?;
+        show(format!("result: {}", path.display()))?;
     }
     Ok(end)
+}
+
+/// What is run, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct What {
+    /// What each operation does.
+    pub(crate) kind: Kind,
+    /// How many at once.
+    pub(crate) load: Load,
+    /// How many keys there are.
+    pub(crate) keys: u32,
+    /// Whether each connection has a session.
+    pub(crate) exactly_once: bool,
+    /// How often.
+    pub(crate) runs: u32,
+}
+
+impl What {
+    fn operation(&self) -> &'static str {
+        match (self.kind, self.exactly_once) {
+            (Kind::Put, false) => "put",
+            (Kind::Put, true) => "put once",
+            (Kind::Get, _) => "get",
+        }
+    }
+
+    /// The title of its table.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.operation(), self.load.name())
+    }
+}
+
+/// What came of all runs.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    nodes: usize,
+    runs: Vec<Outcome>,
+    limit: Vec<Outcome>,
+}
+
+impl Measured {
+    /// The figures of it.
+    pub(crate) fn point(&self, what: &What) -> Point {
+        // A key has as many bytes whatever its number.
+        let user_bytes = (key(0).len() + what.load.value_bytes as usize) as u64;
+        let runs = |runs: &[Outcome], writes: bool| {
+            runs.iter().map(|run| Run::of(run, writes.then_some(user_bytes))).collect()
+        };
+        Point {
+            name: what.name(),
+            parameters: Parameters::new(what.operation(), &what.load, what.keys, self.nodes),
+            runs: runs(&self.runs, what.kind == Kind::Put),
+            limit: runs(&self.limit, true),
+        }
+    }
+}
+
+/// Runs one load as often as it says, in turns with the skeleton if that is wanted and the nodes are on this machine.
+pub(crate) fn point(
+    what: &What,
+    place: &Place,
+    with_limit: bool,
+    scratch: &Scratch,
+) -> Result<Measured, Failure> {
+    let load = &what.load;
+    let mut measured = Measured { nodes: 0, runs: Vec::new(), limit: Vec::new() };
+    for number in 1..=what.runs {
+        let dir = scratch.path().join(format!("run-{number}"));
+        let cluster = match place.spawn {
+            Some(count) => {
+                // A few operations need no more than the smallest.
+                let segment = if load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
+                Cluster::spawn(count, Tuning::of_segments(segment), &dir)?
+            }
+            None => Cluster::at(place.endpoints.clone())?,
+        };
+        measured.nodes = cluster.members.count();
+        measured.runs.push(one(what, &format!("run {number}"), &cluster.members)?);
+        let is_here = cluster.members.is_here();
+        drop(cluster);
+        // Its files are not there if it was not started here.
+        let _ = fs::remove_dir_all(&dir);
+        if is_here && with_limit {
+            measured.limit.push(skeleton::run(load, scratch.path())?);
+        }
+    }
+    Ok(measured)
 }
 
 /// What is to be said of an open loop: its schedule, and how each run kept it.
@@ -147,21 +239,18 @@ fn schedule(load: &Load, runs: &[Outcome]) -> String {
     notes
 }
 
-fn report(
-    kind: Kind,
-    name: &str,
-    load: &Load,
-    mut runs: Vec<Outcome>,
-    limit: &[Summary],
-) -> Result<(), Failure> {
+fn report(what: &What, measured: Measured) -> Result<(), Failure> {
+    let Measured { mut runs, limit, .. } = measured;
+    let (kind, load) = (what.kind, &what.load);
+    let limit: Vec<Summary> = limit.iter().map(|run| Summary::of(&run.answers)).collect();
     let summaries: Vec<Summary> = runs.iter().map(|run| Summary::of(&run.answers)).collect();
-    let mut table = Table::new(&format!("{name} {}", load.name()), "ops/s");
+    let mut table = Table::new(&what.name(), "ops/s");
     if runs.len() > 1 {
         for (number, summary) in (1..).zip(&summaries) {
             table.row(&format!("run {number}"), summary.clone());
         }
     }
-    let (result, limit) = (Summary::of_runs(&summaries), Summary::of_runs(limit));
+    let (result, limit) = (Summary::of_runs(&summaries), Summary::of_runs(&limit));
     let median = if runs.len() > 1 { ", median" } else { "" };
     // The skeleton writes: beside a read it says how far the two are apart, not how far the read could be better.
     let limit_name = if kind == Kind::Put { "limit: skeleton" } else { "skeleton, a put" };
@@ -200,7 +289,8 @@ fn report(
 
 /// One run of puts, to so many keys.
 pub(crate) fn puts(load: &Load, keys: u32, members: &Members) -> Result<Outcome, Failure> {
-    one(Kind::Put, load, (keys, false), members)
+    let what = What { kind: Kind::Put, load: *load, keys, exactly_once: false, runs: 1 };
+    one(&what, "one of several", members)
 }
 
 /// A run of puts to so many keys, which lasts as long as `phases` says, and tells its answers apart by them.
@@ -216,12 +306,17 @@ pub(crate) fn puts_through(
     generate(&runtime, Recorder::in_phases(load, window, phases)?, load, members, &plan)
 }
 
-/// One run against a cluster that serves, with so many keys, each write within a session or not.
-fn one(kind: Kind, load: &Load, keys: (u32, bool), members: &Members) -> Result<Outcome, Failure> {
+/// One run against a cluster that serves. `run` tells it from others, for those who wait for it.
+fn one(what: &What, run: &str, members: &Members) -> Result<Outcome, Failure> {
     let runtime = runtime()?;
-    let plan = Rc::new(plan(&runtime, kind, load, keys, members)?);
-    let run = |window| generate(&runtime, Recorder::new(load, window)?, load, members, &plan);
-    measure(load, || members.look(), run)
+    let load = &what.load;
+    let plan = Rc::new(plan(&runtime, what.kind, load, (what.keys, what.exactly_once), members)?);
+    let watching = Watching::new(&format!("{}, {run}", what.name()), load);
+    let generate = |window| {
+        let recorder = Recorder::new(load, window)?.telling(watching.told());
+        generate(&runtime, recorder, load, members, &plan)
+    };
+    measure(load, || members.look(), generate)
 }
 
 /// Writes all keys, and says what is to be called.
@@ -233,7 +328,7 @@ fn plan(
     members: &Members,
 ) -> Result<Plan, Failure> {
     let value = Bytes::from(vec![0xA5; load.value_bytes as usize]);
-    let keys: Vec<Bytes> = (0..keys).map(|number| format!("bench/{number:08}").into()).collect();
+    let keys: Vec<Bytes> = (0..keys).map(key).collect();
     let put = |key: &Bytes| Put { key: key.clone(), value: value.clone(), ..Put::default() };
     let puts: Vec<Put> = keys.iter().map(put).collect();
     let written: Vec<Message> =
@@ -244,6 +339,10 @@ fn plan(
         (Kind::Put, true) => Plan::Once(puts),
         (Kind::Get, _) => Plan::Same(keys.into_iter().map(read).collect()),
     })
+}
+
+fn key(number: u32) -> Bytes {
+    format!("bench/{number:08}").into()
 }
 
 /// Makes all these calls at the leader, once or, if it changes meanwhile, more often, and wants all of them done.

@@ -4,14 +4,18 @@
 //! the same run on the same disk: [`skeleton`]. Every run is a [`load::Load`] in a window after a warm-up, its answers in
 //! a histogram, and the use of all processes in the same window ([`measure`]); [`report`] shows them.
 //!
-//! Exit codes: 0 done, 1 no result, 2 wrong usage, 3 a point is void: its schedule was missed.
+//! Exit codes: 0 done, 1 no result, 2 wrong usage, 3 a point is void: its schedule was missed, 4 of
+//! `diff` and `gate`: something is worse than it was.
 
 #![forbid(unsafe_code)]
 
 mod child;
 mod cluster;
+mod diff;
 mod disk;
 mod failure;
+mod gate;
+mod hdr;
 mod kv;
 mod leases;
 mod limits;
@@ -19,13 +23,19 @@ mod link;
 mod load;
 mod measure;
 mod network;
+mod noise;
+mod output;
 mod pace;
+mod page;
 mod process;
 mod report;
+mod result;
 mod skeleton;
 mod snapshot;
+mod svg;
 mod timer;
 mod watch;
+mod watching;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,8 +44,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::Serve;
+use crate::diff::DiffArgs;
 use crate::disk::Scratch;
 use crate::failure::Failure;
+use crate::gate::GateArgs;
 use crate::kv::{Kind, KvArgs};
 use crate::leases::LeasesArgs;
 use crate::load::Load;
@@ -71,6 +83,11 @@ enum Command {
     Leases(LeasesArgs),
     /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
     Snapshot(SnapshotArgs),
+    /// Compares two results, and says which differences exceed the noise; ends with 4 if something is worse.
+    Diff(DiffArgs),
+    /// A fixed set of loads as ratios to the skeleton of the same run, compared with those of before; ends with 4 if something is
+    /// worse.
+    Gate(GateArgs),
     /// A process of the skeleton; started by this program.
     #[command(hide = true)]
     Skeleton {
@@ -208,6 +225,9 @@ fn run(cli: &Cli) -> Result<End, Failure> {
     match &cli.command {
         Command::Put(args) => return kv::run(Kind::Put, args, &scratch()?),
         Command::Get(args) => return kv::run(Kind::Get, args, &scratch()?),
+        Command::Gate(args) => return gate::run(args, &scratch()?),
+        // Nothing is measured.
+        Command::Diff(args) => return diff::run(args),
         Command::Limits(args) => limits::run(&args.loads(), &scratch()?),
         Command::Watch(args) => watch::run(args, &scratch()?),
         Command::Leases(args) => leases::run(args, &scratch()?),
@@ -225,6 +245,8 @@ pub(crate) enum End {
     Done = 0,
     /// A schedule was missed: the figures are not those of the rate that was asked for.
     Void = 3,
+    /// Of `diff` and `gate`: something is worse than it was, by more than noise.
+    Worse = 4,
 }
 
 impl From<End> for ExitCode {

@@ -1,7 +1,7 @@
 //! One run: a load, the processes that serve it, and what all of them use meanwhile.
 
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 
@@ -15,6 +15,8 @@ use crate::process::Use;
 pub(crate) struct Outcome {
     /// What came back.
     pub(crate) answers: Answers,
+    /// When the window began, by the clock of the world.
+    pub(crate) began: SystemTime,
     /// What each process did in the window; this one, which generates the load, is the last.
     pub(crate) parts: Vec<Part>,
 }
@@ -93,6 +95,7 @@ pub(crate) fn measure(
         parts.push(Part::own());
         Ok::<_, Failure>(parts)
     };
+    let began = SystemTime::now() + load.warmup;
     let (before, answers) = if load.warmup.is_zero() {
         // There is no time for it later.
         (sample(), run(load.window()))
@@ -111,7 +114,7 @@ pub(crate) fn measure(
     };
     let after = sample()?;
     let parts = after.into_iter().zip(before?).map(|(after, before)| after.since(&before));
-    Ok(Outcome { parts: parts.collect::<Result<_, _>>()?, answers: answers? })
+    Ok(Outcome { parts: parts.collect::<Result<_, _>>()?, answers: answers?, began })
 }
 
 #[cfg(test)]
@@ -127,6 +130,7 @@ mod tests {
             cpu: Duration::from_millis(30) * times as u32,
             switches: 5 * times,
             resident: 1000 * times,
+            written: Some(7 * times),
         };
         let mut stage = Histogram::new_with_bounds(1, 1000, 2).unwrap();
         stage.record_n(7, 2 * times).unwrap();
@@ -164,7 +168,8 @@ mod tests {
         for warmup in [Duration::ZERO, Duration::from_millis(1)] {
             let outcome = run(warmup);
             let [node, generator] = outcome.parts.as_slice() else { panic!("{:?}", outcome.parts) };
-            let expected = Use { cpu: Duration::from_millis(60), switches: 10, resident: 4000 };
+            let expected =
+                Use { cpu: Duration::from_millis(60), switches: 10, resident: 4000, written: Some(14) };
             assert_eq!((node.used, node.syncs, node.stages[0].len()), (Some(expected), Some(8), 4));
             assert_eq!((generator.name.as_str(), generator.syncs), ("generator", None));
         }

@@ -16,6 +16,8 @@ pub(crate) struct Use {
     pub(crate) switches: u64,
     /// Resident memory in bytes: what it has now, not what it has had.
     pub(crate) resident: u64,
+    /// Bytes that it made the kernel send to a device; `None` if the kernel does not tell, or not us.
+    pub(crate) written: Option<u64>,
 }
 
 impl Use {
@@ -36,7 +38,8 @@ impl Use {
         let threads = fs::read_dir(process.join("task")).ok()?.flatten();
         let switches = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
         let switches = switches.filter_map(|status| switches_of(&status)).sum();
-        Some(Self { cpu, switches, resident })
+        let io = fs::read_to_string(process.join("io")).unwrap_or_default();
+        Some(Self { cpu, switches, resident, written: field(&io, "write_bytes") })
     }
 
     /// What was used since `before`; the resident memory stays as it is.
@@ -45,6 +48,7 @@ impl Use {
             cpu: self.cpu.saturating_sub(before.cpu),
             switches: self.switches.saturating_sub(before.switches),
             resident: self.resident,
+            written: self.written.zip(before.written).map(|(after, before)| after.saturating_sub(before)),
         }
     }
 }
@@ -108,8 +112,10 @@ mod tests {
     #[test]
     fn the_use_since_a_moment_is_a_difference_except_for_memory() {
         let ms = Duration::from_millis;
-        let before = Use { cpu: ms(10), switches: 3, resident: 500 };
-        let after = Use { cpu: ms(40), switches: 10, resident: 400 };
-        assert_eq!(after.since(&before), Use { cpu: ms(30), switches: 7, resident: 400 });
+        let before = Use { cpu: ms(10), switches: 3, resident: 500, written: Some(4096) };
+        let after = Use { cpu: ms(40), switches: 10, resident: 400, written: Some(12_288) };
+        let since = Use { cpu: ms(30), switches: 7, resident: 400, written: Some(8192) };
+        assert_eq!(after.since(&before), since);
+        assert_eq!(after.since(&Use { written: None, ..before }).written, None);
     }
 }

@@ -14,11 +14,18 @@ use crate::measure::{Outcome, Part};
 /// thing that was measured.
 const BEYOND: f64 = 100.0;
 /// The percentiles of a row.
-const PERCENTILES: [(f64, &str); 4] = [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9")];
+pub(crate) const PERCENTILES: [(f64, &str); 4] =
+    [(50.0, "p50"), (90.0, "p90"), (99.0, "p99"), (99.9, "p99.9")];
 
 /// Prints a piece of the report, and a line break. A run whose reader is gone fails like any other.
 pub(crate) fn show(text: impl fmt::Display) -> Result<(), Failure> {
     writeln!(io::stdout().lock(), "{text}").doing(|| "write the report".to_owned())
+}
+
+/// Whether of `count` samples enough lie beyond this percentile.
+pub(crate) fn is_shown(count: u64, percentile: f64) -> bool {
+    // The product of two fractions may lie a hair below a whole number.
+    count as f64 * (100.0 - percentile) / 100.0 > BEYOND - 1e-6
 }
 
 /// The figures of one run, or the medians of several.
@@ -44,9 +51,8 @@ impl Summary {
     pub(crate) fn of_histogram(latencies: &Histogram<u64>, elapsed: Duration, nanos: u64) -> Self {
         let count = latencies.len();
         let percentile = |(percentile, _)| {
-            let beyond = count as f64 * (100.0 - percentile) / 100.0;
-            // The product of two fractions may lie a hair below a whole number.
-            (beyond > BEYOND - 1e-6).then(|| latencies.value_at_percentile(percentile).saturating_mul(nanos))
+            is_shown(count, percentile)
+                .then(|| latencies.value_at_percentile(percentile).saturating_mul(nanos))
         };
         let seconds = elapsed.as_secs_f64();
         Self {
@@ -55,6 +61,11 @@ impl Summary {
             max: (count > 0).then(|| latencies.max().saturating_mul(nanos)),
             errors: None,
         }
+    }
+
+    /// Nanoseconds at p50, p90, p99 and p99.9, where there are samples enough, and of the slowest.
+    pub(crate) fn latencies(&self) -> ([Option<u64>; 4], Option<u64>) {
+        (self.percentiles, self.max)
     }
 
     /// Nanoseconds at the median, if there are samples enough.
@@ -187,12 +198,20 @@ pub(crate) fn stages(part: &Part, names: &[String], elapsed: Duration) -> Table 
 /// How much of the limit a result is: its part of the rate, and how many times its latency. `None` where one of them is
 /// missing.
 pub(crate) fn share(result: &Summary, limit: &Summary) -> Option<String> {
-    let (result_p50, limit_p50) = result.median_latency().zip(limit.median_latency())?;
-    if limit.rate <= 0.0 || limit_p50 == 0 {
+    share_of((result.rate, result.median_latency()), (limit.rate, limit.median_latency()))
+}
+
+/// The same of rates and medians.
+pub(crate) fn share_of(
+    (rate, p50): (f64, Option<u64>),
+    (limit_rate, limit_p50): (f64, Option<u64>),
+) -> Option<String> {
+    let (p50, limit_p50) = p50.zip(limit_p50)?;
+    if limit_rate <= 0.0 || limit_p50 == 0 {
         return None;
     }
-    let rate = 100.0 * result.rate / limit.rate;
-    Some(format!("{rate:.0} % of the limit's rate, {:.2} × its p50", result_p50 as f64 / limit_p50 as f64))
+    let part = 100.0 * rate / limit_rate;
+    Some(format!("{part:.0} % of the limit's rate, {:.2} × its p50", p50 as f64 / limit_p50 as f64))
 }
 
 /// Nanoseconds in the unit in which they are short.
@@ -208,7 +227,7 @@ pub(crate) fn time(nanos: u64) -> String {
 }
 
 /// A whole number with its thousands apart.
-fn grouped(number: f64) -> String {
+pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -272,7 +291,7 @@ nothing came                           0         –         –         –    
 
     #[test]
     fn what_a_process_used_is_shown_for_each_operation() {
-        let used = Use { cpu: Duration::from_millis(5), switches: 2500, resident: 3 << 19 };
+        let used = Use { cpu: Duration::from_millis(5), switches: 2500, resident: 3 << 19, written: None };
         let part = |name: &str, syncs| Part {
             name: name.to_owned(),
             used: Some(used),
@@ -281,7 +300,7 @@ nothing came                           0         –         –         –    
             turns: None,
         };
         let parts = vec![part("leader", Some(500)), part("generator", None)];
-        let outcome = Outcome { answers: answers(1000), parts };
+        let outcome = Outcome { answers: answers(1000), parts, began: std::time::UNIX_EPOCH };
         let expected = "\
 1 × 1                          CPU µs/op   switches/op    syncs/op    resident
   leader                            5.00        2.5000      0.5000     1.5 MiB
@@ -294,7 +313,7 @@ nothing came                           0         –         –         –    
     fn no_operations_are_no_division_by_zero() {
         let used = Some(Use::default());
         let part = Part { name: "leader".to_owned(), used, syncs: Some(4), stages: Vec::new(), turns: None };
-        let outcome = Outcome { answers: answers(0), parts: vec![part] };
+        let outcome = Outcome { answers: answers(0), parts: vec![part], began: std::time::UNIX_EPOCH };
         let shown = Parts { title: "1 × 1", outcome: &outcome }.to_string();
         assert!(!shown.contains("inf") && !shown.contains("NaN"), "{shown}");
     }

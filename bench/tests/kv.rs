@@ -95,6 +95,26 @@ fn arrivals_and_seeds_need_a_rate_that_can_be() {
 }
 
 #[test]
+fn a_run_leaves_its_result_where_it_is_wanted_and_a_second_one_is_refused_before_it_begins() {
+    let out = scratch();
+    let path = out.path().join("result");
+    let shown = small("put", &["--out", path.to_str().unwrap(), "--with-limit=false"]);
+    assert!(shown.contains("result.json") && !shown.contains("skeleton"), "{shown}");
+    for name in ["result.json", "report.html", "put-2x4.hgrm", "put-2x4.hlog"] {
+        assert!(std::fs::metadata(path.join(name)).unwrap().len() > 0, "{name}");
+    }
+    let dir = scratch();
+    let arguments = ["put", "--allow-debug", "--spawn", "3", "--out", path.to_str().unwrap()];
+    let output = bench(dir.path(), &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("is there already; nothing was measured"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn nodes_come_from_one_place() {
     let dir = scratch();
     for place in [&[][..], &["--spawn", "3", "--endpoints", "127.0.0.1:1"], &["--spawn", "0"]] {

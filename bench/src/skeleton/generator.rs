@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -22,11 +24,16 @@ use crate::timer::Timer;
 /// A leader that answers nothing for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs `load` against the leader at `address`.
-pub(crate) fn run(load: &Load, window: Window, address: SocketAddr) -> Result<Answers, Failure> {
+/// Runs `load` against the leader at `address`; answers are counted in `told` as they come.
+pub(crate) fn run(
+    load: &Load,
+    window: Window,
+    address: SocketAddr,
+    told: &Arc<AtomicU64>,
+) -> Result<Answers, Failure> {
     let doing = || "run the load".to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)?;
-    let recorder = Rc::new(RefCell::new(Recorder::new(load, window)?));
+    let recorder = Rc::new(RefCell::new(Recorder::new(load, window)?.telling(told)));
     LocalSet::new().block_on(&runtime, async {
         let mut connections = JoinSet::new();
         for number in 0..load.connections {

@@ -31,6 +31,7 @@ use crate::child::Process;
 use crate::failure::{Doing, Failure};
 use crate::load::Load;
 use crate::measure::{Outcome, look, measure};
+use crate::watching::Watching;
 
 /// A process of the skeleton.
 #[derive(Debug, Subcommand)]
@@ -66,7 +67,8 @@ pub(crate) fn run(load: &Load, dir: &Path) -> Result<Outcome, Failure> {
     let (first_at, second_at) = (first_at.to_string(), second_at.to_string());
     let (leader, leader_at) = start("leader", &["leader", "--followers", &first_at, &second_at], dir)?;
     let mut nodes = [leader, first, second];
-    measure(load, || look(&mut nodes), |window| generator::run(load, window, leader_at))
+    let watching = Watching::new(&format!("skeleton {}", load.name()), load);
+    measure(load, || look(&mut nodes), |window| generator::run(load, window, leader_at, watching.told()))
 }
 
 fn follower(number: u32, dir: &Path) -> Result<(Process, SocketAddr), Failure> {
