@@ -26,6 +26,7 @@ use holdfast_wire::Message;
 use holdfast_wire::message::{Consistency, KeepLease, Query as Ask};
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::calls;
 use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
@@ -261,14 +262,14 @@ async fn grant(address: &str, count: u32, ttl: Duration) -> io::Result<Vec<Kept>
         let some = (count as usize - granted.len()).min(1_000) as u64;
         for call in 1..=some {
             let command = Command::GrantLease(GrantLease { lease: 0, ttl_ms });
-            link.send(call, &kv::submit(command, RequestKey::None))?;
+            link.send(call, &calls::submit(command, RequestKey::None))?;
         }
         let mut open = some;
         while open > 0 {
             link.exchange().await?;
             while let Some((_, answer)) = link.next()? {
                 open -= 1;
-                match kv::outcome(answer).map_err(io::Error::other)? {
+                match calls::outcome(answer).map_err(io::Error::other)? {
                     Ok(Reply::LeaseGranted { lease, ttl_ms }) => {
                         let until = sent + Duration::from_millis(ttl_ms);
                         granted.push(Kept { lease, until, next: sent });
@@ -283,8 +284,9 @@ async fn grant(address: &str, count: u32, ttl: Duration) -> io::Result<Vec<Kept>
 
 /// Ends leases, so that they do not end while the next figure is taken. If the leader changes meanwhile, some may.
 fn revoke(members: &Members, leases: &[Kept]) {
-    let call =
-        |kept: &Kept| kv::submit(Command::RevokeLease(RevokeLease { lease: kept.lease }), RequestKey::None);
+    let call = |kept: &Kept| {
+        calls::submit(Command::RevokeLease(RevokeLease { lease: kept.lease }), RequestKey::None)
+    };
     let _ = kv::make_all(members, || leases.iter().map(call));
 }
 

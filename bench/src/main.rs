@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod child;
 mod cluster;
 mod diff;
@@ -261,4 +262,51 @@ fn refuse_debug_builds(allowed: bool) -> Result<(), Failure> {
         return Err(Failure::new("measure", why));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../docs/bench.md");
+
+    /// What stands in backticks and looks like a flag; what is between fences is for a shell.
+    fn flags_of_the_page() -> BTreeSet<String> {
+        let prose: String = PAGE.split("```").step_by(2).collect();
+        let spans = prose.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
+        let flags = spans.filter_map(|word| word.strip_prefix("--"));
+        flags.map(|flag| flag.split('=').next().unwrap_or(flag).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_page_names_every_command_and_every_code_and_no_flag_that_there_is_not() {
+        let command = Cli::command();
+        let visible = || command.get_subcommands().filter(|command| !command.is_hide_set());
+        for command in visible() {
+            assert!(PAGE.contains(&format!("`{}`", command.get_name())), "{}", command.get_name());
+        }
+        let all = visible().chain([&command]).flat_map(clap::Command::get_arguments);
+        let all: BTreeSet<String> = all.filter_map(|flag| flag.get_long().map(str::to_owned)).collect();
+        for flag in flags_of_the_page() {
+            assert!(all.contains(&flag) || flag == "help", "--{flag}");
+        }
+        for end in [End::Done, End::Void, End::Worse] {
+            assert!(PAGE.contains(&format!("\n| {} | ", end as u8)), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_every_flag_of_puts_that_is_not_for_tests() {
+        let command = Cli::command();
+        let put = command.find_subcommand("put").unwrap();
+        let named = flags_of_the_page();
+        let fenced = |flag: &str| PAGE.contains(&format!("--{flag} "));
+        for flag in put.get_arguments().filter(|flag| !flag.is_hide_set()).filter_map(clap::Arg::get_long) {
+            assert!(named.contains(flag) || fenced(flag), "--{flag}");
+        }
+    }
 }

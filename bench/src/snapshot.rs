@@ -19,6 +19,7 @@ use hdrhistogram::Histogram;
 use holdfast_command::keys::Put;
 use holdfast_command::request::{Command, RequestKey};
 
+use crate::calls;
 use crate::cluster::{Cluster, Members, Tuning, directory};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
@@ -121,7 +122,7 @@ fn fill(args: &SnapshotArgs, members: &Members) -> Result<(), Failure> {
     let put = |number: u32| {
         let key = format!("fill/{number:08}").into();
         let put = Put { key, value: value.clone(), ..Put::default() };
-        kv::submit(Command::Put(put), RequestKey::None)
+        calls::submit(Command::Put(put), RequestKey::None)
     };
     kv::make_all(members, || (0..args.fill).map(put))
 }

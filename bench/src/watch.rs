@@ -21,6 +21,7 @@ use holdfast_wire::message::{Submit, Watch};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::calls;
 use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
@@ -242,7 +243,7 @@ fn fan_out(args: &WatchArgs, members: &Members) -> Result<(), Failure> {
         let submit = Message::Submit(Submit { timeout_ms: 0, request: Request::from(put).encode() });
         for _ in 0..args.events {
             let sent = Instant::now();
-            kv::verdict(writer.ask(&submit).await.doing(doing)?)
+            calls::verdict(writer.ask(&submit).await.doing(doing)?)
                 .map_err(|undone| format!("{undone:?}"))
                 .doing(doing)?;
             tokio::select! {

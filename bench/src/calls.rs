@@ -1,0 +1,425 @@
+//! What the connections of a load call, what counts as done, and the loop in which they do it.
+//!
+//! One loop serves both kinds of load: [`Slots`] say which calls are to be sent, and since when they count.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdfast_command::Code;
+use holdfast_command::keys::{Put, Range, Span};
+use holdfast_command::outcome::{Outcome as Executed, Reply};
+use holdfast_command::refusal::Refusal;
+use holdfast_command::request::{Command, Request, RequestKey, SessionId};
+use holdfast_command::sessions::OpenSession;
+use holdfast_machine::Numbered;
+use holdfast_wire::Message;
+use holdfast_wire::message::{Consistency, Read, Submit};
+use tokio::runtime::Runtime;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::cluster::Members;
+use crate::failure::{Doing, Failure};
+use crate::link::{Link, PATIENCE as PATIENCE_OF_A_LINK};
+use crate::load::{Answers, Load, Recorder};
+use crate::pace::{Random, Slots};
+use crate::timer::Timer;
+
+/// A node gives an operation up after this.
+const TIMEOUT_MS: u32 = 10_000;
+/// A connection rests so long after a refusal, so that a cluster without a leader is not asked as fast as it can refuse.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long there may be no leader while keys are written at first.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a session lives without a call.
+const SESSION_MS: u64 = 30_000;
+/// The number of no call: above all others.
+const NONE: u64 = u64::MAX;
+/// Keys are written at first with so many outstanding.
+const FILLING: usize = 1_024;
+
+/// What the connections of a run call, by chance.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// These, as they are.
+    Same(Vec<Message>),
+    /// These, each with its number in a session.
+    Once(Vec<Put>),
+}
+
+/// The call of a write.
+pub(crate) fn submit(command: Command, key: RequestKey) -> Message {
+    let request = Request { key, ..Request::from(command) }.encode();
+    Message::Submit(Submit { timeout_ms: TIMEOUT_MS, request })
+}
+
+/// The call of a linearizable read.
+pub(crate) fn read(key: Bytes) -> Message {
+    let mut range = Vec::new();
+    Range::of(Span::Key(key)).write(&mut range);
+    Message::Read(Read {
+        consistency: Consistency::Linearizable.number(),
+        timeout_ms: TIMEOUT_MS,
+        max_stale_ms: 0,
+        min_position: None,
+        range: range.into(),
+    })
+}
+
+/// Why an operation was not done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// It was refused; others may be done.
+    Refused(String),
+    /// This node does not do any, or not any more.
+    Elsewhere(String),
+}
+
+/// Whether an answer says that it was done.
+pub(crate) fn verdict(answer: Message) -> Result<(), Undone> {
+    if let Message::Refused(refused) = &answer
+        && refused.code != Code::Overloaded.number()
+    {
+        return Err(Undone::Elsewhere(format!("{refused:?}")));
+    }
+    match outcome(answer).map_err(Undone::Refused)? {
+        Ok(Reply::Ranged(page)) if page.entries.is_empty() => {
+            Err(Undone::Refused("a key that was written is not there".to_owned()))
+        }
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(Undone::Refused(format!("{refusal:?}"))),
+    }
+}
+
+/// What was executed, or why nothing was.
+pub(crate) fn outcome(answer: Message) -> Result<Result<Reply, Refusal>, String> {
+    let outcome = match answer {
+        Message::Submitted(submitted) => submitted.outcome,
+        Message::ReadDone(done) => done.outcome,
+        other => return Err(format!("{other:?}")),
+    };
+    Ok(Executed::decode(outcome).map_err(|error| error.to_string())?.0)
+}
+
+/// Makes all calls, in order; those that were under way when the leader changed once more.
+pub(crate) async fn fill<C: Iterator<Item = Message>>(
+    members: &Members,
+    calls: impl Fn() -> C,
+) -> io::Result<()> {
+    let (mut done, mut before, mut moved) = (0, 0, Instant::now());
+    loop {
+        match fill_at(&members.find_leader(moved + PATIENCE).await?, calls().skip(done), &mut done).await {
+            Ok(()) => return Ok(()),
+            Err(_) if done > before => (before, moved) = (done, Instant::now()),
+            Err(error) if moved.elapsed() > PATIENCE => return Err(error),
+            Err(_) => {}
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Adds to `done` as many as all were answered.
+async fn fill_at(
+    address: &str,
+    mut calls: impl Iterator<Item = Message>,
+    done: &mut usize,
+) -> io::Result<()> {
+    let mut link = Link::open(address).await?;
+    loop {
+        let mut open = 0;
+        for message in calls.by_ref().take(FILLING) {
+            open += 1;
+            link.send(open, &message)?;
+        }
+        if open == 0 {
+            return Ok(());
+        }
+        let sent = open;
+        while open > 0 {
+            link.exchange().await?;
+            while let Some((_, answer)) = link.next()? {
+                verdict(answer).map_err(|undone| io::Error::other(format!("{undone:?}")))?;
+                open -= 1;
+            }
+        }
+        *done += sent as usize;
+    }
+}
+
+/// Makes calls as `load` wants them, until the run that `recorder` records is over.
+pub(crate) fn generate(
+    runtime: &Runtime,
+    recorder: Recorder,
+    load: &Load,
+    members: &Members,
+    plan: &Rc<Plan>,
+) -> Result<Answers, Failure> {
+    let doing = || "run the load".to_owned();
+    let recorder = Rc::new(RefCell::new(recorder));
+    let members = Rc::new(members.clone());
+    LocalSet::new().block_on(runtime, async {
+        let mut set = JoinSet::new();
+        for number in 0..load.connections {
+            let calls = Calls::new(Rc::clone(plan), number, load.in_flight);
+            let slots = Slots::new(load, number, recorder.borrow().window());
+            set.spawn_local(connections(Rc::clone(&members), calls, slots, Rc::clone(&recorder)));
+        }
+        while let Some(ended) = set.join_next().await {
+            ended.doing(doing)?.doing(doing)?;
+        }
+        Ok(())
+    })?;
+    let recorder = Rc::into_inner(recorder).ok_or_else(|| Failure::new(doing(), "a connection is left"))?;
+    Ok(recorder.into_inner().finish())
+}
+
+/// One connection after the other, each to the leader of the time, until the run is over. What is outstanding when a
+/// connection ends counts as errors.
+async fn connections(
+    members: Rc<Members>,
+    mut calls: Calls,
+    mut slots: Slots,
+    recorder: Rc<RefCell<Recorder>>,
+) -> io::Result<()> {
+    let timer = Timer::new()?;
+    let end = recorder.borrow().end();
+    while !recorder.borrow().is_over(Instant::now()) {
+        // Without a leader until the end, there is nothing more to come.
+        let Ok(address) = members.find_leader(end).await else { break };
+        match connection(&address, &mut calls, &mut slots, &timer, &recorder).await {
+            // Over, or all that was due is answered.
+            Ok(()) => break,
+            Err(error) => {
+                lost(&mut slots, &recorder, &error.to_string());
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    if slots.is_open() {
+        lost(&mut slots, &recorder, "no answer came until the end of the run");
+        while let Some(due) = slots.unsent() {
+            recorder.borrow_mut().unsent(due);
+        }
+    }
+    Ok(())
+}
+
+/// What is outstanding is not answered any more.
+fn lost(slots: &mut Slots, recorder: &RefCell<Recorder>, why: &str) {
+    for since in slots.reset() {
+        recorder.borrow_mut().lost(since, Instant::now(), why);
+    }
+}
+
+/// One connection: of whatever has been answered, or is due, as many new calls at once.
+async fn connection(
+    address: &str,
+    calls: &mut Calls,
+    slots: &mut Slots,
+    timer: &Timer,
+    recorder: &RefCell<Recorder>,
+) -> io::Result<()> {
+    let mut link = Link::open(address).await?;
+    calls.begin(&mut link).await?;
+    let mut now = Instant::now();
+    let mut heard = now;
+    loop {
+        // A call is a place, counted from 1. All are written at once.
+        while let Some((place, since)) = slots.take(now) {
+            recorder.borrow_mut().sent(since, now);
+            link.send(place as u64 + 1, &calls.next(place))?;
+        }
+        if recorder.borrow().is_over(now) || slots.is_done() {
+            return Ok(());
+        }
+        match slots.wake() {
+            Some(due) => link.exchange_until(timer, due).await?,
+            None => link.exchange().await?,
+        }
+        let mut refused = false;
+        now = Instant::now();
+        if slots.outstanding() == 0 {
+            heard = now;
+        }
+        while let Some((call, answer)) = link.next()? {
+            heard = now;
+            let place = usize::try_from(call).ok().and_then(|call| call.checked_sub(1));
+            let Some((place, since)) = place.and_then(|place| Some((place, slots.answered(place)?))) else {
+                return Err(io::Error::other(format!("{answer:?} for call {call}, which there is not")));
+            };
+            calls.answered(place);
+            match verdict(answer) {
+                Ok(()) => recorder.borrow_mut().answer(since, now),
+                Err(Undone::Refused(why)) => {
+                    refused = true;
+                    recorder.borrow_mut().error(now, why);
+                }
+                Err(Undone::Elsewhere(why)) => {
+                    // Its place is free again, so that it is not among those that are lost.
+                    recorder.borrow_mut().error(now, why.clone());
+                    return Err(io::Error::other(why));
+                }
+            }
+        }
+        if now.saturating_duration_since(heard) > PATIENCE_OF_A_LINK {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // A schedule does not wait for those who refuse.
+        if refused && !slots.is_open() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The calls of one connection.
+#[derive(Debug)]
+struct Calls {
+    plan: Rc<Plan>,
+    random: Random,
+    /// The session, once there is one.
+    session: SessionId,
+    /// The number of the last call, and of the one that is outstanding at each place; [`NONE`] where none is.
+    sequence: u64,
+    outstanding: Vec<u64>,
+}
+
+impl Calls {
+    /// Of connection `number`, with `in_flight` outstanding.
+    fn new(plan: Rc<Plan>, number: u32, in_flight: u32) -> Self {
+        let outstanding = vec![NONE; in_flight as usize];
+        Self { plan, random: Random::new(number.into()), session: SessionId(0), sequence: 0, outstanding }
+    }
+
+    /// Opens a session, if the plan wants one. Its numbers begin at 1.
+    async fn begin(&mut self, link: &mut Link) -> io::Result<()> {
+        self.sequence = 0;
+        self.outstanding.fill(NONE);
+        if let Plan::Once(_) = *self.plan {
+            let open = Command::OpenSession(OpenSession { ttl_ms: SESSION_MS });
+            let answer = link.ask(&submit(open, RequestKey::None)).await?;
+            let Ok(Reply::SessionOpened { session }) = outcome(answer).map_err(io::Error::other)? else {
+                return Err(io::Error::other("there is no session to be had"));
+            };
+            self.session = session;
+        }
+        Ok(())
+    }
+
+    /// The call at this place is answered.
+    fn answered(&mut self, place: usize) {
+        if let Some(outstanding) = self.outstanding.get_mut(place) {
+            *outstanding = NONE;
+        }
+    }
+
+    /// The next call, at a place whose last one is answered.
+    fn next(&mut self, place: usize) -> Message {
+        let random = self.random.next();
+        match &*self.plan {
+            Plan::Same(messages) => messages[(random % messages.len() as u64) as usize].clone(),
+            Plan::Once(puts) => {
+                self.sequence += 1;
+                if let Some(outstanding) = self.outstanding.get_mut(place) {
+                    *outstanding = self.sequence;
+                }
+                let low = self.outstanding.iter().copied().min().unwrap_or(self.sequence);
+                let key = RequestKey::Session { session: self.session, sequence: self.sequence, low };
+                submit(Command::Put(puts[(random % puts.len() as u64) as usize].clone()), key)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use holdfast_command::KeyValue;
+    use holdfast_command::outcome::RangePage;
+    use holdfast_wire::ClusterEpoch;
+    use holdfast_wire::message::{Position, ReadDone, Refused, Submitted};
+
+    use super::*;
+
+    const POSITION: Position = Position { epoch: ClusterEpoch::FIRST, group: 0, term: 1, index: 1 };
+
+    fn page(entries: Vec<KeyValue>) -> Message {
+        let page = RangePage { revision: 1, entries, count: None, more: false, continuation: Bytes::new() };
+        let outcome = Executed(Ok(Reply::Ranged(page))).encode().into();
+        Message::ReadDone(ReadDone { position: POSITION, staleness_ms: 0, outcome })
+    }
+
+    #[test]
+    fn only_what_was_done_counts_as_done() {
+        let entry = KeyValue {
+            key: "k".into(),
+            value: "v".into(),
+            create_revision: 1,
+            mod_revision: 1,
+            version: 1,
+            lease: 0,
+            stamp: 0,
+        };
+        assert_eq!(verdict(page(vec![entry])), Ok(()));
+        assert!(verdict(page(Vec::new())).is_err(), "a key that is not there");
+        let refused = Refused {
+            code: 1203,
+            effect: Refused::NOT_APPLIED,
+            retry_after_ms: 0,
+            first: 0,
+            second: 0,
+            leader: None,
+            detail: "no leader".into(),
+        };
+        assert!(matches!(verdict(Message::Refused(refused.clone())), Err(Undone::Elsewhere(_))));
+        let busy = Refused { code: Code::Overloaded.number(), ..refused };
+        assert!(matches!(verdict(Message::Refused(busy)), Err(Undone::Refused(_))));
+        let garbled = Submitted { position: POSITION, outcome: Bytes::from_static(b"x") };
+        assert!(verdict(Message::Submitted(garbled)).is_err(), "bytes that are no outcome");
+    }
+
+    /// The number and the lowest outstanding one that a call carries.
+    fn sequence(message: Message) -> (u64, u64) {
+        let Message::Submit(submit) = message else { panic!("{message:?}") };
+        match Request::decode(submit.request).unwrap().key {
+            RequestKey::Session { session: SessionId(7), sequence, low } => (sequence, low),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn calls_of_a_session_have_numbers_of_their_own_and_give_up_only_what_is_answered() {
+        for seed in 0..20 {
+            let plan = Rc::new(Plan::Once(vec![Put { key: "k".into(), ..Put::default() }]));
+            let mut calls = Calls::new(plan, seed, 5);
+            calls.session = SessionId(7);
+            // What is outstanding at each place, as the node would see it.
+            let mut outstanding = BTreeSet::new();
+            let mut places: Vec<u64> = (0..5).map(|place| sequence(calls.next(place)).0).collect();
+            outstanding.extend(places.iter().copied());
+            assert_eq!(places, [1, 2, 3, 4, 5], "seed {seed}");
+            for _ in 0..200 {
+                let place = (calls.random.next() % 5) as usize;
+                outstanding.remove(&places[place]);
+                let (sequence, low) = sequence(calls.next(place));
+                assert!(outstanding.insert(sequence), "seed {seed}: {sequence} twice");
+                assert_eq!(outstanding.first(), Some(&low), "seed {seed}");
+                places[place] = sequence;
+            }
+        }
+    }
+
+    #[test]
+    fn connections_call_different_keys_in_a_different_order() {
+        let order = |number| {
+            let messages = (0..1000_u32).map(|key| read(key.to_string().into())).collect();
+            let mut calls = Calls::new(Rc::new(Plan::Same(messages)), number, 1);
+            (0..50).map(|_| format!("{:?}", calls.next(0))).collect::<Vec<_>>()
+        };
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+        assert!(order(1).iter().collect::<BTreeSet<_>>().len() > 40);
+    }
+}
