@@ -183,12 +183,12 @@ async fn connections(
     mut slots: Slots,
     recorder: Rc<RefCell<Recorder>>,
 ) -> io::Result<()> {
-    let timer = Timer::new()?;
+    let timer = slots.is_open().then(Timer::new).transpose()?;
     let end = recorder.borrow().end();
     while !recorder.borrow().is_over(Instant::now()) {
         // Without a leader until the end, there is nothing more to come.
         let Ok(address) = members.find_leader(end).await else { break };
-        match connection(&address, &mut calls, &mut slots, &timer, &recorder).await {
+        match connection(&address, &mut calls, &mut slots, timer.as_ref(), &recorder).await {
             // Over, or all that was due is answered.
             Ok(()) => break,
             Err(error) => {
@@ -218,7 +218,7 @@ async fn connection(
     address: &str,
     calls: &mut Calls,
     slots: &mut Slots,
-    timer: &Timer,
+    timer: Option<&Timer>,
     recorder: &RefCell<Recorder>,
 ) -> io::Result<()> {
     let mut link = Link::open(address).await?;
@@ -234,8 +234,11 @@ async fn connection(
         if recorder.borrow().is_over(now) || slots.is_done() {
             return Ok(());
         }
-        match slots.wake() {
-            Some(due) => link.exchange_until(timer, due).await?,
+        match timer {
+            Some(timer) => {
+                let due = slots.wake().unwrap_or_else(|| recorder.borrow().last());
+                link.exchange_until(timer, due).await?;
+            }
             None => link.exchange().await?,
         }
         let mut refused = false;

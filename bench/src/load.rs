@@ -254,9 +254,13 @@ impl Recorder {
     /// Whether the run ends here.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         let ended = self.phases.as_ref().is_some_and(|phases| phases.over.load(Ordering::Acquire));
-        // What was due in time is waited for: to leave it out would be to leave out the slowest.
-        let end = if self.paced.is_some() { self.window.end + DRAIN } else { self.window.end };
-        now >= end || self.full.is_some() || ended
+        now >= self.last() || self.full.is_some() || ended
+    }
+
+    /// After this nothing is waited for. Of an open loop it lies behind the end: what was due in time is waited for, as to leave
+    /// it out would be to leave out the slowest.
+    pub(crate) fn last(&self) -> Instant {
+        if self.paced.is_some() { self.window.end + DRAIN } else { self.window.end }
     }
 
     /// Of an open loop a call counts by its intended time, of a closed one by the time of its answer.

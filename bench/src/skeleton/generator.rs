@@ -55,7 +55,8 @@ async fn connection(
     mut slots: Slots,
     recorder: Rc<RefCell<Recorder>>,
 ) -> io::Result<()> {
-    let timer = Timer::new()?;
+    let timer = slots.is_open().then(Timer::new).transpose()?;
+    let last = recorder.borrow().last();
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let value = vec![0xA5; load.value_bytes as usize];
@@ -75,12 +76,12 @@ async fn connection(
         }
         socket.write_all_buf(&mut requests).await?;
         answers.reserve(record::ANSWER * load.in_flight as usize);
-        let read = match slots.wake() {
+        let read = match &timer {
             None => timeout(PATIENCE, socket.read_buf(&mut answers)).await?.map(Some),
-            Some(due) => tokio::select! {
+            Some(timer) => tokio::select! {
                 biased;
                 read = socket.read_buf(&mut answers) => read.map(Some),
-                ended = timer.until(due) => ended.map(|()| None),
+                ended = timer.until(slots.wake().unwrap_or(last)) => ended.map(|()| None),
             },
         };
         if read? == Some(0) {
