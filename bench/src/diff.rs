@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::End;
 use crate::failure::Failure;
-use crate::noise::Seen;
+use crate::noise::{RUNS, Seen};
 use crate::report::{grouped, show, time};
 use crate::result::{Interval, Point, ProcessFigures, Report, Run};
 
@@ -34,6 +34,8 @@ const RATE: Judged = Judged { higher_is_better: true, is_tail: false, shown: gro
 const LATENCY: Judged = Judged { higher_is_better: false, is_tail: false, shown: nanos };
 const TAIL: Judged = Judged { is_tail: true, ..LATENCY };
 const COST: Judged = Judged { shown: plain, ..LATENCY };
+// Logs are prepared a segment at a time, so that a short run has one more of them, or one less.
+const LUMPS: Judged = Judged { shown: plain, ..TAIL };
 
 fn nanos(value: f64) -> String {
     time(value.round() as u64)
@@ -100,19 +102,19 @@ fn figures(point: &Point) -> Vec<Figure> {
         ("p99.9".to_owned(), TAIL, seen(runs, |run| float(run.latency_ns.p99_9), none)),
     ];
     // Who leads is not the same node in each run: what all of them use is.
-    let costs: [(&str, Cost); 4] = [
-        ("CPU µs", |process| process.cpu_us_per_op),
-        ("context switches", |process| process.switches_per_op),
-        ("syncs", |process| process.syncs_per_op),
-        ("device bytes per user byte", |process| process.device_bytes_per_user_byte),
+    let costs: [(&str, Judged, Cost); 4] = [
+        ("CPU µs for each operation", COST, |process| process.cpu_us_per_op),
+        ("context switches for each operation", COST, |process| process.switches_per_op),
+        ("syncs for each operation", COST, |process| process.syncs_per_op),
+        ("device bytes per user byte", LUMPS, |process| process.device_bytes_per_user_byte),
     ];
-    for (name, of) in costs {
+    for (name, judged, of) in costs {
         let nodes = |run: &Run| {
             let nodes = run.processes.split_last().map_or(&[][..], |(_, nodes)| nodes);
             let values: Option<Vec<f64>> = nodes.iter().map(of).collect();
             values.filter(|values| !values.is_empty()).map(|values| values.iter().sum())
         };
-        all.push((format!("{name} for each operation, all nodes"), COST, seen(runs, nodes, none)));
+        all.push((format!("{name}, all nodes"), judged, seen(runs, nodes, none)));
     }
     all.into_iter().filter_map(|(name, judged, seen)| Some(Figure { name, judged, seen: seen? })).collect()
 }
@@ -171,6 +173,9 @@ fn points(found: &mut Found, a: &Point, b: &Point) {
     };
     if same(a) != same(b) {
         found.notes.push(format!("{name} was not asked the same: {:?} and {:?}", a.parameters, b.parameters));
+    }
+    if a.runs.len().min(b.runs.len()) < RUNS {
+        found.notes.push(format!("{name} has fewer than {RUNS} runs: what drifts between runs is not known"));
     }
     let errors = |point: &Point| point.runs.iter().map(|run| run.errors).sum::<u64>();
     match (errors(a), errors(b)) {
@@ -245,7 +250,7 @@ mod tests {
         let expected = "\
 beyond the noise: 1 worse, 1 better
   worse: put 8 × 8 at 1000/s: p90 is 3.00 × what it was (8098 µs, was 2699 µs)
-  better: put 8 × 8 at 1000/s: operations in a second is 1.50 × what it was (1,500, was 1,000)
+  better: put 8 × 8 at 1000/s: operations in a second is 1.50 × what it was (1,499, was 999)
 ";
         assert!(text.starts_with(expected), "{text}");
         assert_eq!(text.matches("beyond noise").count(), 2, "{text}");

@@ -17,7 +17,7 @@ use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
 use crate::kv::{self, Kind, Place, What};
 use crate::load::Load;
-use crate::noise::Seen;
+use crate::noise::{RUNS, Seen};
 use crate::report::show;
 use crate::result::{Environment, Point};
 use crate::{End, LoadArgs, limits};
@@ -195,7 +195,7 @@ fn compare(record: &Record, history: &[Record]) -> (String, bool) {
             let _ = writeln!(words, "  {verdict}: {name} is {times:.2} × what it was");
         }
     };
-    let mut errors = String::new();
+    let mut notes = String::new();
     for point in &record.points {
         let of = |figure: fn(&Ratios) -> &Vec<f64>| -> Vec<f64> {
             let same =
@@ -204,8 +204,15 @@ fn compare(record: &Record, history: &[Record]) -> (String, bool) {
         };
         line(&format!("{}, rate", point.name), &point.rate, &of(|ratios| &ratios.rate), true);
         line(&format!("{}, p50", point.name), &point.p50, &of(|ratios| &ratios.p50), false);
+        if point.rate.len() < RUNS {
+            let _ = writeln!(
+                notes,
+                "  note: {}: fewer than {RUNS} runs, so what drifts between them is not known",
+                point.name
+            );
+        }
         if point.errors > 0 {
-            let _ = writeln!(errors, "  note: {}: {} errors", point.name, point.errors);
+            let _ = writeln!(notes, "  note: {}: {} errors", point.name, point.errors);
         }
     }
     let head = match (before.len(), words.is_empty()) {
@@ -215,7 +222,7 @@ fn compare(record: &Record, history: &[Record]) -> (String, bool) {
         }
         (count, false) => format!("beyond the noise of the last {count} records of this machine:\n"),
     };
-    (format!("{head}{words}{errors}\n{table}"), worse)
+    (format!("{head}{words}{notes}\n{table}"), worse)
 }
 
 #[cfg(test)]

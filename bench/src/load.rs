@@ -135,6 +135,8 @@ pub(crate) struct Recorder {
     interval: Duration,
     /// The answers of each interval since the begin of the window, by the time of the answer; the last may lie behind its end.
     intervals: Vec<Histogram<u64>>,
+    /// Those of the samples whose answer came before the end of the window.
+    in_time: u64,
     /// How many have been answered so far, for those who watch.
     told: Arc<AtomicU64>,
 }
@@ -158,6 +160,7 @@ impl Recorder {
                 .transpose()?,
             interval: load.interval(),
             intervals: Vec::new(),
+            in_time: 0,
             told: Arc::default(),
         })
     }
@@ -201,6 +204,7 @@ impl Recorder {
         if self.counts(sent, now) {
             let nanos = (now - sent).as_nanos() as u64;
             self.latencies.saturating_record(nanos);
+            self.in_time += u64::from(now < self.window.end);
             self.told.fetch_add(1, Ordering::Relaxed);
             let at = (now - self.window.begin).as_nanos() / self.interval.as_nanos().max(1);
             let at = usize::try_from(at).unwrap_or(usize::MAX).min(2 * INTERVALS_MAX as usize);
@@ -279,6 +283,7 @@ impl Recorder {
             first_error: self.first_error,
             of_phases: self.of_phases,
             paced: self.paced,
+            in_time: self.in_time,
             interval: self.interval,
             intervals: self.intervals,
         }
@@ -320,6 +325,8 @@ pub(crate) struct Answers {
     pub(crate) of_phases: Vec<Histogram<u64>>,
     /// How the schedule was kept; `None` for a closed loop.
     pub(crate) paced: Option<Paced>,
+    /// Operations that were answered before the end of the window: what its rate is made of. All of them, in a closed loop.
+    pub(crate) in_time: u64,
     /// How long an interval is.
     pub(crate) interval: Duration,
     /// The latencies of each interval since the begin of the window, by the time of the answer. Those of an open loop go on

@@ -8,17 +8,17 @@
 //! - else there is none.
 //!
 //! A difference exceeds the noise if the spreads do not touch, and the medians are a factor apart that is above the drift:
-//! [`RUNS_FACTOR`] if both results have three runs, else [`FACTOR`], or [`TAIL_FACTOR`] from p99 on.
+//! [`RUNS_FACTOR`] if both results have three runs, else [`FACTOR`], or [`TAIL_FACTOR`] from p99 on and of what comes in lumps.
 
 /// Runs from which on their own spread is the noise.
-const RUNS: usize = 3;
+pub(crate) const RUNS: usize = 3;
 /// Intervals from which on their spread says something.
 const INTERVALS: usize = 4;
 /// Medians that are closer are a tie, if both sides have so many runs.
 const RUNS_FACTOR: f64 = 1.05;
 /// Medians that are closer are a tie, of rates, medians and what was used.
 const FACTOR: f64 = 1.2;
-/// The same of p99 and beyond.
+/// The same of p99 and beyond, and of what comes in lumps.
 const TAIL_FACTOR: f64 = 2.0;
 
 /// A figure as it was seen.

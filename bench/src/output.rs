@@ -3,8 +3,9 @@
 //! A directory holds one result. One that holds a result already is refused before anything is measured, and `result.json` is
 //! the last file that appears: where it is, the others are.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing, Failure};
@@ -69,7 +70,9 @@ impl Output {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.dir.join(name);
         let doing = || format!("write {}", path.display());
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).doing(doing)?;
+        // As any other file, less what the umask takes: a result is to be read by others.
+        let readable = Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(&self.dir).doing(doing)?;
         file.write_all(bytes).doing(doing)?;
         file.persist(&path).doing(doing)?;
         Ok(())

@@ -332,5 +332,11 @@ mod tests {
         let answers = against_a_stall(&Load { connections: 1, in_flight: 1, ..load(pace) });
         let paced = answers.paced.unwrap();
         assert!(paced.is_void() && paced.missed > 45_000, "{} of {}", paced.missed, paced.scheduled);
+        // What was answered behind the end is no throughput.
+        assert!(
+            answers.in_time <= 50_000 && answers.in_time < answers.latencies.len(),
+            "{}",
+            answers.in_time
+        );
     }
 }

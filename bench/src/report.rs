@@ -44,7 +44,11 @@ pub(crate) struct Summary {
 impl Summary {
     /// Of one run.
     pub(crate) fn of(answers: &Answers) -> Self {
-        Self { errors: Some(answers.errors), ..Self::of_histogram(&answers.latencies, answers.elapsed, 1) }
+        let all = Self::of_histogram(&answers.latencies, answers.elapsed, 1);
+        // What an open loop was answered after its end is a latency, and no throughput.
+        let seconds = answers.elapsed.as_secs_f64();
+        let rate = if seconds > 0.0 { answers.in_time as f64 / seconds } else { 0.0 };
+        Self { rate, errors: Some(answers.errors), ..all }
     }
 
     /// Of a histogram that was filled in a time, and whose unit is so many nanoseconds. It knows nothing of errors.
@@ -257,6 +261,7 @@ mod tests {
             first_error: None,
             of_phases: Vec::new(),
             paced: None,
+            in_time: count,
             interval: Duration::from_secs(1),
             intervals: Vec::new(),
         }
