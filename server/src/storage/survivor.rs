@@ -306,7 +306,7 @@ impl Plan {
             missing.extend(voters.copied().filter(|id| here(configuration, *id).is_none()));
         }
         let all = |holds: &dyn Fn(&Configuration) -> bool| {
-            !in_force.is_empty() && in_force.iter().all(|configuration| holds(configuration))
+            !in_force.is_empty() && in_force.iter().all(holds)
         };
         let loss = if all(&|of| of.has_quorum(|id| is_whole(of, id))) {
             Loss::QuorumIsHere
