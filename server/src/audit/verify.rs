@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use holdfast_raft::{ClusterEpoch, ClusterId};
 use holdfast_wal::disk::{Access, Disk};
 
 use super::format::{HEADER_BYTES, Header, HeaderFound, parse};
@@ -18,6 +19,8 @@ pub struct AuditVerified {
     /// Files that are not whole, and what is wrong with each. What a newest file lacks at its end is no damage: it was being
     /// written, and the log makes it again.
     pub damaged: Vec<(String, String)>,
+    /// Of which cluster and which life of it each file is that has a header, by name.
+    pub whose: Vec<(String, ClusterId, ClusterEpoch)>,
 }
 
 /// Goes through all frames of all files.
@@ -37,7 +40,7 @@ pub fn verify<D: Disk>(disk: &D) -> io::Result<AuditVerified> {
         .collect();
     for name in names {
         let is_newest = parse(&name).is_some_and(|(epoch, first, _)| lives.get(&epoch.0) == Some(&first));
-        match file(disk, &name, is_newest) {
+        match file(disk, &name, is_newest, &mut found.whose) {
             Ok(frames) => found.frames += frames,
             Err(what) => found.damaged.push((name, what)),
         }
@@ -45,7 +48,12 @@ pub fn verify<D: Disk>(disk: &D) -> io::Result<AuditVerified> {
     Ok(found)
 }
 
-fn file<D: Disk>(disk: &D, name: &str, is_newest: bool) -> Result<u64, String> {
+fn file<D: Disk>(
+    disk: &D,
+    name: &str,
+    is_newest: bool,
+    whose: &mut Vec<(String, ClusterId, ClusterEpoch)>,
+) -> Result<u64, String> {
     let io = |error: io::Error| error.to_string();
     if parse(name).is_some_and(|(_, _, aside)| aside) {
         return Err("it was damaged, and put aside".to_owned());
@@ -64,6 +72,7 @@ fn file<D: Disk>(disk: &D, name: &str, is_newest: bool) -> Result<u64, String> {
         HeaderFound::Valid(..) => return Err("its header is that of another file".to_owned()),
         HeaderFound::Unwritten | HeaderFound::Wrong => return Err("it has no header".to_owned()),
     };
+    whose.push((name.to_owned(), header.cluster, header.epoch));
     let mut frames = Frames::new(disk, &file, check, header.first).map_err(io)?;
     let mut count = 0;
     while frames.next().map_err(io)?.is_some() {

@@ -114,15 +114,17 @@ impl Check {
             Self::SameState => ["", "states differ, and nobody is in the majority", RESTORE],
             Self::LogWhole => [
                 "a part of the log is damaged that the next start writes anew",
-                "something that was acknowledged is damaged, or term and vote are",
+                "something that was acknowledged is damaged, or term and vote are; or it is another node's",
                 DAMAGED,
             ],
-            Self::SnapshotsWhole => {
-                ["one is damaged, and a newer or an older one is whole", "none is whole", DAMAGED]
-            }
+            Self::SnapshotsWhole => [
+                "one is damaged, and a newer or an older one is whole",
+                "none is whole; or one is of another cluster, or of another life of it",
+                DAMAGED,
+            ],
             Self::AuditLog => [
                 "half as much waits to be written as may wait; or a file is damaged",
-                "it cannot be written",
+                "it cannot be written; or a file is of another cluster, or of a later life of it",
                 DISK_FULL,
             ],
             Self::Identity => [

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use holdfast_store::NoPlant;
-use holdfast_store::snapshot::Decoder;
+use holdfast_store::snapshot::{Decoder, Header};
 use holdfast_wal::disk::{Disk as _, RealDisk};
 use holdfast_wal::tools;
 use holdfast_wal::{Ending, OpenError};
@@ -59,6 +59,8 @@ pub enum LogFound {
     Damaged(String),
     /// Term and vote may be older than what was promised.
     HardStateLost,
+    /// It is that of another node or cluster than the identity says.
+    Foreign(String),
     /// It cannot be read at all.
     Unreadable(String),
 }
@@ -76,8 +78,8 @@ pub struct Ward {
     pub identity: Vec<(String, Result<Option<Identity>, String>)>,
     /// The log.
     pub log: LogFound,
-    /// Each snapshot, the newest first: its name, and what is wrong with it.
-    pub snapshots: Vec<(String, Result<(), String>)>,
+    /// Each snapshot, the newest first: its name, and whose it is, or what is wrong with it.
+    pub snapshots: Vec<(String, Result<Header, String>)>,
     /// The audit log; `None` if there is none.
     pub audit: Option<Result<AuditVerified, String>>,
     /// Why the disk was not measured, if it was tried.
@@ -87,6 +89,13 @@ pub struct Ward {
 }
 
 impl Ward {
+    /// What the identity says: of the two copies the later one.
+    #[must_use]
+    pub fn known(&self) -> Option<Identity> {
+        let whole = self.identity.iter().filter_map(|(_, found)| found.as_ref().ok()?.clone());
+        whole.reduce(Identity::or_later)
+    }
+
     /// Whether nothing in it is of a node: no identity, no log, no snapshot, no audit log. What cannot be read counts as one.
     #[must_use]
     pub fn holds_nothing(&self) -> bool {
@@ -145,7 +154,9 @@ pub fn look(directory: &Path, election_ms: u64) -> std::io::Result<Ward> {
     ward.identity =
         identity.map(|(name, found)| (name.to_owned(), found.map_err(|error| error.to_string()))).collect();
     if directory.join(LOG_DIRECTORY).is_dir() {
-        ward.log = log(&directory.join(LOG_DIRECTORY), &mut ward.facts);
+        let names = ward.known().and_then(|identity| identity.names());
+        let names = names.map(|(cluster, uuid)| holdfast_wal::Identity { cluster: cluster.0, node: uuid.0 });
+        ward.log = log(&directory.join(LOG_DIRECTORY), names, &mut ward.facts);
     }
     ward.snapshots = snapshots(&directory.join(SNAPSHOT_DIRECTORY), &mut ward.facts);
     let audited = directory.join(AUDIT_DIRECTORY);
@@ -223,7 +234,8 @@ fn has_open(process: &str, file: (u64, u64)) -> bool {
     }
 }
 
-fn log(directory: &Path, facts: &mut Facts) -> LogFound {
+/// `names` are those that the log has to have, if they are known.
+fn log(directory: &Path, names: Option<holdfast_wal::Identity>, facts: &mut Facts) -> LogFound {
     let disk = match RealDisk::read_only(directory) {
         Ok(disk) => disk,
         Err(error) => return LogFound::Unreadable(error.to_string()),
@@ -231,9 +243,10 @@ fn log(directory: &Path, facts: &mut Facts) -> LogFound {
     if let Ok(stat) = tools::stat(&disk) {
         facts.set(Figure::SegmentBytes, stat.segment_bytes);
     }
-    let found = match tools::verify(&disk, None) {
+    let found = match tools::verify(&disk, names) {
         Ok(found) => found,
         Err(OpenError::NoLog { .. }) => return LogFound::Missing,
+        Err(error @ OpenError::Foreign { .. }) => return LogFound::Foreign(error.to_string()),
         Err(error) => return LogFound::Unreadable(error.to_string()),
     };
     if found.hard_state_lost {
@@ -254,7 +267,7 @@ fn log(directory: &Path, facts: &mut Facts) -> LogFound {
     }
 }
 
-fn snapshots(directory: &Path, facts: &mut Facts) -> Vec<(String, Result<(), String>)> {
+fn snapshots(directory: &Path, facts: &mut Facts) -> Vec<(String, Result<Header, String>)> {
     let Ok(disk) = RealDisk::read_only(directory) else { return Vec::new() };
     let mut names: Vec<_> = disk
         .list()
@@ -271,14 +284,14 @@ fn snapshots(directory: &Path, facts: &mut Facts) -> Vec<(String, Result<(), Str
 }
 
 /// Reads all of it, as a start does.
-fn snapshot(path: PathBuf) -> Result<(), String> {
+fn snapshot(path: PathBuf) -> Result<Header, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let mut decoder = Decoder::<NoPlant>::new();
     let mut piece = vec![0; READ_BYTES];
     loop {
         let count = file.read(&mut piece).map_err(|error| error.to_string())?;
         if count == 0 {
-            return decoder.finish().map(|_| ()).map_err(|error| error.to_string());
+            return decoder.finish().map(|decoded| decoded.header).map_err(|error| error.to_string());
         }
         decoder.push(&piece[..count]).map_err(|error| error.to_string())?;
     }
@@ -288,8 +301,7 @@ fn snapshot(path: PathBuf) -> Result<(), String> {
 #[must_use]
 pub fn judge(ward: &Ward, thresholds: &Thresholds) -> Vec<Finding> {
     let mut notes = Notes::default();
-    let whole = ward.identity.iter().filter_map(|(_, found)| found.as_ref().ok()?.clone());
-    let known = whole.reduce(Identity::or_later);
+    let known = ward.known();
     let known = known.as_ref();
     let whom = known.map_or_else(|| Whom::Place(ward.place.clone()), |identity| Whom::Node(identity.node.0));
     nodes::disk(&mut notes, &whom, &ward.facts, thresholds);
@@ -297,8 +309,8 @@ pub fn judge(ward: &Ward, thresholds: &Thresholds) -> Vec<Finding> {
         use_of(&mut notes, &whom, ward);
         identity(&mut notes, &whom, ward);
         whole_log(&mut notes, &whom, ward, known);
-        whole_snapshots(&mut notes, &whom, ward);
-        whole_audit(&mut notes, &whom, ward);
+        whole_snapshots(&mut notes, &whom, ward, known);
+        whole_audit(&mut notes, &whom, ward, known);
     }
     if let Some(why) = &ward.unmeasured {
         let what = format!("the disk could not be tried in {}: {why}", ward.place);
@@ -385,7 +397,16 @@ fn whole_log(notes: &mut Notes, whom: &Whom, ward: &Ward, identity: Option<&Iden
             "its identity says that term and vote were lost once: it takes part in no quorum, for ever";
         return note(Severity::Fail, what.to_owned(), format!("let another node take its place: {REPLACE}"));
     }
+    let is_member = identity.is_none_or(|identity| identity.names().is_some());
     match &ward.log {
+        LogFound::Foreign(why) => {
+            let what = format!("its log is another's: {why}");
+            note(Severity::Fail, what, format!("bring the directory back as it was, or see {REPLACE}"));
+        }
+        log if !is_member && *log != LogFound::Missing => {
+            let what = "it has a log, and its identity says that it belongs to no cluster yet".to_owned();
+            note(Severity::Fail, what, format!("bring the directory back as it was, or see {REPLACE}"));
+        }
         LogFound::Missing if had => {
             let what = "its log is missing, and it had one".to_owned();
             note(Severity::Fail, what, format!("bring the directory back as it was, or see {REPLACE}"));
@@ -411,7 +432,43 @@ fn whole_log(notes: &mut Notes, whom: &Whom, ward: &Ward, identity: Option<&Iden
     }
 }
 
-fn whole_snapshots(notes: &mut Notes, whom: &Whom, ward: &Ward) {
+/// The cluster and the life of it that all in the directory should be of, if the identity tells.
+fn life_of(identity: Option<&Identity>) -> Option<([u8; 16], u64)> {
+    let identity = identity?;
+    Some((identity.names()?.0.0, identity.epoch))
+}
+
+/// A cluster and its life, in words.
+fn life((cluster, epoch): ([u8; 16], u64)) -> String {
+    format!("cluster {:032x}, epoch {epoch}", u128::from_be_bytes(cluster))
+}
+
+/// Notes what is of another cluster or life than the identity says; whether there was any.
+fn foreign(
+    notes: &mut Notes,
+    (check, whom): (Check, &Whom),
+    own: Option<([u8; 16], u64)>,
+    others: &[(&str, ([u8; 16], u64))],
+) -> bool {
+    let Some(own) = own.filter(|_| !others.is_empty()) else { return false };
+    let each = others.iter().map(|(name, whose)| format!("{name} is of {}", life(*whose)));
+    let what = format!("{}; and this node is of {}", each.collect::<Vec<_>>().join("; "), life(own));
+    let next = format!("put it back where it came from; see {REPLACE}");
+    notes.note(Severity::Fail, check, whom, what, next);
+    true
+}
+
+fn whole_snapshots(notes: &mut Notes, whom: &Whom, ward: &Ward, identity: Option<&Identity>) {
+    let own = life_of(identity);
+    let whose = ward.snapshots.iter().filter_map(|(name, found)| {
+        let header = found.as_ref().ok()?;
+        Some((name.as_str(), (header.cluster, header.epoch)))
+    });
+    // As a start does: one of another life is not begun with.
+    let others: Vec<_> = whose.filter(|(_, whose)| Some(*whose) != own).collect();
+    if foreign(notes, (Check::SnapshotsWhole, whom), own, &others) {
+        return;
+    }
     let wrong = ward.snapshots.iter().filter_map(|(name, found)| Some((name, found.as_ref().err()?)));
     let wrong: Vec<String> = wrong.map(|(name, why)| format!("{name} is damaged: {why}")).collect();
     let whole = ward.snapshots.len() - wrong.len();
@@ -427,7 +484,16 @@ fn whole_snapshots(notes: &mut Notes, whom: &Whom, ward: &Ward) {
     notes.note(severity, Check::SnapshotsWhole, whom, what, next);
 }
 
-fn whole_audit(notes: &mut Notes, whom: &Whom, ward: &Ward) {
+fn whole_audit(notes: &mut Notes, whom: &Whom, ward: &Ward, identity: Option<&Identity>) {
+    let own = life_of(identity);
+    if let (Some(Ok(found)), Some((cluster, epoch))) = (&ward.audit, own) {
+        let whose = found.whose.iter().map(|(name, cluster, epoch)| (name.as_str(), (cluster.0, epoch.0)));
+        // Those of earlier lives are kept.
+        let others: Vec<_> = whose.filter(|(_, whose)| whose.0 != cluster || whose.1 > epoch).collect();
+        if foreign(notes, (Check::AuditLog, whom), own, &others) {
+            return;
+        }
+    }
     let next = format!("the other members have the same records: holdfast audit; see {DAMAGED}");
     let (severity, what) = match &ward.audit {
         None => return,

@@ -185,6 +185,33 @@ fn a_directory_of_something_else_is_refused_and_left_as_it_is() {
     }
 }
 
+/// Puts a directory of one node in place of that of another.
+fn exchange(from: &Path, to: &Path, name: &str) {
+    fs::remove_dir_all(to.join(name)).expect("it is there");
+    fs::create_dir(to.join(name)).expect("it can be made");
+    for (path, bytes) in contents(&from.join(name)) {
+        let file = path.file_name().expect("a name");
+        fs::write(to.join(name).join(file), bytes).expect("it can be written");
+    }
+}
+
+#[test]
+fn what_is_of_another_cluster_in_a_directory_is_a_failure_of_log_snapshots_and_audit_log() {
+    let (own, other) = (stopped(&["--snapshot-entries=10"], 30), stopped(&["--snapshot-entries=10"], 30));
+    let (own, other) = (own.directory(0), other.directory(0));
+    of(&own, &[]).is(0, &[]);
+    exchange(&other, &own, "audit");
+    of(&own, &[]).is(9, &[("audit-log", 1)]);
+    exchange(&other, &own, "snapshots");
+    let said = of(&own, &[]);
+    said.is(9, &[("snapshots-whole", 1), ("audit-log", 1)]);
+    assert!(said.what("snapshots-whole", 1).contains("and this node is of cluster"), "{:#}", said.document);
+    exchange(&other, &own, "wal");
+    let said = of(&own, &[]);
+    said.is(9, &[("log-whole", 1), ("snapshots-whole", 1), ("audit-log", 1)]);
+    assert!(said.what("log-whole", 1).contains("another's"), "{:#}", said.document);
+}
+
 #[test]
 fn a_log_or_a_snapshot_without_an_identity_is_a_failure() {
     let cluster = stopped(&["--snapshot-entries=10"], 30);
