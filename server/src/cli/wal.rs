@@ -17,7 +17,7 @@ use super::failed::{Failed, Trouble};
 use super::out::{put_out, say};
 use super::paint::{Color, Paint};
 use crate::describe::{self, Described};
-pub(super) use crate::doctor::offline::in_use as user_of;
+pub(super) use crate::doctor::lock::in_use as user_of;
 use crate::storage::LOG_DIRECTORY;
 
 /// See the module documentation.

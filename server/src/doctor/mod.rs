@@ -20,6 +20,7 @@ mod ailments;
 mod check;
 pub mod facts;
 mod judge;
+pub mod lock;
 mod members;
 mod nodes;
 pub mod offline;
