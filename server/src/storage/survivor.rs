@@ -305,9 +305,7 @@ impl Plan {
             let voters = configuration.voters().iter().chain(configuration.outgoing());
             missing.extend(voters.copied().filter(|id| here(configuration, *id).is_none()));
         }
-        let all = |holds: &dyn Fn(&Configuration) -> bool| {
-            !in_force.is_empty() && in_force.iter().all(holds)
-        };
+        let all = |holds: &dyn Fn(&Configuration) -> bool| !in_force.is_empty() && in_force.iter().all(holds);
         let loss = if all(&|of| of.has_quorum(|id| is_whole(of, id))) {
             Loss::QuorumIsHere
         } else if all(&|of| !of.has_quorum(|id| !is_whole(of, id))) {
