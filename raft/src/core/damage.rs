@@ -10,7 +10,8 @@
 //!
 //! It is whole again when its log has no gap up to a commit index that an established leader told *this boot* of it:
 //! whatever was committed with the help of the lost copies is committed at or below that index, since such a leader has
-//! all of it, and has an entry of its own term committed behind it.
+//! all of it, and has an entry of its own term committed behind it. Every such index is enough, for good, so the lowest counts:
+//! a node that is always some entries behind a leader under load would never reach the newest one.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,8 @@ pub(crate) struct Broken {
     /// leader sends for it is held in memory only, for the disk has no place for it, and is missing again after the next start;
     /// it is committed, and others hold it. Until a snapshot stands for it again, this node is not whole.
     base: Option<EntryId>,
+    /// The log is whole once it has no gap up to here; `None` before an established leader has told this boot what is committed.
+    goal: Option<Index>,
 }
 
 impl Broken {
@@ -53,7 +56,7 @@ impl Broken {
         let ends = holes.last().is_none_or(|hole| hole.last <= claimed_end.index);
         if begins && apart && runs && placed && ends {
             let behind = behind.into_iter().collect();
-            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false, base: None })
+            Ok(Self { holes, behind, claimed_end, trustworthy, cut: false, base: None, goal: None })
         } else {
             Err(format!("the log ends at {last}, and its holes are {holes:?} up to {claimed_end}"))
         }
@@ -126,8 +129,9 @@ impl Broken {
         let claimed = (self.claimed_end.term.0, self.claimed_end.index.0);
         let flags = (u64::from(self.trustworthy), u64::from(self.cut));
         let base = self.base.map_or((0, 0), |base| (base.term.0, base.index.0));
+        let goal = self.goal.map_or((0, 0), |goal| (1, goal.0));
         canon.value(holes.len() as u64);
-        for (one, other) in holes.chain(ids).chain([claimed, flags, base]) {
+        for (one, other) in holes.chain(ids).chain([claimed, flags, base, goal]) {
             canon.value(one);
             canon.value(other);
         }
@@ -219,9 +223,12 @@ impl<P: Plant> Core<P> {
     }
 
     /// An established leader told this boot how far it has committed, and up to `verified` the log equals the leader's: if
-    /// that is as far, the log is whole as far as it matters. What is still missing behind was never committed.
+    /// that is as far as the lowest it was told, the log is whole as far as it matters. What is still missing behind was never committed.
     pub(super) fn whole_up_to(&mut self, commit: Index, verified: Index) {
-        if verified < commit || self.lost_base().is_some() {
+        let Some(broken) = &mut self.broken else { return };
+        let goal = broken.goal.map_or(commit, |goal| goal.min(commit));
+        broken.goal = Some(goal);
+        if verified < goal || self.lost_base().is_some() {
             return;
         }
         let Some(broken) = self.broken.take() else { return };
