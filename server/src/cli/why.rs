@@ -129,8 +129,15 @@ fn label(stage: Stage) -> String {
     format!("{} {}", stage.number(), stage.name().to_lowercase())
 }
 
-/// The leader as a member of the cluster that answers knows it, and what it says of the trace.
-async fn ask(target: &Target, index: u64) -> Result<(StatusReply, TraceReply), Failed> {
+/// What a leader says of its batches, and what has to be known to judge them.
+struct Told {
+    leader: NodeId,
+    voters: Vec<NodeId>,
+    reply: TraceReply,
+}
+
+/// Asks the leader that a member which answers knows.
+async fn ask(target: &Target, index: u64) -> Result<Told, Failed> {
     let (mut failed, mut answered) = (None, false);
     for endpoint in &target.endpoints {
         // Each by a client of its own, since one that remembers a dead node leaves it alone.
@@ -151,31 +158,26 @@ async fn ask(target: &Target, index: u64) -> Result<(StatusReply, TraceReply), F
 }
 
 /// The same from one endpoint; `None` if it knows no leader.
-async fn ask_leader_of(
-    target: &Target,
-    endpoint: &str,
-    index: u64,
-) -> Result<Option<(StatusReply, TraceReply)>, Failed> {
+async fn ask_leader_of(target: &Target, endpoint: &str, index: u64) -> Result<Option<Told>, Failed> {
     let client = target.client_of(endpoint)?;
     let status = client.status(endpoint).await;
     client.close().await;
     let status = status?;
     let member = status.members.iter().find(|member| Some(member.node) == status.leader);
-    let address = match member {
-        Some(member) if member.node == status.node.id => endpoint.to_owned(),
-        Some(member) if !member.client.is_empty() => member.client.to_string(),
+    let (leader, address) = match member {
+        Some(member) if member.node == status.node.id => (member.node, endpoint.to_owned()),
+        Some(member) if !member.client.is_empty() => (member.node, member.client.to_string()),
         Some(_) | None => return Ok(None),
     };
     // It may have been deposed meanwhile; what it has proposed it still knows. A client of its own: what it says of a leader that
     // does not answer is about that one.
-    let leader = target.client_of(&address)?;
-    let asked = (leader.status(&address).await, leader.trace(&address, Trace { index }).await);
-    leader.close().await;
+    let client = target.client_of(&address)?;
+    let asked = client.trace(&address, Trace { index }).await;
+    client.close().await;
     match asked {
-        (Ok(status), Ok(trace)) => Ok(Some((status, trace))),
-        (Err(error), _) | (_, Err(error)) => {
-            let node = status.leader.map_or(0, NodeId::get);
-            let trouble = Trouble::new(Exit::NoLeader, format!("node {node} leads, and does not answer"))
+        Ok(reply) => Ok(Some(Told { leader, voters: voters(&status), reply })),
+        Err(error) => {
+            let trouble = Trouble::new(Exit::NoLeader, format!("node {leader} leads, and does not answer"))
                 .why(format!("{address}, where {endpoint} says that it is: {}", error.why()))
                 .outcome("nothing was changed")
                 .next("holdfast status; if it stays so, another one will lead");
@@ -206,17 +208,14 @@ impl Why {
     /// Exits with 4 if nobody leads.
     pub(super) fn run(self) -> ExitCode {
         let Asked::SlowWrite { target } = &self.asked;
-        target.run(async |_, out| {
-            let (status, reply) = ask(target, 0).await?;
-            tell(out, &status, &reply)
-        })
+        target.run(async |_, out| tell(out, &ask(target, 0).await?))
     }
 }
 
-fn tell(out: Out, status: &StatusReply, reply: &TraceReply) -> Result<(), Failed> {
-    let (leader, voters) = (status.node.id, voters(status));
+fn tell(out: Out, told: &Told) -> Result<(), Failed> {
+    let &Told { leader, ref voters, ref reply } = told;
     let judged: Vec<(&TracedBatch, Blame)> =
-        reply.batches.iter().map(|batch| (batch, blame(batch, leader, &voters))).collect();
+        reply.batches.iter().map(|batch| (batch, blame(batch, leader, voters))).collect();
     let slow = judged.iter().filter(|(batch, _)| {
         batch.end == TracedBatch::ON_ITS_WAY || reply.slow_from > 0 && batch.took >= reply.slow_from
     });
@@ -349,9 +348,9 @@ pub(super) async fn trace(
     out: Out,
     index: u64,
 ) -> Result<Option<(Vec<String>, Cell)>, Failed> {
-    let (status, reply) = ask(target, index).await?;
+    let Told { leader, voters, reply } = ask(target, index).await?;
     let Some(batch) = reply.batches.first() else { return Ok(None) };
-    let guilt = blame(batch, status.node.id, &voters(&status));
+    let guilt = blame(batch, leader, &voters);
     let lines = breakdown(out, batch, &guilt);
     let fields = [
         ("index", index.into()),

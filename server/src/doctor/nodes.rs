@@ -114,29 +114,20 @@ pub(super) fn judged(samples: u64, half: u64, most: u64) -> (u64, String) {
 fn disk_answers(notes: &mut Notes, whom: &Whom, facts: &Facts) {
     let check = Check::DiskAnswers;
     let place = facts.word(Figure::DataDirectory).unwrap_or("its directory");
-    if facts.is(Figure::Silent) {
-        let what = format!(
-            "the file system of {place} does not answer: nothing is known of its room and its options"
-        );
-        notes.note(
-            Severity::Fail,
-            check,
-            whom,
-            what,
-            format!("see {SLOW_DISK}; on that machine: dmesg | tail -50"),
-        );
+    let what = if facts.is(Figure::Silent) {
+        format!("the file system of {place} does not answer: nothing is known of its room and its options")
     } else if facts.is(Figure::DiskStalled) {
-        let what = "its disk has kept a sync waiting for more than two election timeouts";
-        notes.note(
-            Severity::Fail,
-            check,
-            whom,
-            what,
-            format!("see {SLOW_DISK}; on that machine: dmesg | tail -50"),
-        );
+        "its disk has kept a sync waiting for more than two election timeouts".to_owned()
     } else {
-        notes.note(Severity::Ok, check, whom, "its disk answers", "");
-    }
+        return notes.note(Severity::Ok, check, whom, "its disk answers", "");
+    };
+    notes.note(
+        Severity::Fail,
+        check,
+        whom,
+        what,
+        format!("see {SLOW_DISK}; on that machine: dmesg | tail -50"),
+    );
 }
 
 fn sync(notes: &mut Notes, whom: &Whom, facts: &Facts, thresholds: &Thresholds) {

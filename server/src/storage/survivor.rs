@@ -14,16 +14,17 @@
 //! # What may be lost
 //! A write was acknowledged when a quorum of the voters held it. If so few voters are missing, or damaged, that they are no quorum
 //! by themselves, one of the whole directories was part of every quorum, and the one that is chosen holds everything that any of
-//! them may have acknowledged. That has to hold in every configuration that may have been in force: the last one that is known to be
-//! committed, and each that stands behind it in any log, since the others may never have heard of it. Otherwise the missing ones may have acknowledged something by themselves: behind the last entry that is
-//! here; or, if they had elected a leader that nobody here has heard of, behind the last one that is known here to be committed. How
-//! much, nobody can say. What is held here and was never acknowledged becomes effective.
+//! them may have acknowledged. That has to hold in every configuration that may have been in force: the last one that is known to
+//! be committed, and each that stands behind it in any log, since the others may never have heard of it. Otherwise the missing ones
+//! may have acknowledged something by themselves: behind the last entry that is here; or, if they had elected a leader that nobody
+//! here has heard of, behind the last one that is known here to be committed. How much, nobody can say. What is held here and was
+//! never acknowledged becomes effective.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use holdfast_hlc::Stamp;
-use holdfast_raft::formation::{Formed, IdentityState};
+use holdfast_raft::formation::Formed;
 use holdfast_raft::{
     ClusterEpoch, ClusterId, Configuration, EntryId, Index, NodeId, NodeUuid, Payload, Term,
 };
@@ -100,7 +101,8 @@ impl Survivor {
         if !identity.log_made && identity.epoch == 1 {
             return Err(StorageError::NotFormed);
         }
-        let formed = Formed { cluster, uuid, members: founders(&identity.formation) };
+        // Whose log it is; who founded the cluster matters only where a log is made.
+        let formed = Formed { cluster, uuid, members: Vec::new() };
         let log = look(&path.join(LOG_DIRECTORY)).map_err(|error| io("opening the log", error))?;
         let options = LogOptions { segment_bytes: SEGMENT_BYTES, prepared: 2, salt_seed: 0 };
         let (_, recovered, _) = open_log(log, &mut identity, |_| Ok(()), &formed, options)?;
@@ -199,12 +201,6 @@ impl Survivor {
         let last = LogPosition { index: last.index.0, term: last.term.0 };
         Former { cluster, epoch, stamp: store.stamp(), last, store }
     }
-}
-
-fn founders(formation: &IdentityState) -> Vec<(NodeId, NodeUuid, bytes::Bytes)> {
-    let Some(mint) = formation.mint() else { return Vec::new() };
-    let members = mint.list().members().iter().zip(mint.uuids());
-    members.map(|((id, address), uuid)| (*id, *uuid, address.clone())).collect()
 }
 
 /// Why directories are not what is left of one cluster.
