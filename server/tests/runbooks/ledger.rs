@@ -1,7 +1,7 @@
 //! Writers that never rest, and what they were told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(crate) enum Told {
 pub(crate) struct Ledger {
     writes: Arc<Mutex<BTreeMap<String, Told>>>,
     stop: Arc<AtomicBool>,
+    /// The size of the values that are written from now on, at least.
+    bytes: Arc<AtomicUsize>,
     writers: Vec<JoinHandle<()>>,
     endpoints: Vec<String>,
 }
@@ -50,21 +52,27 @@ impl Ledger {
         Self::begin_with(site, 0)
     }
 
-    /// The same with values of so many bytes at least.
+    /// The same with values of so many bytes at least, until [`Self::write_small`].
     pub(crate) fn begin_with(site: &Site, bytes: usize) -> Self {
         static LEDGERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let mut ledger = Self::default();
         ledger.endpoints = site.endpoints();
+        ledger.bytes.store(bytes, Ordering::Relaxed);
         let begun = LEDGERS.fetch_add(1, Ordering::Relaxed);
         for writer in 0..WRITERS {
-            let (endpoints, writes, stop) =
-                (ledger.endpoints.clone(), Arc::clone(&ledger.writes), Arc::clone(&ledger.stop));
+            let (endpoints, bytes) = (ledger.endpoints.clone(), Arc::clone(&ledger.bytes));
+            let (writes, stop) = (Arc::clone(&ledger.writes), Arc::clone(&ledger.stop));
             let names = format!("w/{begun}/{writer}");
-            let run = move || block_on(write(endpoints, names, bytes, &writes, &stop));
+            let run = move || block_on(write(endpoints, names, &bytes, &writes, &stop));
             ledger.writers.push(std::thread::spawn(run));
         }
         ledger.await_more();
         ledger
+    }
+
+    /// Writes nothing large any more: it would fill any disk again while a test goes on.
+    pub(crate) fn write_small(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
     }
 
     fn acknowledged(&self) -> usize {
@@ -127,7 +135,7 @@ pub(crate) fn keys(site: &Site) -> BTreeMap<String, String> {
 async fn write(
     endpoints: Vec<String>,
     names: String,
-    bytes: usize,
+    bytes: &AtomicUsize,
     writes: &Mutex<BTreeMap<String, Told>>,
     stop: &AtomicBool,
 ) {
@@ -137,7 +145,7 @@ async fn write(
             break;
         }
         let key = format!("{names}/{count}");
-        let told = match client.put(key.clone(), value(&key, bytes)).await {
+        let told = match client.put(key.clone(), value(&key, bytes.load(Ordering::Relaxed))).await {
             Ok((Reply::Put { revision, .. }, _)) => Told::Acknowledged(revision),
             Ok((reply, _)) => panic!("a put is answered with {reply:?}"),
             Err(error) => match error.outcome {

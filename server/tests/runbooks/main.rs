@@ -283,6 +283,7 @@ fn disk_full_is_followed_from_a_majority_without_room_to_health_with_nothing_los
     site.wait_until("both disks are full", |site| {
         "bc".chars().all(|name| site.log(name).contains("the disk is full"))
     });
+    ledger.write_small();
     follow(&mut site, "disk-full");
     nothing_is_lost(&mut ledger);
 }
