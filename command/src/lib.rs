@@ -22,6 +22,7 @@
 //!   Outcome        a typed reply, or a Refusal with its Code            [outcome] [refusal] [code]
 //!   Query, Answer  what is asked and changes nothing                     [query]
 //!   WatchEvent     a change as a watch is told it                       [watch]
+//!   Arena          pieces of bytes that share allocations               [arena]
 //! ```
 //! Bytes are laid out by hand: fixed-width little-endian numbers, then raw sections whose lengths stand before them.
 //! There is one encoding of each value, and decoding refuses every other (`command/tests/`), so equal commands are
@@ -43,6 +44,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod arena;
 pub mod audit;
 pub mod code;
 pub mod elections;
@@ -63,6 +65,7 @@ pub mod settings;
 pub mod validate;
 pub mod watch;
 
+pub use arena::Arena;
 pub use audit::AuditRecord;
 pub use code::{Code, Effect};
 pub use envelope::{Actor, Entry, Envelope};

@@ -22,6 +22,8 @@ const LARGE: u64 = 1_000_000;
 const ROUNDS: usize = 31;
 /// Puts of one round: some milliseconds.
 const PUTS: usize = 4_000;
+/// Versions that are kept where history is.
+const HISTORY: usize = 400_000;
 
 fn key(number: u64) -> Bytes {
     format!("app/service/config/{number:010}").into()
@@ -228,7 +230,26 @@ fn puts(keys: u64) {
     });
     println!("                {plain:.2} allocations per put; within a session {numbered:.2}");
     fed.forget();
-    if keys == SMALL { hot_key(&mut fed) } else { count_all(&fed) }
+    if keys == SMALL {
+        with_history(&mut fed);
+        hot_key(&mut fed);
+    } else {
+        count_all(&fed);
+    }
+}
+
+/// The same while history grows, as it does for hours at a node.
+fn with_history(fed: &mut Fed) {
+    let mut nanos = Vec::new();
+    for _ in 0..HISTORY / PUTS {
+        let entries = fed.entries();
+        let begin = Instant::now();
+        entries.iter().for_each(|entry| fed.apply(entry));
+        nanos.push(begin.elapsed().as_nanos() as f64 / PUTS as f64);
+    }
+    let last = median(nanos.split_off(nanos.len() - ROUNDS));
+    println!("                among {HISTORY} versions of history: {last:5.0} ns");
+    fed.forget();
 }
 
 /// How long it takes to find an early version of a key that is written all the time.

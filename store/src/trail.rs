@@ -21,10 +21,9 @@
 //!   are looked at) enters neither the digest nor a record; what happens in no order is sorted first.
 //! - The digest is in the snapshot, so a node that starts from one goes on with the chain.
 
-use arrayvec::ArrayVec;
 use bytes::{Bytes, BytesMut};
 use holdfast_command::audit::{TouchedKind, Touches};
-use holdfast_command::{FeatureLevel, Outcome};
+use holdfast_command::{Arena, FeatureLevel, Outcome};
 use holdfast_machine::{Numbered, numbered};
 use imbl::Vector;
 use sha2::{Digest as _, Sha256};
@@ -42,8 +41,11 @@ const RANGES_KEPT: usize = 4_096;
 /// A range of entries ends when they have so many bytes, however few they are.
 pub const RANGE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Room that audit records share before more is asked for.
-const RECORDS_BYTES: usize = 64 << 10;
+/// So many bytes are gathered before they are hashed: a hasher takes a long piece sooner than many short ones.
+const PIECE_BYTES: usize = 2 << 10;
+
+/// Room that an audit record is given: mostly enough.
+const RECORD_BYTES: usize = 512;
 
 numbered! {
     /// What a digest is made of, by the kind of effect.
@@ -84,13 +86,15 @@ numbered! {
 pub(crate) struct Trail {
     digest: Digest,
     hasher: Sha256,
+    /// What the hasher is to be given next.
+    piece: Vec<u8>,
     /// The last ranges that are finished: last index and digest.
     finished: Vector<(u64, Digest)>,
     /// Bytes of the entries behind the last of them.
     open_bytes: u64,
     /// What the command under way has touched.
     touches: Touches,
-    records: BytesMut,
+    records: Arena,
 }
 
 impl Default for Trail {
@@ -98,10 +102,11 @@ impl Default for Trail {
         Self {
             digest: Digest::default(),
             hasher: Sha256::new(),
+            piece: Vec::new(),
             finished: Vector::new(),
             open_bytes: 0,
             touches: Touches::default(),
-            records: BytesMut::new(),
+            records: Arena::new(),
         }
     }
 }
@@ -145,37 +150,42 @@ impl Trail {
 
     /// An entry begins.
     pub(crate) fn begin(&mut self, at: LogPosition, level: FeatureLevel) {
-        self.hasher.update(self.digest);
-        self.hasher.update(version(level).to_le_bytes());
-        self.hasher.update(at.index.to_le_bytes());
-        self.hasher.update(at.term.to_le_bytes());
+        self.piece.clear();
+        self.piece.extend_from_slice(&self.digest);
+        self.piece.extend_from_slice(&version(level).to_le_bytes());
+        self.numbers(&[at.index, at.term]);
     }
 
     /// An effect that is numbers.
     pub(crate) fn note(&mut self, effect: Effect, fields: &[u64]) {
-        self.hasher.update([effect.number()]);
+        self.piece.push(effect.number());
         self.numbers(fields);
     }
 
-    /// Numbers, in one piece: a hasher takes a long one sooner than many short ones.
     fn numbers(&mut self, fields: &[u64]) {
-        for some in fields.chunks(4) {
-            let mut piece = ArrayVec::<u8, 32>::new();
-            piece.extend(some.iter().flat_map(|field| field.to_le_bytes()));
-            self.hasher.update(&piece);
+        for field in fields {
+            self.piece.extend_from_slice(&field.to_le_bytes());
         }
     }
 
     /// An effect that is bytes, and numbers behind them.
     pub(crate) fn note_named(&mut self, effect: Effect, name: &[u8], fields: &[u64]) {
-        self.hasher.update([effect.number()]);
+        self.piece.push(effect.number());
         self.bytes(name);
         self.numbers(fields);
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        self.hasher.update(length(bytes));
-        self.hasher.update(bytes);
+        self.piece.extend_from_slice(&length(bytes));
+        if self.piece.len() + bytes.len() > PIECE_BYTES {
+            self.hasher.update(&self.piece);
+            self.piece.clear();
+        }
+        if bytes.len() > PIECE_BYTES {
+            self.hasher.update(bytes);
+        } else {
+            self.piece.extend_from_slice(bytes);
+        }
     }
 
     /// What a command touched, for its record.
@@ -235,12 +245,9 @@ impl Trail {
         if self.touches.is_empty() {
             return Bytes::new();
         }
-        if self.records.capacity() == 0 {
-            self.records.reserve(RECORDS_BYTES);
-        }
-        write(&self.touches, &mut self.records);
+        write(&self.touches, self.records.begin(RECORD_BYTES));
         self.touches.clear();
-        let record = self.records.split().freeze();
+        let record = self.records.take();
         self.note_named(Effect::Record, &record, &[]);
         record
     }
@@ -253,6 +260,7 @@ impl Trail {
     /// The entry of so many bytes ends, and with it a range: if its index is the last of one of `length` entries, or if that
     /// range has become long.
     pub(crate) fn end(&mut self, index: u64, bytes: usize, length: u64) {
+        self.hasher.update(&self.piece);
         self.digest = self.hasher.finalize_reset().into();
         self.open_bytes += bytes as u64;
         if (index + 1).is_multiple_of(length) || self.open_bytes >= RANGE_BYTES {

@@ -5,7 +5,7 @@
 //! a pointer of 8 bytes:
 //!
 //! ```text
-//!   counter 8 │ header 56 │ length 8 │ key │ value │ actor │ reason
+//!   counter 8 │ header 64 │ length 8 │ key │ value │ actor │ reason
 //! ```
 
 use std::fmt;
@@ -34,11 +34,21 @@ pub(crate) struct Head {
     pub(crate) stamp: u64,
     /// The place of the change in the change log.
     pub(crate) position: u64,
+    pub(crate) way: Way,
     key_bytes: u16,
     reason_bytes: u16,
     actor_bytes: u8,
     /// Of the actor: 0 anonymous, 1 named, 2 the cluster.
     actor: u8,
+}
+
+/// From a version into the past of its key; see the log of changes. Of no meaning outside of this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Way {
+    /// How far back in the log an earlier change of the same key lies; 0 for none, or none within reach.
+    pub(crate) jump: u32,
+    /// How many changes of the key were reachable when it was written.
+    pub(crate) depth: u32,
 }
 
 /// By whom, why and where in the log: what is kept of the request.
@@ -58,6 +68,7 @@ pub(crate) struct Numbers {
     pub(crate) version: u64,
     pub(crate) lease: i64,
     pub(crate) position: u64,
+    pub(crate) way: Way,
 }
 
 impl Version {
@@ -83,6 +94,7 @@ impl Version {
             lease: numbers.lease,
             stamp: origin.stamp.to_bits(),
             position: numbers.position,
+            way: numbers.way,
             key_bytes: key.len() as u16,
             reason_bytes: origin.reason.len() as u16,
             actor_bytes: name.len() as u8,

@@ -3,7 +3,7 @@
 //! While one entry is being applied elsewhere, everything else goes on: messages, timers, the log. Reads are served from
 //! the state before it, which is what they would have got a moment earlier; nothing reads in between.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use holdfast_command::keys::{Delete, Operation, Span};
 use holdfast_command::leases::{ExpireLease, RevokeLease};
 use holdfast_command::{Command, CommandNumber, Envelope, Request};
@@ -22,7 +22,6 @@ impl<P: Plant> Node<P> {
         let before = self.store.applied();
         // What the turn before had no room for.
         self.serve_reads();
-        let mut arena = BytesMut::new();
         for _ in 0..limits::TURN_APPLIED {
             if self.away || self.halted.is_some() || self.audit.is_full() {
                 break;
@@ -43,7 +42,7 @@ impl<P: Plant> Node<P> {
                         self.jobs.push(Job::Apply { store, at, entry });
                     } else {
                         let result = self.store.apply(at, &entry);
-                        self.applied(at, &entry, result, &mut arena);
+                        self.applied(at, &entry, result);
                     }
                 }
             }
@@ -65,25 +64,18 @@ impl<P: Plant> Node<P> {
         }
         self.away = false;
         self.store = *store;
-        let mut arena = BytesMut::new();
-        self.applied(at, &entry, result, &mut arena);
+        self.applied(at, &entry, result);
         self.after_apply();
     }
 
-    fn applied(
-        &mut self,
-        at: LogPosition,
-        entry: &Bytes,
-        result: Result<Applied, Halt>,
-        arena: &mut BytesMut,
-    ) {
+    fn applied(&mut self, at: LogPosition, entry: &Bytes, result: Result<Applied, Halt>) {
         match result {
             Ok(mut applied) => {
                 self.audit.note(at.index, std::mem::take(&mut applied.audit));
                 self.watches.publish(&self.store);
                 self.counts.applied += 1;
                 self.snapshot_point();
-                self.answer((at, entry), &applied, arena);
+                self.answer((at, entry), &applied);
                 self.touched.extend(applied.touched);
             }
             Err(halt) => self.note_halt(Err(halt)),

@@ -86,7 +86,7 @@ pub const PROBE_TICKS: u64 = 50;
 
 /// Entries that are applied before the next snapshot is taken, unless the last one was large: some hundred milliseconds to
 /// apply again at a start.
-pub const SNAPSHOT_ENTRIES: u64 = 100_000;
+pub const SNAPSHOT_ENTRIES: u64 = 250_000;
 
 /// Bytes of entries that are applied before the next snapshot is taken: as much as the core keeps behind a snapshot.
 pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use holdfast_command::envelope::CLOCK_STEP_MAX_MS;
 use holdfast_command::leases::{ExpireLease, RENEWED_MAX, RenewLeases, Renewed};
 use holdfast_command::sessions::{KeepSessions, Kept};
 use holdfast_command::{
-    Actor, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
+    Actor, Arena, Command, CommandNumber, Envelope, Outcome, Refusal, Reply, Request, RequestKey, SessionId,
 };
 use holdfast_machine::{Machine, Numbered, Trace, decide};
 use holdfast_raft::{
@@ -167,6 +167,9 @@ pub(super) struct Writes {
     own: Vec<Command>,
     /// Kept for its memory.
     scratch: Vec<u8>,
+    /// What entries and answers are made in: apart, because entries live as long as the log holds them.
+    entries: Arena,
+    answers: Arena,
 }
 
 impl Writes {
@@ -186,6 +189,8 @@ impl Writes {
             clock: LeaderClock { millis: 0, at: now.micros },
             own: Vec::new(),
             scratch: Vec::new(),
+            entries: Arena::new(),
+            answers: Arena::new(),
         }
     }
 
@@ -405,9 +410,8 @@ impl<P: Plant> Node<P> {
         }
         let mut entries: Vec<Bytes> = Vec::new();
         let mut waiters: Vec<Proposed> = Vec::new();
-        let mut arena = BytesMut::new();
         let mut add = |node: &mut Self, entry: &Entry<'_>, waiter: Waiter, (came, until): (u64, u64)| {
-            let entry = node.stamp(&mut arena, entry);
+            let entry = node.stamp(entry);
             let (bytes, calls) = (entry.len() + ENTRY_OVERHEAD_BYTES, waiter.calls());
             entries.push(entry);
             waiters.push(Proposed { index: 0, bytes, calls, waiter, came, until });
@@ -511,8 +515,8 @@ impl<P: Plant> Node<P> {
         }
     }
 
-    /// An entry of the log: the envelope of now, and the request as it came. All entries of a turn share one allocation.
-    fn stamp(&mut self, arena: &mut BytesMut, entry: &Entry<'_>) -> Bytes {
+    /// An entry of the log: the envelope of now, and the request as it came.
+    fn stamp(&mut self, entry: &Entry<'_>) -> Bytes {
         let Node { writes, stamps, now, .. } = self;
         let began = writes.clock.at;
         writes.clock = writes.clock.at(now.micros);
@@ -529,10 +533,7 @@ impl<P: Plant> Node<P> {
         };
         writes.scratch.clear();
         envelope.write(&mut writes.scratch);
-        arena.reserve(writes.scratch.len() + entry.request.len());
-        arena.put_slice(&writes.scratch);
-        arena.put_slice(entry.request);
-        arena.split().freeze()
+        writes.entries.copy(&[&writes.scratch, entry.request])
     }
 
     fn propose_batch(&mut self, entries: Vec<Bytes>, waiters: Vec<Proposed>) {
@@ -664,7 +665,7 @@ impl<P: Plant> Node<P> {
     /// What [`Bug::AnsweredWhenAppended`] and [`Bug::AnsweredAtOwnSync`] do instead of waiting: the log is applied to a clone, and
     /// what comes of it is answered.
     fn answer_ahead(&mut self, through: u64) {
-        let (mut ahead, mut arena) = (self.store.clone(), BytesMut::new());
+        let mut ahead = self.store.clone();
         while ahead.applied().index < through {
             let index = Index(ahead.applied().index + 1);
             let Some(entry) = self.core.entry(index) else { return };
@@ -676,7 +677,7 @@ impl<P: Plant> Node<P> {
             let Ok(applied) = ahead.apply(at, &entry) else { return };
             let waits = self.writes.proposed.front().is_some_and(|proposed| proposed.index == at.index);
             if waits {
-                self.answer((at, &entry), &applied, &mut arena);
+                self.answer((at, &entry), &applied);
             }
         }
     }
@@ -709,12 +710,7 @@ impl<P: Plant> Node<P> {
     }
 
     /// Answers whoever waits for this entry.
-    pub(super) fn answer(
-        &mut self,
-        (at, entry): (LogPosition, &Bytes),
-        applied: &Applied,
-        arena: &mut BytesMut,
-    ) {
+    pub(super) fn answer(&mut self, (at, entry): (LogPosition, &Bytes), applied: &Applied) {
         let Some(proposed) = self.writes.proposed.pop_front_if(|proposed| proposed.index <= at.index) else {
             return;
         };
@@ -737,8 +733,7 @@ impl<P: Plant> Node<P> {
                 }
                 self.writes.scratch.clear();
                 applied.outcome.write(&mut self.writes.scratch);
-                arena.put_slice(&self.writes.scratch);
-                let outcome = arena.split().freeze();
+                let outcome = self.writes.answers.copy(&[&self.writes.scratch]);
                 let message = Submitted { position: self.position(applied.at), outcome };
                 self.replies.push((caller, message.into()));
             }

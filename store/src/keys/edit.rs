@@ -154,12 +154,13 @@ impl<'a> Edit<'a> {
         }
         let (mod_revision, position) = (self.next_revision()?, self.position());
         let first = if P::plants(Bug::VersionNotReset) { self.state.keys.last_version(key) + 1 } else { 1 };
-        let Keys { current, scratch, .. } = &mut self.state.keys;
+        let Keys { current, graves, log, scratch, .. } = &mut self.state.keys;
         let mut written = None;
         let previous = current.update(key, |previous| {
+            let way = log.way(position, previous.or_else(|| graves.get(key)));
             let created = previous.map(|previous| (previous.create_revision(), previous.version() + 1));
             let (create_revision, version) = created.unwrap_or((mod_revision, first));
-            let numbers = Numbers { create_revision, mod_revision, version, lease, position };
+            let numbers = Numbers { create_revision, mod_revision, version, lease, position, way };
             written = Some(Version::pack(key, value, numbers, self.origin, scratch));
             written.clone()
         });
@@ -172,9 +173,10 @@ impl<'a> Edit<'a> {
 
     /// Removes a key that is there.
     fn remove(&mut self, previous: Version) -> Result<(), Refusal> {
-        let numbers =
-            Numbers { mod_revision: self.next_revision()?, position: self.position(), ..Numbers::default() };
+        let (mod_revision, position) = (self.next_revision()?, self.position());
         let keys = &mut self.state.keys;
+        let way = keys.log.way(position, Some(&previous));
+        let numbers = Numbers { mod_revision, position, way, ..Numbers::default() };
         let version = Version::pack(previous.key(), &[], numbers, self.origin, &mut keys.scratch);
         keys.current.remove(previous.key());
         self.staged.push(Staged { version, previous: Some(previous) });

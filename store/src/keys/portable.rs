@@ -118,15 +118,16 @@ impl Keys {
         let written = previous.or(grave).map(Version::mod_revision);
         Refused::unless(written != Some(mod_revision), "a key changes once with each revision")?;
         let position = self.log.next();
+        let way = self.log.way(position, previous.or(grave));
         let numbers = if deleted {
             Refused::unless(previous.is_some(), "only what is there is deleted")?;
             let bare = rest.value.is_empty() && rest.lease == 0;
             Refused::unless(bare, "what is deleted has neither value nor lease")?;
-            Numbers { mod_revision, position, ..Numbers::default() }
+            Numbers { mod_revision, position, way, ..Numbers::default() }
         } else {
             let before = previous.map(|version| (version.create_revision(), version.version() + 1));
             let (create_revision, version) = before.unwrap_or((mod_revision, 1));
-            Numbers { create_revision, mod_revision, version, lease: rest.lease, position }
+            Numbers { create_revision, mod_revision, version, lease: rest.lease, position, way }
         };
         let version = rest.pack(numbers, &mut self.scratch);
         let key = version.key();
