@@ -12,6 +12,11 @@ pub const ELECTION_TICKS: u32 = 30;
 /// 1,260 small messages a second.
 pub const HEARTBEAT_TICKS: u32 = 5;
 
+/// When the process of the leader is known to be dead, each voter campaigns so many ticks after the one with the next lower
+/// number: time enough to win, which takes two round trips and two syncs, and two that campaign at once share the votes and wait
+/// for another timeout.
+pub const REFUSED_STEP_TICKS: u32 = 3;
+
 /// How many ticks the oldest write of a leader may wait for its own disk before the leader gives up its office: twice the
 /// shortest election timeout. Its heartbeats still flow, so nobody else would notice (etcd #15247).
 pub const DISK_STALL_TICKS: u32 = 2 * ELECTION_TICKS;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Core;
 use super::leader::Leader;
+use crate::config::REFUSED_STEP_TICKS;
 use crate::role::{Ballot, Follower, Role, RoleEvent};
 use crate::transfer::Transfer;
 use crate::{Bug, COUNT_MAX, DropCause, EntryId, HardState, Message, NodeId, Plant, Tally, Term};
@@ -287,9 +288,9 @@ impl<P: Plant> Core<P> {
             return;
         }
         self.leader_heard = None;
-        // Spread over a heartbeat, so that not all followers try at once.
-        let spread = u64::from(self.config.heartbeat_ticks) + 1;
-        let soon = (self.draw() % spread) as u32 + 1;
+        // All followers learn it at once, and two that try at once share the votes: so one after the other, by their numbers.
+        let before = self.other_voters().iter().filter(|voter| **voter != id && **voter < self.config.id).count();
+        let soon = 1 + before as u32 * REFUSED_STEP_TICKS;
         self.election_clock = self.election_clock.max(self.election_timeout.saturating_sub(soon));
     }
 }

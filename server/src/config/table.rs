@@ -114,7 +114,7 @@ pub const OPTIONS: [Opt; 28] = [
     Opt::new(
         "snapshot_entries",
         Kind::Count(1, u64::MAX),
-        Some("100000"),
+        Some("250000"),
         "Entries that are applied before the next snapshot is taken",
     )
     .live(),
