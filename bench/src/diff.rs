@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::End;
 use crate::failure::Failure;
+use crate::figures::{Better, Sheet};
 use crate::noise::{RUNS, Seen};
 use crate::report::{grouped, show, time};
 use crate::result::{Interval, Point, ProcessFigures, Report, Run};
@@ -144,6 +145,17 @@ fn compare(a: &Report, b: &Report) -> Found {
             found.notes.push(format!("{} is in B only", point.name));
         }
     }
+    for sheet in &b.sheets {
+        if !a.sheets.iter().any(|other| other.name == sheet.name) {
+            found.notes.push(format!("{} is in B only", sheet.name));
+        }
+    }
+    for before in &a.sheets {
+        match b.sheets.iter().find(|after| after.name == before.name) {
+            Some(after) => sheets(&mut found, before, after),
+            None => found.notes.push(format!("{} is in A only", before.name)),
+        }
+    }
     for before in &a.points {
         match b.points.iter().find(|after| after.name == before.name) {
             Some(after) => points(&mut found, before, after),
@@ -187,18 +199,57 @@ fn points(found: &mut Found, a: &Point, b: &Point) {
     let after = figures(b);
     for before in figures(a) {
         let Some(after) = after.iter().find(|after| after.name == before.name) else { continue };
-        let shown = before.judged.shown;
-        let (was, is) = (shown(before.seen.median), shown(after.seen.median));
-        let ratio = if before.seen.median > 0.0 { after.seen.median / before.seen.median } else { f64::NAN };
         let changed = before.seen.changed(&after.seen, before.judged.is_tail);
-        let mark = if changed.is_some() { "  beyond noise" } else { "" };
-        let ratio = if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}") };
-        let _ = writeln!(found.table, "  {:<50}{was:>14}{is:>14}{ratio:>9}{mark}", before.name);
-        if let Some(times) = changed {
-            let words = format!("{name}: {} is {times:.2} × what it was ({is}, was {was})", before.name);
-            let is_better = (times > 1.0) == before.judged.higher_is_better;
-            if is_better { found.better.push(words) } else { found.worse.push(words) }
-        }
+        let (judged, seen) = (before.judged, (&before.seen, &after.seen));
+        row(found, name, (&before.name, judged), seen, changed, judged.shown);
+    }
+}
+
+/// Compares the figures of two sheets that have the same name.
+fn sheets(found: &mut Found, a: &Sheet, b: &Sheet) {
+    let name = &a.name;
+    if a.parameters != b.parameters {
+        found.notes.push(format!("{name} was not asked the same: {:?} and {:?}", a.parameters, b.parameters));
+    }
+    let fewest = |sheet: &Sheet| sheet.figures.iter().map(|figure| figure.runs.len()).min().unwrap_or(0);
+    if fewest(a).min(fewest(b)) < RUNS {
+        let note = format!(
+            "some figures of {name} have fewer than {RUNS} runs: what drifts between runs is not known"
+        );
+        found.notes.push(note);
+    }
+    let _ = writeln!(found.table, "{name:<52}{:>14}{:>14}{:>9}", "A", "B", "B ÷ A");
+    for before in &a.figures {
+        let after = b.figures.iter().find(|after| after.name == before.name && after.unit == before.unit);
+        let Some(after) = after else { continue };
+        let Some((was, is)) = Seen::of(&before.runs, &[]).zip(Seen::of(&after.runs, &[])) else { continue };
+        let unit = before.unit;
+        // They have no intervals, so that of few runs nobody knows the noise.
+        let changed = was.changed(&is, true).filter(|_| before.better != Better::Neither);
+        let judged =
+            Judged { higher_is_better: before.better == Better::Higher, is_tail: true, shown: plain };
+        row(found, name, (&before.name, judged), (&was, &is), changed, |value| unit.shown(value));
+    }
+}
+
+/// One line of the table, and a sentence if the difference exceeds the noise.
+fn row(
+    found: &mut Found,
+    of: &str,
+    (name, judged): (&str, Judged),
+    (before, after): (&Seen, &Seen),
+    changed: Option<f64>,
+    shown: impl Fn(f64) -> String,
+) {
+    let (was, is) = (shown(before.median), shown(after.median));
+    let ratio = if before.median > 0.0 { after.median / before.median } else { f64::NAN };
+    let mark = if changed.is_some() { "  beyond noise" } else { "" };
+    let ratio = if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}") };
+    let _ = writeln!(found.table, "  {name:<50}{was:>14}{is:>14}{ratio:>9}{mark}");
+    if let Some(times) = changed {
+        let words = format!("{of}: {name} is {times:.2} × what it was ({is}, was {was})");
+        let is_better = (times > 1.0) == judged.higher_is_better;
+        if is_better { found.better.push(words) } else { found.worse.push(words) }
     }
 }
 
@@ -254,6 +305,28 @@ beyond the noise: 1 worse, 1 better
 ";
         assert!(text.starts_with(expected), "{text}");
         assert_eq!(text.matches("beyond noise").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn figures_of_sheets_are_judged_by_what_is_better_and_those_that_only_tell_are_not() {
+        let of = |gaps: &[f64], rates: &[f64], keys: f64| {
+            let mut sheet = crate::figures::tests::sheet(gaps, rates);
+            sheet.add("keys", crate::figures::Unit::Count, Better::Neither, keys);
+            Report { points: Vec::new(), sheets: vec![sheet], ..report(1) }
+        };
+        let a = of(&[2e8, 2.1e8, 2.2e8], &[100.0, 101.0, 102.0], 10.0);
+        let b = of(&[4e8, 4.1e8, 4.2e8], &[200.0, 201.0, 202.0], 90.0);
+        let expected = "\
+beyond the noise: 1 worse, 1 better
+  worse: failover: writes, longest gap is 1.95 × what it was (410.0 ms, was 210.0 ms)
+  better: failover: acquisitions in a second is 1.99 × what it was (201, was 101)
+";
+        let planted = text(&a, &b);
+        assert!(planted.starts_with(expected), "{planted}");
+        assert!(text(&a, &a).starts_with("no difference exceeds the noise\n"));
+        // Of one run each a factor of two and less says nothing.
+        let few = text(&of(&[2e8], &[100.0], 1.0), &of(&[3.9e8], &[60.0], 1.0));
+        assert!(few.starts_with("no difference") && few.contains("fewer than 3 runs"), "{few}");
     }
 
     #[test]

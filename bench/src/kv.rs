@@ -106,7 +106,8 @@ pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<End, F
     }
     if let Some(output) = &output {
         let build = env!("CARGO_PKG_VERSION").to_owned();
-        let path = output.finish(&Report { format: FORMAT, build, environment, points })?;
+        let path =
+            output.finish(&Report { format: FORMAT, build, environment, points, sheets: Vec::new() })?;
         show(format!("result: {}", path.display()))?;
     }
     Ok(end)

@@ -30,11 +30,13 @@ use crate::calls;
 use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
+use crate::figures::{Better, Sheet, Unit};
 use crate::kv::{self, SEGMENT_BYTES};
 use crate::link::Link;
 use crate::load::{Load, Phases, Window};
+use crate::output::Keep;
 use crate::report::{Summary, Table, show, time};
-use crate::{LoadArgs, limits, seconds};
+use crate::{LoadArgs, seconds};
 
 /// How long there may be no leader.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,6 +73,27 @@ pub(crate) struct LeasesArgs {
     /// How often the load is run, each time without and with leases; shown are the medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
+    #[command(flatten)]
+    keep: Keep,
+}
+
+impl LeasesArgs {
+    /// A sheet of this name, with what was asked.
+    fn sheet(&self, name: String) -> Sheet {
+        Sheet::new(
+            name,
+            &[
+                ("nodes", self.spawn.to_string()),
+                ("leases", self.leases.to_string()),
+                ("connections of leases", self.keepers.to_string()),
+                ("time to live", time(self.ttl.as_nanos() as u64)),
+                ("renewed every", time(self.every.as_nanos() as u64)),
+                ("keys", self.keys.to_string()),
+                ("value bytes", self.load.value_bytes.to_string()),
+                ("seconds", self.load.seconds.as_secs_f64().to_string()),
+            ],
+        )
+    }
 }
 
 /// Runs all of it, and prints what came. A lease that ended early is a failure.
@@ -78,7 +101,8 @@ pub(crate) fn run(args: &LeasesArgs, scratch: &Scratch) -> Result<(), Failure> {
     if args.every.is_zero() || args.every >= args.ttl {
         return Err(Failure::new("keep leases", "each has to be renewed more than once in its time to live"));
     }
-    show(limits::environment(scratch))?;
+    let keeping = args.keep.begin(scratch)?;
+    let mut sheets = Vec::new();
     let dir = scratch.path().join("leases");
     let segment = if args.load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
     let mut cluster = Cluster::spawn(args.spawn, Tuning::of_segments(segment), &dir)?;
@@ -102,7 +126,11 @@ pub(crate) fn run(args: &LeasesArgs, scratch: &Scratch) -> Result<(), Failure> {
             }
         }
         let mut table = Table::new(&format!("put {}", load.name()), "ops/s");
+        let mut sheet = args.sheet(format!("leases, put {}", load.name()));
         for (name, runs) in [("no leases".to_owned(), &without), (format!("{} leases", args.leases), &with)] {
+            for run in runs {
+                sheet.summary(&format!("puts, {name}"), run);
+            }
             for (number, summary) in (1..).zip(runs) {
                 if runs.len() > 1 {
                     table.row(&format!("{name}, run {number}"), summary.clone());
@@ -121,16 +149,18 @@ pub(crate) fn run(args: &LeasesArgs, scratch: &Scratch) -> Result<(), Failure> {
             )
         });
         let renewals = tally.renewed as f64 / kept_for.as_secs_f64();
+        sheet.add("renewals in a second", Unit::PerSecond, Better::Neither, renewals);
+        sheets.push(sheet);
         let renewals = format!("{} renewals, {renewals:.0} in a second, {}\n", tally.renewed, tally.ends());
         show(format!("{table}{}{renewals}", share.unwrap_or_default()))?;
         tally.judge()?;
     }
     let first = args.load.loads().first().copied();
     let first = first.ok_or_else(|| Failure::new("kill the leader", "there is no load"))?;
-    kill_the_leader(args, &first, &mut cluster)?;
+    sheets.push(kill_the_leader(args, &first, &mut cluster)?);
     drop(cluster);
     let _ = fs::remove_dir_all(&dir);
-    Ok(())
+    keeping.finish(sheets)
 }
 
 /// A lease that is kept.
@@ -357,7 +387,7 @@ impl Keeper {
 
 /// Kills the leader while leases are kept and the load runs; then lets go of the leases, and looks at them until all have
 /// ended.
-fn kill_the_leader(args: &LeasesArgs, load: &Load, cluster: &mut Cluster) -> Result<(), Failure> {
+fn kill_the_leader(args: &LeasesArgs, load: &Load, cluster: &mut Cluster) -> Result<Sheet, Failure> {
     let members = cluster.members.clone();
     let keepers = Keepers::open(&members, args)?;
     let load = Load { operations: None, ..*load };
@@ -378,8 +408,11 @@ fn kill_the_leader(args: &LeasesArgs, load: &Load, cluster: &mut Cluster) -> Res
     let leases = keepers.close(&mut tally)?;
     let mut table = Table::new(&format!("put {}", load.name()), "ops/s");
     let names = ["before the leader is killed", "after it"];
+    let mut sheet = args.sheet(format!("leases, the leader is killed, put {}", load.name()));
     for ((name, latencies), length) in names.iter().zip(&answers.of_phases).zip(phases.lengths()) {
-        table.row(name, Summary::of_histogram(latencies, length, 1));
+        let summary = Summary::of_histogram(latencies, length, 1);
+        sheet.summary(&format!("puts {name}"), &summary);
+        table.row(name, summary);
     }
     let renewed = tally.renewed;
     let ends = until_all_have_ended(&members, &leases, args.ttl, &mut tally)?;
@@ -392,7 +425,11 @@ fn kill_the_leader(args: &LeasesArgs, load: &Load, cluster: &mut Cluster) -> Res
         tally.overdue,
         time(ends.as_nanos() as u64),
     ))?;
-    tally.judge()
+    sheet.time("kill until another node leads", outage);
+    sheet.time("longest that a lease outlived its time", ends);
+    sheet.add("leases not renewed in time", Unit::Count, Better::Lower, tally.overdue as f64);
+    tally.judge()?;
+    Ok(sheet)
 }
 
 /// Kills the leader at `at`, and goes on for `after` when another leads. How long there was none.

@@ -15,6 +15,7 @@ mod cluster;
 mod diff;
 mod disk;
 mod failure;
+mod figures;
 mod gate;
 mod hdr;
 mod kv;
@@ -35,6 +36,7 @@ mod skeleton;
 mod snapshot;
 mod svg;
 mod timer;
+mod until;
 mod watch;
 mod watching;
 
@@ -81,6 +83,7 @@ enum Command {
     /// What watches cost writes that do not concern them, and how long a change takes to the last of those it does.
     Watch(WatchArgs),
     /// What leases that are kept cost writes, and whether one ends early when the leader is killed.
+    #[command(visible_alias = "lease")]
     Leases(LeasesArgs),
     /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
     Snapshot(SnapshotArgs),

@@ -8,11 +8,17 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
+use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
+use crate::figures::Sheet;
 use crate::hdr::{hgrm, hlog};
+use crate::limits;
 use crate::measure::Outcome;
 use crate::page::page;
-use crate::result::{Point, Report};
+use crate::report::show;
+use crate::result::{Environment, FORMAT, Point, Report};
 
 /// The file that says what came.
 pub(crate) const RESULT: &str = "result.json";
@@ -76,6 +82,41 @@ impl Output {
         file.write_all(bytes).doing(doing)?;
         file.persist(&path).doing(doing)?;
         Ok(())
+    }
+}
+
+/// Where a load that has sheets keeps them.
+#[derive(Debug, Args)]
+pub(crate) struct Keep {
+    /// Writes result.json and report.html to this directory, which holds no result yet.
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
+}
+
+impl Keep {
+    /// Before anything is measured: says where that will be, and refuses a directory that holds a result.
+    pub(crate) fn begin(&self, scratch: &Scratch) -> Result<Keeping, Failure> {
+        let output = self.out.as_deref().map(Output::new).transpose()?;
+        show(limits::environment(scratch))?;
+        Ok(Keeping { output, environment: Environment::of(scratch) })
+    }
+}
+
+/// What [`Keep`] found before a run.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    output: Option<Output>,
+    environment: Environment,
+}
+
+impl Keeping {
+    /// Writes the files, if they are wanted, and says where they are.
+    pub(crate) fn finish(self, sheets: Vec<Sheet>) -> Result<(), Failure> {
+        let Some(output) = self.output else { return Ok(()) };
+        let build = env!("CARGO_PKG_VERSION").to_owned();
+        let (environment, points) = (self.environment, Vec::new());
+        let path = output.finish(&Report { format: FORMAT, build, environment, points, sheets })?;
+        show(format!("result: {}", path.display()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use crate::figures::{Sheet, Unit};
 use crate::report::{grouped, share_of, time};
 use crate::result::{Point, Report, Run};
 use crate::svg::{Bar, Line, Plot, bars, escaped};
@@ -28,8 +29,38 @@ pub(crate) fn page(report: &Report) -> String {
     for point in &report.points {
         section(&mut out, point);
     }
+    for sheet in &report.sheets {
+        figures(&mut out, sheet);
+    }
     out.push_str("</body></html>\n");
     out
+}
+
+/// A sheet as a table, and its times as bars on one scale.
+fn figures(out: &mut String, sheet: &Sheet) {
+    let _ = writeln!(out, "<h2>{}</h2>", escaped(&sheet.name));
+    let asked: Vec<String> =
+        sheet.parameters.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let _ = writeln!(out, "<p>{}.</p>", escaped(&asked.join("; ")));
+    out.push_str("<table><tr><th></th><th>median</th><th>lowest</th><th>highest</th><th>runs</th></tr>\n");
+    let mut times: Vec<Bar> = Vec::new();
+    for figure in &sheet.figures {
+        let (Some(median), Some((low, high))) = (figure.median(), figure.range()) else { continue };
+        let shown = |value| escaped(&figure.unit.shown(value));
+        let (name, runs) = (escaped(&figure.name), figure.runs.len());
+        let figures = [median, low, high].map(shown).join("</td><td>");
+        let _ = writeln!(out, "<tr><td>{name}</td><td>{figures}</td><td>{runs}</td></tr>");
+        if figure.unit == Unit::Ns {
+            let words =
+                if runs > 1 { format!("{}, highest {}", nanos(median), nanos(high)) } else { nanos(median) };
+            times.push((figure.name.clone(), Some(median), Some(high), words));
+        }
+    }
+    out.push_str("</table>\n");
+    if !times.is_empty() {
+        out.push_str(&bars("Times: median, thin the highest", &times));
+        out.push('\n');
+    }
 }
 
 /// A nanosecond figure in the unit in which it is short.
@@ -49,7 +80,7 @@ fn named(point: &Point) -> Vec<(String, &Run)> {
 
 /// The skeleton writes, whatever it stands beside.
 fn limit_name(point: &Point) -> &'static str {
-    if point.parameters.operation == "get" { "skeleton, a put" } else { "limit: skeleton" }
+    if point.parameters.operation.starts_with("put") { "limit: skeleton" } else { "skeleton, a put" }
 }
 
 fn section(out: &mut String, point: &Point) {
@@ -84,7 +115,7 @@ fn section(out: &mut String, point: &Point) {
     table(out, &runs);
     if let (Some(ours), Some(limit)) = (point.runs.first(), point.limit.first())
         && point.runs.len() == 1
-        && asked.operation != "get"
+        && asked.operation.starts_with("put")
         && let Some(words) = share_of((ours.rate, ours.latency_ns.p50), (limit.rate, limit.latency_ns.p50))
     {
         let _ = writeln!(out, "<p>{}</p>", escaped(&words));
@@ -208,6 +239,20 @@ mod tests {
         }
         for words in ["limit: skeleton", "100 % of the limit's rate", "99.9", "node 1, leader", "VOID"] {
             assert_eq!(text.contains(words), words != "VOID", "{words}");
+        }
+    }
+
+    #[test]
+    fn a_sheet_is_a_table_and_its_times_are_bars() {
+        let mut report = report(1);
+        report.points.clear();
+        report.sheets = vec![crate::figures::tests::sheet(&[250e6, 300e6, 210e6], &[1234.0])];
+        let page = page(&report);
+        assert_eq!(page.matches("<svg").count(), 1);
+        let text = parsed(&page);
+        for words in ["failover", "rounds: 3.", "writes, longest gap", "250.0 ms, highest 300.0 ms", "1,234"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
         }
     }
 

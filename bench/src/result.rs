@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
+use crate::figures::Sheet;
 use crate::load::{Answers, Load};
 use crate::measure::{Outcome, Part};
 use crate::report::{Summary, is_shown};
@@ -35,6 +36,9 @@ pub(crate) struct Report {
     pub(crate) environment: Environment,
     /// Each load, in order.
     pub(crate) points: Vec<Point>,
+    /// Figures of loads that are no series of like operations. A file of before there were any has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sheets: Vec<Sheet>,
 }
 
 /// Where something was measured.
@@ -429,6 +433,7 @@ pub(crate) mod tests {
                 runs: vec![run.clone(); runs],
                 limit: vec![run; runs],
             }],
+            sheets: Vec::new(),
         }
     }
 
@@ -442,6 +447,19 @@ pub(crate) mod tests {
             fs::write(&golden, &text).unwrap();
         }
         assert_eq!(text, fs::read_to_string(golden).unwrap());
+        assert_eq!(Report::parse(&text).unwrap(), report);
+    }
+
+    #[test]
+    fn a_file_without_sheets_is_read_as_before_and_one_with_them_is_read_back() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/result.json");
+        let mut report = Report::read(&golden).unwrap();
+        assert!(report.sheets.is_empty() && !report.points.is_empty());
+        // What was written before there were any is what is written now.
+        assert_eq!(report.json().unwrap(), fs::read_to_string(golden).unwrap());
+        report.sheets = vec![crate::figures::tests::sheet(&[1.5], &[2.0, 3.0])];
+        let text = report.json().unwrap();
+        assert!(text.contains(r#""unit": "ns""#) && text.contains(r#""better": "higher""#), "{text}");
         assert_eq!(Report::parse(&text).unwrap(), report);
     }
 

@@ -23,16 +23,17 @@ use crate::calls;
 use crate::cluster::{Cluster, Members, Tuning, directory};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
+use crate::figures::{Better, Sheet, Unit};
 use crate::load::{Answers, Load, Phases, Window};
+use crate::output::Keep;
 use crate::report::{Summary, Table, show, time};
-use crate::{kv, limits, seconds};
+use crate::until::{LOOK, until};
+use crate::{kv, seconds};
 
 /// A snapshot is taken whenever so many entries were applied, if nobody says otherwise.
 const ENTRIES: u64 = 100_000;
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How often the directories and the nodes are looked at.
-const LOOK: Duration = Duration::from_millis(2);
 /// A snapshot that is being taken has this name in the directory of a node.
 const TAKING: &str = "snapshots/taking.new";
 /// What goes on beside the load, in this order.
@@ -72,11 +73,13 @@ pub(crate) struct SnapshotArgs {
     snapshots: u32,
     #[command(flatten)]
     tuning: Tuning,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 /// Runs both, and prints what came.
 pub(crate) fn run(args: &SnapshotArgs, scratch: &Scratch) -> Result<(), Failure> {
-    show(limits::environment(scratch))?;
+    let keeping = args.keep.begin(scratch)?;
     let dir = scratch.path().join("snapshot");
     // A server waits for as many bytes as its state has: that would be a long wait.
     let entries = args.tuning.snapshot_entries.unwrap_or(ENTRIES);
@@ -110,10 +113,18 @@ pub(crate) fn run(args: &SnapshotArgs, scratch: &Scratch) -> Result<(), Failure>
         let panicked = |_| Err(Failure::new("run the load", "a thread panicked"));
         (running.join().unwrap_or_else(panicked), seen)
     });
-    report(&load, &seen?, &answers?, &phases)?;
+    let asked = [
+        ("nodes", args.spawn.to_string()),
+        ("keys of the state", args.fill.to_string()),
+        ("keys of the load", args.keys.to_string()),
+        ("value bytes", args.value_bytes.to_string()),
+        ("entries between snapshots", entries.to_string()),
+    ];
+    let mut sheet = Sheet::new(format!("snapshot, put {}", load.name()), &asked);
+    report(&load, &seen?, &answers?, &phases, &mut sheet)?;
     drop(cluster);
     let _ = fs::remove_dir_all(&dir);
-    Ok(())
+    keeping.finish(vec![sheet])
 }
 
 /// Writes the state that the snapshots hold.
@@ -159,13 +170,13 @@ fn watch(
     cluster.kill(follower);
     let before = members.stats(leader)?.0.snapshots_taken;
     // The first of them may have been begun before, and what stands behind the second is not kept for those that are away.
-    until("see the others drop what a node lacks", || {
+    until("the others drop what a node lacks", PATIENCE, || {
         Ok(members.stats(leader)?.0.snapshots_taken >= before + 2)
     })?;
     phases.enter(BACK);
     let began = Instant::now();
     cluster.start(follower)?;
-    until("see a node catch up", || {
+    until("a node catch up", PATIENCE, || {
         let wanted = members.status(leader)?.commit;
         // Until it listens it does not answer.
         Ok(members.status(follower).is_ok_and(|status| status.ready && status.applied >= wanted))
@@ -227,18 +238,6 @@ fn take(
     Ok((taken, [during, all]))
 }
 
-/// Looks until it is so.
-fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
-    let begin = Instant::now();
-    while !is_so()? {
-        if begin.elapsed() > PATIENCE {
-            return Err(Failure::new(what, format!("nothing of it in {} s", PATIENCE.as_secs())));
-        }
-        thread::sleep(LOOK);
-    }
-    Ok(())
-}
-
 /// Bytes of the newest snapshot of a node.
 fn newest(dir: &Path) -> u64 {
     let files = fs::read_dir(dir.join("snapshots")).into_iter().flatten().flatten();
@@ -249,11 +248,18 @@ fn newest(dir: &Path) -> u64 {
         .map_or(0, |file| file.len())
 }
 
-fn report(load: &Load, seen: &Seen, answers: &Answers, phases: &Phases) -> Result<(), Failure> {
+fn report(
+    load: &Load,
+    seen: &Seen,
+    answers: &Answers,
+    phases: &Phases,
+    sheet: &mut Sheet,
+) -> Result<(), Failure> {
     let mut table = Table::new(&format!("put {}", load.name()), "ops/s");
     let of = |(latencies, length): (&Histogram<u64>, Duration)| Summary::of_histogram(latencies, length, 1);
     let summaries: Vec<Summary> = answers.of_phases.iter().zip(phases.lengths()).map(of).collect();
     for (name, summary) in PHASES.iter().zip(&summaries) {
+        sheet.summary(&format!("puts while {name}"), summary);
         table.row(name, summary.clone());
     }
     let mut notes = String::new();
@@ -273,6 +279,14 @@ fn report(load: &Load, seen: &Seen, answers: &Answers, phases: &Phases) -> Resul
     let each: Vec<String> = seen.snapshots.iter().map(|took| time(nanos(*took))).collect();
     let longest = |turns: &Histogram<u64>| time(turns.max() * 1000);
     let [during, all] = &seen.turns;
+    for took in &seen.snapshots {
+        sheet.time("a snapshot of the leader", *took);
+    }
+    sheet.add("bytes of a snapshot", Unit::Bytes, Better::Lower, seen.bytes as f64);
+    let micros = |turns: &Histogram<u64>| Duration::from_micros(turns.max());
+    sheet.time("longest turn of the leader while it takes one", micros(during));
+    sheet.time("a follower catches up by one", seen.comeback);
+    sheet.time("longest turn of that follower", micros(&seen.comeback_turns));
     show(format!(
         "{table}{notes}\n\
          snapshots of the leader, {:.1} MiB: {}\n\

@@ -21,15 +21,17 @@ use holdfast_wire::message::{Submit, Watch};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
+use crate::LoadArgs;
 use crate::calls;
 use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
+use crate::figures::Sheet;
 use crate::kv::{self, SEGMENT_BYTES};
 use crate::link::Link;
 use crate::load::histogram;
-use crate::report::{Summary, Table, show, time};
-use crate::{LoadArgs, limits};
+use crate::output::Keep;
+use crate::report::{Summary, Table, show};
 
 /// How long there may be no leader, and how long an event may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,11 +59,14 @@ pub(crate) struct WatchArgs {
     /// How often the load is run, each time without and with watches; shown are the medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 /// Runs both, and prints what came.
 pub(crate) fn run(args: &WatchArgs, scratch: &Scratch) -> Result<(), Failure> {
-    show(limits::environment(scratch))?;
+    let keeping = args.keep.begin(scratch)?;
+    let mut sheets = Vec::new();
     let dir = scratch.path().join("watch");
     let segment = if args.load.operations.is_some() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES };
     let cluster = Cluster::spawn(args.spawn, Tuning::of_segments(segment), &dir)?;
@@ -83,7 +88,20 @@ pub(crate) fn run(args: &WatchArgs, scratch: &Scratch) -> Result<(), Failure> {
         let mut table = Table::new(&format!("put {}", load.name()), "ops/s");
         let rows = [("no watches".to_owned(), &without), (format!("{} watches", args.watches), &with)];
         let mut rates = Vec::new();
+        let mut sheet = Sheet::new(
+            format!("watch, put {}", load.name()),
+            &[
+                ("nodes", args.spawn.to_string()),
+                ("keys", args.keys.to_string()),
+                ("value bytes", load.value_bytes.to_string()),
+                ("seconds", load.measured.as_secs_f64().to_string()),
+                ("connections of watches", args.watchers.to_string()),
+            ],
+        );
         for (name, runs) in rows {
+            for run in runs {
+                sheet.summary(&format!("puts, {name}"), run);
+            }
             for (number, summary) in (1..).zip(runs) {
                 if runs.len() > 1 {
                     table.row(&format!("{name}, run {number}"), summary.clone());
@@ -101,11 +119,12 @@ pub(crate) fn run(args: &WatchArgs, scratch: &Scratch) -> Result<(), Failure> {
             _ => String::new(),
         };
         show(format!("{table}{share}"))?;
+        sheets.push(sheet);
     }
-    fan_out(args, &cluster.members)?;
+    sheets.push(fan_out(args, &cluster.members)?);
     drop(cluster);
     let _ = fs::remove_dir_all(&dir);
-    Ok(())
+    keeping.finish(sheets)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -202,7 +221,7 @@ impl Idle {
 }
 
 /// Puts one at a time, each followed to the last of all watches.
-fn fan_out(args: &WatchArgs, members: &Members) -> Result<(), Failure> {
+fn fan_out(args: &WatchArgs, members: &Members) -> Result<Sheet, Failure> {
     let doing = || "follow puts to the last event".to_owned();
     let mut latencies = histogram()?;
     let began = Instant::now();
@@ -255,14 +274,22 @@ fn fan_out(args: &WatchArgs, members: &Members) -> Result<(), Failure> {
         }
         Ok(())
     })?;
-    let at = |percentile| time(latencies.value_at_quantile(percentile));
+    let summary = Summary::of_histogram(&latencies, began.elapsed(), 1);
+    let mut table = Table::new("one put after the other", "puts/s");
+    table.row("put to the last event", summary.clone());
     show(format!(
-        "{} watches over {} connections, from a put to the last event: p50 {}  p99 {}  max {}  ({} puts)",
+        "{table}{} watches over {} connections, from a put to the last event ({} puts)\n",
         args.watches,
         args.watchers,
-        at(0.5),
-        at(0.99),
-        time(latencies.max()),
         latencies.len()
-    ))
+    ))?;
+    let asked = [
+        ("nodes", args.spawn.to_string()),
+        ("watches", args.watches.to_string()),
+        ("connections of watches", args.watchers.to_string()),
+        ("puts", args.events.to_string()),
+    ];
+    let mut sheet = Sheet::new("watch, one put to the last event", &asked);
+    sheet.latencies("put to the last event", &summary);
+    Ok(sheet)
 }

@@ -28,7 +28,7 @@ fn leases_that_are_kept_outlive_the_leader_and_end_when_nobody_keeps_them() {
 #[test]
 fn a_lease_that_could_not_be_renewed_in_time_is_refused() {
     let dir = scratch();
-    let output = bench(dir.path(), &["leases", "--allow-debug", "--ttl", "5", "--every", "5"]);
+    let output = bench(dir.path(), &["lease", "--allow-debug", "--ttl", "5", "--every", "5"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("more than once"), "{}", text(&output.stderr));
 }

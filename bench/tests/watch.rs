@@ -11,6 +11,9 @@ fn puts_with_and_without_watches_are_shown_and_how_long_events_take() {
     let load =
         ["--connections", "2", "--in-flight", "4", "--watches", "60", "--watchers", "7", "--events", "5"];
     let arguments: Vec<&str> = ["watch"].into_iter().chain(bounds).chain(load).collect();
+    let result = scratch();
+    let kept = result.path().join("kept");
+    let arguments = [&arguments[..], &["--out", kept.to_str().unwrap()]].concat();
     let output = bench(dir.path(), &arguments);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
@@ -23,4 +26,12 @@ fn puts_with_and_without_watches_are_shown_and_how_long_events_take() {
         out.contains("60 watches over 7 connections, from a put to the last event")
             && out.contains("(5 puts)")
     );
+    // Of five there is a slowest one and no percentile.
+    assert_eq!(row(&out, "put to the last event")[1..5], ["–"; 4], "{out}");
+    let kept = std::fs::read_to_string(result.path().join("kept/result.json")).unwrap();
+    assert!(
+        kept.contains("watch, one put to the last event") && kept.contains("to the last event, max"),
+        "{kept}"
+    );
+    assert!(std::fs::metadata(result.path().join("kept/report.html")).unwrap().len() > 0);
 }
