@@ -219,6 +219,11 @@ impl Members {
         Ok((stats, turns))
     }
 
+    /// Where clients reach each node.
+    pub(crate) fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
     /// How many they are.
     pub(crate) fn count(&self) -> usize {
         self.endpoints.len()
@@ -258,7 +263,8 @@ fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().doing(|| "make a runtime".to_owned())
 }
 
-fn leads(status: &StatusReply) -> bool {
+/// Whether the node that says this leads, and serves.
+pub(crate) fn leads(status: &StatusReply) -> bool {
     status.ready && status.leader == Some(status.node.id)
 }
 

@@ -14,6 +14,7 @@ mod child;
 mod cluster;
 mod diff;
 mod disk;
+mod failover;
 mod failure;
 mod figures;
 mod gate;
@@ -35,6 +36,7 @@ mod result;
 mod skeleton;
 mod snapshot;
 mod svg;
+mod tape;
 mod timer;
 mod until;
 mod watch;
@@ -49,6 +51,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cluster::Serve;
 use crate::diff::DiffArgs;
 use crate::disk::Scratch;
+use crate::failover::FailoverArgs;
 use crate::failure::Failure;
 use crate::gate::GateArgs;
 use crate::kv::{Kind, KvArgs};
@@ -87,6 +90,8 @@ enum Command {
     Leases(LeasesArgs),
     /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
     Snapshot(SnapshotArgs),
+    /// For how long nobody is served when the leader is killed, and that nothing is lost.
+    Failover(FailoverArgs),
     /// Compares two results, and says which differences exceed the noise; ends with 4 if something is worse.
     Diff(DiffArgs),
     /// A fixed set of loads as ratios to the skeleton of the same run, compared with those of before; ends with 4 if something is
@@ -235,6 +240,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
         Command::Limits(args) => limits::run(&args.loads(), &scratch()?),
         Command::Watch(args) => watch::run(args, &scratch()?),
         Command::Leases(args) => leases::run(args, &scratch()?),
+        Command::Failover(args) => failover::run(args, &scratch()?),
         Command::Snapshot(args) => snapshot::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),
