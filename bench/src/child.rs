@@ -4,7 +4,8 @@
 //! parent is killed, the kernel closes the pipe.
 //!
 //! What they say to one another is lines. The child's first line says that it serves, and at which address; after
-//! that it answers each line `stats` with one line of counters, for which [`attend`] is asked.
+//! that it answers each line `stats` with one line of counters, for which [`attend`] is asked, and ends in order at a line
+//! `stop`. What else it says is for whoever asks what was heard.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -70,6 +71,32 @@ impl Process {
     pub(crate) fn kill(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Tells it to end in order, and does not wait.
+    pub(crate) fn ask_to_stop(&mut self) -> Result<(), Failure> {
+        let doing = || format!("stop {}", self.name);
+        let stdin = self.stdin.as_mut().ok_or_else(|| Failure::new(doing(), "it is being ended"))?;
+        stdin.write_all(b"stop\n").doing(doing)
+    }
+
+    /// Waits for the end of one that was told to; an error if it does not end well, or not in time.
+    pub(crate) fn wait(mut self) -> Result<(), Failure> {
+        let doing = || format!("stop {}", self.name);
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            match self.child.try_wait().doing(doing)? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(Failure::new(doing(), format!("it ended ({status})"))),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        Err(Failure::new(doing(), format!("it had not ended after {} s", PATIENCE.as_secs())))
+    }
+
+    /// What it has said since this was asked before; nothing that answers a question.
+    pub(crate) fn heard(&mut self) -> Vec<String> {
+        self.lines.try_iter().collect()
     }
 
     /// Fails if it has ended.
@@ -142,13 +169,21 @@ impl Counters {
 }
 
 /// In a child: says `first` (that it serves, and where), and then, in a thread of its own, answers its parent until
-/// that is gone. Then the process ends.
-pub(crate) fn attend(first: &str, counters: impl Fn() -> Counters + Send + 'static) -> Result<(), Failure> {
+/// that is gone. Then the process ends. `stop` is called when the parent wants it to end in order.
+pub(crate) fn attend(
+    first: &str,
+    counters: impl Fn() -> Counters + Send + 'static,
+    stop: impl Fn() + Send + 'static,
+) -> Result<(), Failure> {
     say(first).doing(|| "tell the parent".to_owned())?;
     thread::spawn(move || {
         for line in io::stdin().lines() {
             let told = match line.as_deref() {
                 Ok("stats") => say(&counters().line()),
+                Ok("stop") => {
+                    stop();
+                    Ok(())
+                }
                 Ok(_) => Ok(()),
                 Err(_) => break,
             };
@@ -161,7 +196,8 @@ pub(crate) fn attend(first: &str, counters: impl Fn() -> Counters + Send + 'stat
     Ok(())
 }
 
-fn say(line: &str) -> io::Result<()> {
+/// In a child: tells the parent.
+pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()

@@ -11,18 +11,20 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
+use holdfast_machine::{Machine as _, Numbered as _};
 use holdfast_server::node::SnapshotPolicy;
-use holdfast_server::runtime::{self, Options, Stop};
+use holdfast_server::runtime::{self, LifeMachine, LifeState, Observer, Options, Stop};
 use holdfast_wire::Message;
 use holdfast_wire::message::{Stats, StatsReply, Status, StatusReply};
 use tokio::runtime::Runtime;
 
-use crate::child::{Process, attend};
+use crate::child::{Process, attend, say};
 use crate::failure::{Doing, Failure};
 use crate::kv::SEGMENT_BYTES;
 use crate::link::Link;
 use crate::measure::Part;
 use crate::process::Use;
+use crate::timer::shared_nanos;
 
 /// Where ports are looked for.
 const PORTS: Range<u16> = 10_000..32_000;
@@ -159,6 +161,26 @@ impl Cluster {
         if let Some(process) = self.processes.get_mut(place).and_then(|(process, _)| process.take()) {
             process.kill();
         }
+    }
+
+    /// Ends the nodes at these places in order, side by side, and waits until they are gone.
+    pub(crate) fn stop(&mut self, places: &[usize]) -> Result<(), Failure> {
+        let mut ending = Vec::new();
+        for place in places {
+            if let Some(mut process) = self.processes.get_mut(*place).and_then(|(process, _)| process.take())
+            {
+                process.ask_to_stop()?;
+                ending.push(process);
+            }
+        }
+        ending.into_iter().try_for_each(Process::wait)
+    }
+
+    /// Each state that the node at this place has come to since this was asked before, and when, by [`shared_nanos`].
+    pub(crate) fn life(&mut self, place: usize) -> Vec<(LifeState, u64)> {
+        let process = self.processes.get_mut(place).and_then(|(process, _)| process.as_mut());
+        let heard = process.map(Process::heard).unwrap_or_default();
+        heard.iter().filter_map(|line| life(line)).collect()
     }
 
     /// Starts the node at this place again, which was killed; it may not serve yet when this returns.
@@ -306,6 +328,17 @@ fn free_addresses(count: usize) -> io::Result<Vec<SocketAddr>> {
     held.iter().map(TcpListener::local_addr).collect()
 }
 
+/// What a node says when it has come to a state.
+fn life_line(state: LifeState, nanos: u64) -> String {
+    format!("life {} {nanos}", state.number())
+}
+
+/// The state and the time that such a line says.
+fn life(line: &str) -> Option<(LifeState, u64)> {
+    let (number, nanos) = line.strip_prefix("life ")?.split_once(' ')?;
+    Some((LifeState::from_number(number.parse().ok()?)?, nanos.parse().ok()?))
+}
+
 /// One node of a cluster that this program starts.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -345,11 +378,17 @@ impl Serve {
                 bytes_max: 0,
                 ..usual.snapshots
             }),
+            // Nobody may listen any more.
+            observer: Observer::new(|edge| {
+                drop(say(&life_line(LifeMachine::target(edge), shared_nanos())));
+            }),
             retain_bytes: self.tuning.retain_bytes.unwrap_or(usual.retain_bytes),
             ..usual
         };
-        attend("started", Default::default)?;
-        runtime::run(options, &Stop::new()).doing(|| format!("run node {}", self.node))
+        let stop = Stop::new();
+        let told = stop.clone();
+        attend("started", Default::default, move || told.stop())?;
+        runtime::run(options, &stop).doing(|| format!("run node {}", self.node))
     }
 }
 
@@ -378,6 +417,16 @@ mod tests {
     #[test]
     fn bytes_that_are_no_histogram_are_an_error() {
         assert!(histogram(b"").is_err() && histogram(b"no histogram at all").is_err());
+    }
+
+    #[test]
+    fn a_state_that_is_said_is_the_one_that_is_heard() {
+        for state in LifeState::ALL {
+            assert_eq!(life(&life_line(*state, 12_345)), Some((*state, 12_345)));
+        }
+        for line in ["", "life", "life 5", "life 5 ", "life 99 1", "syncs 3"] {
+            assert_eq!(life(line), None, "{line:?}");
+        }
     }
 
     #[test]

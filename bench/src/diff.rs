@@ -195,7 +195,7 @@ fn points(found: &mut Found, a: &Point, b: &Point) {
         (before, 0) if before > 0 => found.better.push(format!("{name}: no errors, and {before} before")),
         _ => {}
     }
-    let _ = writeln!(found.table, "{name:<52}{:>14}{:>14}{:>9}", "A", "B", "B ÷ A");
+    let _ = writeln!(found.table, "{name:<60}{:>14}{:>14}{:>9}", "A", "B", "B ÷ A");
     let after = figures(b);
     for before in figures(a) {
         let Some(after) = after.iter().find(|after| after.name == before.name) else { continue };
@@ -218,7 +218,7 @@ fn sheets(found: &mut Found, a: &Sheet, b: &Sheet) {
         );
         found.notes.push(note);
     }
-    let _ = writeln!(found.table, "{name:<52}{:>14}{:>14}{:>9}", "A", "B", "B ÷ A");
+    let _ = writeln!(found.table, "{name:<60}{:>14}{:>14}{:>9}", "A", "B", "B ÷ A");
     for before in &a.figures {
         let after = b.figures.iter().find(|after| after.name == before.name && after.unit == before.unit);
         let Some(after) = after else { continue };
@@ -245,7 +245,7 @@ fn row(
     let ratio = if before.median > 0.0 { after.median / before.median } else { f64::NAN };
     let mark = if changed.is_some() { "  beyond noise" } else { "" };
     let ratio = if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}") };
-    let _ = writeln!(found.table, "  {name:<50}{was:>14}{is:>14}{ratio:>9}{mark}");
+    let _ = writeln!(found.table, "  {name:<58}{was:>14}{is:>14}{ratio:>9}{mark}");
     if let Some(times) = changed {
         let words = format!("{of}: {name} is {times:.2} × what it was ({is}, was {was})");
         let is_better = (times > 1.0) == judged.higher_is_better;

@@ -153,11 +153,11 @@ impl Sheet {
 
 impl fmt::Display for Sheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<52}{:>12}{:>12}{:>12}", self.name, "median", "lowest", "highest")?;
+        writeln!(f, "{:<60}{:>12}{:>12}{:>12}", self.name, "median", "lowest", "highest")?;
         for figure in &self.figures {
             let (Some(median), Some((low, high))) = (figure.median(), figure.range()) else { continue };
             let shown = |value| figure.unit.shown(value);
-            write!(f, "  {:<50}{:>12}{:>12}{:>12}", figure.name, shown(median), shown(low), shown(high))?;
+            write!(f, "  {:<58}{:>12}{:>12}{:>12}", figure.name, shown(median), shown(low), shown(high))?;
             if (2..=EACH).contains(&figure.runs.len()) {
                 let each: Vec<String> = figure.runs.iter().map(|run| shown(*run)).collect();
                 write!(f, "   {}", each.join(", "))?;
@@ -196,9 +196,9 @@ pub(crate) mod tests {
     #[test]
     fn a_sheet_shows_each_run_behind_its_median_and_range() {
         let expected = "\
-failover                                                  median      lowest     highest
-  writes, longest gap                                   250.0 ms    210.0 ms    300.0 ms   250.0 ms, 300.0 ms, 210.0 ms
-  acquisitions in a second                                 1,234       1,234       1,234
+failover                                                          median      lowest     highest
+  writes, longest gap                                           250.0 ms    210.0 ms    300.0 ms   250.0 ms, 300.0 ms, 210.0 ms
+  acquisitions in a second                                         1,234       1,234       1,234
 ";
         assert_eq!(sheet(&[250e6, 300e6, 210e6], &[1234.0]).to_string(), expected);
     }

@@ -17,6 +17,7 @@ mod disk;
 mod failover;
 mod failure;
 mod figures;
+mod fill;
 mod gate;
 mod hdr;
 mod kv;
@@ -31,6 +32,7 @@ mod output;
 mod pace;
 mod page;
 mod process;
+mod recovery;
 mod report;
 mod result;
 mod skeleton;
@@ -58,6 +60,7 @@ use crate::kv::{Kind, KvArgs};
 use crate::leases::LeasesArgs;
 use crate::load::Load;
 use crate::pace::{Arrivals, Pace};
+use crate::recovery::RecoveryArgs;
 use crate::snapshot::SnapshotArgs;
 use crate::watch::WatchArgs;
 
@@ -92,6 +95,8 @@ enum Command {
     Snapshot(SnapshotArgs),
     /// For how long nobody is served when the leader is killed, and that nothing is lost.
     Failover(FailoverArgs),
+    /// For how long a cluster that is started again serves nobody, and how long one node of it takes.
+    Recovery(RecoveryArgs),
     /// Compares two results, and says which differences exceed the noise; ends with 4 if something is worse.
     Diff(DiffArgs),
     /// A fixed set of loads as ratios to the skeleton of the same run, compared with those of before; ends with 4 if something is
@@ -241,6 +246,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
         Command::Watch(args) => watch::run(args, &scratch()?),
         Command::Leases(args) => leases::run(args, &scratch()?),
         Command::Failover(args) => failover::run(args, &scratch()?),
+        Command::Recovery(args) => recovery::run(args, &scratch()?),
         Command::Snapshot(args) => snapshot::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),

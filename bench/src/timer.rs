@@ -10,6 +10,13 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
+/// Nanoseconds of a clock that all processes of this machine share.
+pub(crate) fn shared_nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // It begins when the machine does, and is never below zero.
+    (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
+}
+
 /// Ends one wait at a time.
 #[derive(Debug)]
 pub(crate) struct Timer(AsyncFd<OwnedFd>);

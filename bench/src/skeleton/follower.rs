@@ -21,7 +21,11 @@ pub(crate) fn run(name: &str, dir: &Path) -> Result<(), Failure> {
     let address = listener.local_addr().doing(doing)?;
     let syncs = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&syncs);
-    attend(&address.to_string(), move || Counters { syncs: counted.load(Ordering::Relaxed) })?;
+    attend(
+        &address.to_string(),
+        move || Counters { syncs: counted.load(Ordering::Relaxed) },
+        || std::process::exit(0),
+    )?;
     follow(&listener, ring, &syncs).doing(doing)
 }
 

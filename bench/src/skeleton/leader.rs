@@ -56,7 +56,7 @@ async fn lead(followers: &[SocketAddr], ring: Ring) -> Result<(), Failure> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.doing(doing)?;
     let address = listener.local_addr().doing(doing)?;
     let durable = syncer.durable();
-    attend(&address.to_string(), move || Counters { syncs: durable.syncs() })?;
+    attend(&address.to_string(), move || Counters { syncs: durable.syncs() }, || std::process::exit(0))?;
 
     let leader = Rc::new(RefCell::new(Leader::new(ring, syncer, peers)));
     for (peer, read) in acknowledgements.into_iter().enumerate() {
