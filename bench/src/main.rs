@@ -26,6 +26,7 @@ mod limits;
 mod link;
 mod load;
 mod measure;
+mod memory;
 mod network;
 mod noise;
 mod output;
@@ -59,6 +60,7 @@ use crate::gate::GateArgs;
 use crate::kv::{Kind, KvArgs};
 use crate::leases::LeasesArgs;
 use crate::load::Load;
+use crate::memory::MemoryArgs;
 use crate::pace::{Arrivals, Pace};
 use crate::recovery::RecoveryArgs;
 use crate::snapshot::SnapshotArgs;
@@ -97,6 +99,8 @@ enum Command {
     Failover(FailoverArgs),
     /// For how long a cluster that is started again serves nobody, and how long one node of it takes.
     Recovery(RecoveryArgs),
+    /// What a key takes in memory beside its own bytes and those of its value.
+    Memory(MemoryArgs),
     /// Compares two results, and says which differences exceed the noise; ends with 4 if something is worse.
     Diff(DiffArgs),
     /// A fixed set of loads as ratios to the skeleton of the same run, compared with those of before; ends with 4 if something is
@@ -247,6 +251,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
         Command::Leases(args) => leases::run(args, &scratch()?),
         Command::Failover(args) => failover::run(args, &scratch()?),
         Command::Recovery(args) => recovery::run(args, &scratch()?),
+        Command::Memory(args) => memory::run(args, &scratch()?),
         Command::Snapshot(args) => snapshot::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),

@@ -53,6 +53,42 @@ impl Use {
     }
 }
 
+/// What a process has in memory now, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Pages of no file: what the program has allocated and touched.
+    pub(crate) anonymous: u64,
+    /// All pages, those of mapped files among them.
+    pub(crate) resident: u64,
+    /// The most that were ever resident.
+    pub(crate) peak: u64,
+    /// All pages, each divided by how many processes share it (`Pss`); `None` if the kernel does not tell, or not us.
+    pub(crate) proportional: Option<u64>,
+    /// Pages that no other process has (`Private_Clean` and `Private_Dirty`).
+    pub(crate) private: Option<u64>,
+}
+
+impl Memory {
+    /// Of the process `pid`. `None` if it is gone or the kernel tells nothing.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let rollup = fs::read_to_string(process.join("smaps_rollup")).unwrap_or_default();
+        Self::read(&fs::read_to_string(process.join("status")).ok()?, &rollup)
+    }
+
+    fn read(status: &str, rollup: &str) -> Option<Self> {
+        let kib = |text, name| field(text, name).map(|kib| kib * 1024);
+        let private = kib(rollup, "Private_Clean").zip(kib(rollup, "Private_Dirty"));
+        Some(Self {
+            anonymous: kib(status, "RssAnon")?,
+            resident: kib(status, "VmRSS")?,
+            peak: kib(status, "VmHWM")?,
+            proportional: kib(rollup, "Pss"),
+            private: private.map(|(clean, dirty)| clean + dirty),
+        })
+    }
+}
+
 /// User and kernel time from the text of `stat`.
 fn cpu(stat: &str) -> Option<Duration> {
     // The second field is the name in brackets, and may itself hold spaces and brackets.
@@ -101,6 +137,27 @@ mod tests {
     fn switches_are_both_kinds() {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n";
         assert_eq!(switches_of(status), Some(42));
+    }
+
+    #[test]
+    fn memory_is_told_apart_by_what_it_is_of() {
+        let status =
+            "VmHWM:\t    900 kB\nVmRSS:\t     800 kB\nRssAnon:\t     300 kB\nRssFile:\t     500 kB\n";
+        let rollup = "00400000-7ff000 ---p 00000000 00:00 0 [rollup]\nRss:  800 kB\nPss:  700 kB\nPss_Anon: 1 kB\n\
+                      Private_Clean:  40 kB\nPrivate_Dirty:  310 kB\n";
+        let kib = |kib: u64| kib * 1024;
+        let all = Memory {
+            anonymous: kib(300),
+            resident: kib(800),
+            peak: kib(900),
+            proportional: Some(kib(700)),
+            private: Some(kib(350)),
+        };
+        assert_eq!(Memory::read(status, rollup), Some(all));
+        assert_eq!(Memory::read(status, ""), Some(Memory { proportional: None, private: None, ..all }));
+        assert_eq!(Memory::read("VmRSS: 800 kB\n", rollup), None);
+        let own = Memory::of(std::process::id()).unwrap();
+        assert!(own.anonymous > 0 && own.resident >= own.anonymous && own.peak >= own.resident, "{own:?}");
     }
 
     #[test]

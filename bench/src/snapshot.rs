@@ -35,7 +35,7 @@ const ENTRIES: u64 = 100_000;
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// A snapshot that is being taken has this name in the directory of a node.
-const TAKING: &str = "snapshots/taking.new";
+pub(crate) const TAKING: &str = "snapshots/taking.new";
 /// What goes on beside the load, in this order.
 const PHASES: [&str; 4] =
     ["no snapshot is taken", "a snapshot is taken", "a follower is away", "it comes back"];

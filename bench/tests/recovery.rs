@@ -1,4 +1,4 @@
-//! `recovery` as its user starts it, on clusters of a few hundred keys.
+//! `recovery` and `memory` as their user starts them, on clusters of a few hundred keys.
 
 mod common;
 
@@ -47,4 +47,14 @@ fn the_only_node_of_a_cluster_recovers_as_well() {
     let out = run(&["recovery", "--spawn", "1"]);
     row(&out, "  all nodes: start until the first read is answered");
     assert!(!out.contains("one node: "), "{out}");
+}
+
+#[test]
+fn memory_of_each_node_is_shown_beside_key_and_value() {
+    let out = run(&["memory"]);
+    for name in ["leader", "follower 1", "follower 2"] {
+        for figure in ["anonymous beside key and value, per key", "anonymous, empty", "resident, full"] {
+            row(&out, &format!("  {name}: {figure}"));
+        }
+    }
 }
