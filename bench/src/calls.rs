@@ -42,12 +42,28 @@ const FILLING: usize = 1_024;
 
 /// What the connections of a run call, by chance.
 #[derive(Debug)]
-pub(crate) enum Plan {
+pub(crate) struct Plan {
+    /// The reads.
+    pub(crate) reads: Vec<Message>,
+    /// The writes.
+    pub(crate) writes: Writes,
+    /// So many of a hundred calls are reads, by chance. Without reads it is 0, without writes 100.
+    pub(crate) percent: u32,
+}
+
+/// Writes of a plan.
+#[derive(Debug)]
+pub(crate) enum Writes {
     /// These, as they are.
     Same(Vec<Message>),
     /// These, each with its number in a session.
     Once(Vec<Put>),
 }
+
+/// The kinds of calls, in the order in which a recorder tells them apart.
+pub(crate) const KINDS: [&str; 2] = ["gets", "puts"];
+const READ: usize = 0;
+const WRITE: usize = 1;
 
 /// The call of a write.
 pub(crate) fn submit(command: Command, key: RequestKey) -> Message {
@@ -192,13 +208,13 @@ async fn connections(
             // Over, or all that was due is answered.
             Ok(()) => break,
             Err(error) => {
-                lost(&mut slots, &recorder, &error.to_string());
+                lost(&calls, &mut slots, &recorder, &error.to_string());
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
     if slots.is_open() {
-        lost(&mut slots, &recorder, "no answer came until the end of the run");
+        lost(&calls, &mut slots, &recorder, "no answer came until the end of the run");
         while let Some(due) = slots.unsent() {
             recorder.borrow_mut().unsent(due);
         }
@@ -207,9 +223,9 @@ async fn connections(
 }
 
 /// What is outstanding is not answered any more.
-fn lost(slots: &mut Slots, recorder: &RefCell<Recorder>, why: &str) {
-    for since in slots.reset() {
-        recorder.borrow_mut().lost(since, Instant::now(), why);
+fn lost(calls: &Calls, slots: &mut Slots, recorder: &RefCell<Recorder>, why: &str) {
+    for (place, since) in slots.reset() {
+        recorder.borrow_mut().lost_of(calls.kind(place), since, Instant::now(), why);
     }
 }
 
@@ -228,8 +244,9 @@ async fn connection(
     loop {
         // A call is a place, counted from 1. All are written at once.
         while let Some((place, since)) = slots.take(now) {
-            recorder.borrow_mut().sent(since, now);
-            link.send(place as u64 + 1, &calls.next(place))?;
+            let call = calls.next(place);
+            recorder.borrow_mut().sent_of(calls.kind(place), since, now);
+            link.send(place as u64 + 1, &call)?;
         }
         if recorder.borrow().is_over(now) || slots.is_done() {
             return Ok(());
@@ -253,15 +270,16 @@ async fn connection(
                 return Err(io::Error::other(format!("{answer:?} for call {call}, which there is not")));
             };
             calls.answered(place);
+            let kind = calls.kind(place);
             match verdict(answer) {
-                Ok(()) => recorder.borrow_mut().answer(since, now),
+                Ok(()) => recorder.borrow_mut().answer_of(kind, since, now),
                 Err(Undone::Refused(why)) => {
                     refused = true;
-                    recorder.borrow_mut().error(now, why);
+                    recorder.borrow_mut().error_of(kind, now, why);
                 }
                 Err(Undone::Elsewhere(why)) => {
                     // Its place is free again, so that it is not among those that are lost.
-                    recorder.borrow_mut().error(now, why.clone());
+                    recorder.borrow_mut().error_of(kind, now, why.clone());
                     return Err(io::Error::other(why));
                 }
             }
@@ -286,20 +304,23 @@ struct Calls {
     /// The number of the last call, and of the one that is outstanding at each place; [`NONE`] where none is.
     sequence: u64,
     outstanding: Vec<u64>,
+    /// The kind of the last call at each place.
+    kinds: Vec<usize>,
 }
 
 impl Calls {
     /// Of connection `number`, with `in_flight` outstanding.
     fn new(plan: Rc<Plan>, number: u32, in_flight: u32) -> Self {
-        let outstanding = vec![NONE; in_flight as usize];
-        Self { plan, random: Random::new(number.into()), session: SessionId(0), sequence: 0, outstanding }
+        let (outstanding, kinds) = (vec![NONE; in_flight as usize], vec![WRITE; in_flight as usize]);
+        let random = Random::new(number.into());
+        Self { plan, random, session: SessionId(0), sequence: 0, outstanding, kinds }
     }
 
     /// Opens a session, if the plan wants one. Its numbers begin at 1.
     async fn begin(&mut self, link: &mut Link) -> io::Result<()> {
         self.sequence = 0;
         self.outstanding.fill(NONE);
-        if let Plan::Once(_) = *self.plan {
+        if let Writes::Once(_) = self.plan.writes {
             let open = Command::OpenSession(OpenSession { ttl_ms: SESSION_MS });
             let answer = link.ask(&submit(open, RequestKey::None)).await?;
             let Ok(Reply::SessionOpened { session }) = outcome(answer).map_err(io::Error::other)? else {
@@ -317,12 +338,26 @@ impl Calls {
         }
     }
 
+    /// The kind of the last call at this place: a place in [`KINDS`].
+    fn kind(&self, place: usize) -> usize {
+        self.kinds.get(place).copied().unwrap_or(WRITE)
+    }
+
     /// The next call, at a place whose last one is answered.
     fn next(&mut self, place: usize) -> Message {
+        let is_read = match self.plan.percent {
+            0 => false,
+            percent => percent >= 100 || self.random.next() % 100 < u64::from(percent),
+        };
+        if let Some(kind) = self.kinds.get_mut(place) {
+            *kind = if is_read { READ } else { WRITE };
+        }
         let random = self.random.next();
-        match &*self.plan {
-            Plan::Same(messages) => messages[(random % messages.len() as u64) as usize].clone(),
-            Plan::Once(puts) => {
+        let one_of = |messages: &[Message]| messages[(random % messages.len() as u64) as usize].clone();
+        match &self.plan.writes {
+            _ if is_read => one_of(&self.plan.reads),
+            Writes::Same(messages) => one_of(messages),
+            Writes::Once(puts) => {
                 self.sequence += 1;
                 if let Some(outstanding) = self.outstanding.get_mut(place) {
                     *outstanding = self.sequence;
@@ -395,7 +430,8 @@ mod tests {
     #[test]
     fn calls_of_a_session_have_numbers_of_their_own_and_give_up_only_what_is_answered() {
         for seed in 0..20 {
-            let plan = Rc::new(Plan::Once(vec![Put { key: "k".into(), ..Put::default() }]));
+            let writes = Writes::Once(vec![Put { key: "k".into(), ..Put::default() }]);
+            let plan = Rc::new(Plan { reads: Vec::new(), writes, percent: 0 });
             let mut calls = Calls::new(plan, seed, 5);
             calls.session = SessionId(7);
             // What is outstanding at each place, as the node would see it.
@@ -415,10 +451,37 @@ mod tests {
     }
 
     #[test]
+    fn reads_and_writes_are_mixed_by_chance_as_often_as_they_are_wanted_and_known_apart() {
+        let writes = Writes::Once(vec![Put { key: "k".into(), ..Put::default() }]);
+        let plan = Rc::new(Plan { reads: vec![read("k".into())], writes, percent: 90 });
+        let mut calls = Calls::new(plan, 7, 3);
+        calls.session = SessionId(7);
+        let (mut reads, mut numbers) = (0, Vec::new());
+        for call in 0..10_000 {
+            let place = call % 3;
+            let kind = match calls.next(place) {
+                Message::Read(_) => "gets",
+                write => {
+                    numbers.push(sequence(write));
+                    "puts"
+                }
+            };
+            reads += usize::from(kind == "gets");
+            assert_eq!(KINDS[calls.kind(place)], kind);
+            calls.answered(place);
+        }
+        // Of 10,000 with a chance of 0.9 the spread is 30; reads take no number of the session.
+        assert!((8_850..9_150).contains(&reads), "seed 7: {reads}");
+        assert_eq!(numbers.len(), 10_000 - reads);
+        assert!((1..).zip(&numbers).all(|(number, (sequence, low))| *sequence == number && *low == number));
+    }
+
+    #[test]
     fn connections_call_different_keys_in_a_different_order() {
         let order = |number| {
             let messages = (0..1000_u32).map(|key| read(key.to_string().into())).collect();
-            let mut calls = Calls::new(Rc::new(Plan::Same(messages)), number, 1);
+            let plan = Plan { reads: messages, writes: Writes::Same(Vec::new()), percent: 100 };
+            let mut calls = Calls::new(Rc::new(plan), number, 1);
             (0..50).map(|_| format!("{:?}", calls.next(0))).collect::<Vec<_>>()
         };
         assert_eq!(order(1), order(1));

@@ -15,7 +15,7 @@ use holdfast_server::stage::Stage;
 use holdfast_wire::Message;
 use tokio::runtime::Runtime;
 
-use crate::calls::{Plan, fill, generate, read, submit};
+use crate::calls::{KINDS, Plan, Writes, fill, generate, read, submit};
 use crate::cluster::{Cluster, Members, Tuning};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
@@ -37,6 +37,21 @@ pub(crate) enum Kind {
     Put,
     /// Reads a key, linearizable.
     Get,
+    /// Reads a key so many times of a hundred, and writes one otherwise.
+    Mixed(u32),
+}
+
+/// Where and how often, and how many of the operations read.
+#[derive(Debug, Args)]
+#[command(before_help = "Examples:
+  holdfast-bench mixed --spawn 3
+  holdfast-bench mixed --spawn 3 --reads 50 --rate 20000 --arrivals poisson --runs 3 --out half")]
+pub(crate) struct MixedArgs {
+    /// So many of a hundred operations read, by chance; the others write.
+    #[arg(long, value_name = "PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) reads: u32,
+    #[command(flatten)]
+    pub(crate) kv: KvArgs,
 }
 
 /// Where and how often.
@@ -102,6 +117,13 @@ pub(crate) fn run(kind: Kind, args: &KvArgs, scratch: &Scratch) -> Result<End, F
             output.histograms(&point, &measured.runs, &measured.limit)?;
         }
         points.push(point);
+        for (kind, runs) in KINDS.iter().zip(&measured.apart) {
+            let point = apart(&what, kind, runs, measured.nodes);
+            if let Some(output) = &output {
+                output.histograms(&point, runs, &[])?;
+            }
+            points.push(point);
+        }
         report(&what, measured)?;
     }
     if let Some(output) = &output {
@@ -129,11 +151,12 @@ pub(crate) struct What {
 }
 
 impl What {
-    fn operation(&self) -> &'static str {
-        match (self.kind, self.exactly_once) {
-            (Kind::Put, false) => "put",
-            (Kind::Put, true) => "put once",
-            (Kind::Get, _) => "get",
+    fn operation(&self) -> String {
+        let once = if self.exactly_once { " once" } else { "" };
+        match self.kind {
+            Kind::Put => format!("put{once}"),
+            Kind::Get => "get".to_owned(),
+            Kind::Mixed(reads) => format!("mixed{once} {reads} % gets"),
         }
     }
 
@@ -149,6 +172,8 @@ pub(crate) struct Measured {
     nodes: usize,
     runs: Vec<Outcome>,
     limit: Vec<Outcome>,
+    /// Of operations of several kinds: the same runs, those of each kind alone, in the order of [`KINDS`].
+    apart: Vec<Vec<Outcome>>,
 }
 
 impl Measured {
@@ -161,10 +186,20 @@ impl Measured {
         };
         Point {
             name: what.name(),
-            parameters: Parameters::new(what.operation(), &what.load, what.keys, self.nodes),
+            parameters: Parameters::new(&what.operation(), &what.load, what.keys, self.nodes),
             runs: runs(&self.runs, what.kind == Kind::Put),
             limit: runs(&self.limit, true),
         }
+    }
+}
+
+/// The operations of one kind as a point of their own. What the processes used is that of all operations, and no figure of it.
+fn apart(what: &What, kind: &str, runs: &[Outcome], nodes: usize) -> Point {
+    Point {
+        name: format!("{}, {kind} only", what.name()),
+        parameters: Parameters::new(&what.operation(), &what.load, what.keys, nodes),
+        runs: runs.iter().map(|run| Run::of(run, None)).collect(),
+        limit: Vec::new(),
     }
 }
 
@@ -176,7 +211,7 @@ pub(crate) fn point(
     scratch: &Scratch,
 ) -> Result<Measured, Failure> {
     let load = &what.load;
-    let mut measured = Measured { nodes: 0, runs: Vec::new(), limit: Vec::new() };
+    let mut measured = Measured { nodes: 0, runs: Vec::new(), limit: Vec::new(), apart: Vec::new() };
     for number in 1..=what.runs {
         let dir = scratch.path().join(format!("run-{number}"));
         let cluster = match place.spawn {
@@ -188,7 +223,16 @@ pub(crate) fn point(
             None => Cluster::at(place.endpoints.clone())?,
         };
         measured.nodes = cluster.members.count();
-        measured.runs.push(one(what, &format!("run {number}"), &cluster.members)?);
+        let mut run = one(what, &format!("run {number}"), &cluster.members)?;
+        for (kind, answers) in std::mem::take(&mut run.answers.apart).into_iter().enumerate() {
+            if measured.apart.len() == kind {
+                measured.apart.push(Vec::new());
+            }
+            if let Some(runs) = measured.apart.get_mut(kind) {
+                runs.push(Outcome { answers, began: run.began, parts: Vec::new() });
+            }
+        }
+        measured.runs.push(run);
         let is_here = cluster.members.is_here();
         drop(cluster);
         // Its files are not there if it was not started here.
@@ -218,7 +262,7 @@ fn schedule(load: &Load, runs: &[Outcome]) -> String {
 }
 
 fn report(what: &What, measured: Measured) -> Result<(), Failure> {
-    let Measured { mut runs, limit, .. } = measured;
+    let Measured { mut runs, limit, apart, .. } = measured;
     let (kind, load) = (what.kind, &what.load);
     let limit: Vec<Summary> = limit.iter().map(|run| Summary::of(&run.answers)).collect();
     let summaries: Vec<Summary> = runs.iter().map(|run| Summary::of(&run.answers)).collect();
@@ -232,7 +276,13 @@ fn report(what: &What, measured: Measured) -> Result<(), Failure> {
     let median = if runs.len() > 1 { ", median" } else { "" };
     // The skeleton writes: beside a read it says how far the two are apart, not how far the read could be better.
     let limit_name = if kind == Kind::Put { "limit: skeleton" } else { "skeleton, a put" };
-    for (name, summary) in [("holdfast", &result), (limit_name, &limit)] {
+    let kinds = KINDS.iter().zip(&apart).map(|(kind, runs)| {
+        let runs: Vec<Summary> = runs.iter().map(|run| Summary::of(&run.answers)).collect();
+        (*kind, Summary::of_runs(&runs))
+    });
+    let kinds: Vec<(&str, Option<Summary>)> = kinds.collect();
+    let kinds = kinds.iter().map(|(kind, summary)| (*kind, summary));
+    for (name, summary) in [("holdfast", &result)].into_iter().chain(kinds).chain([(limit_name, &limit)]) {
         if let Some(summary) = summary {
             table.row(&format!("{name}{median}"), summary.clone());
         }
@@ -292,6 +342,10 @@ fn one(what: &What, run: &str, members: &Members) -> Result<Outcome, Failure> {
     let watching = Watching::new(&format!("{}, {run}", what.name()), load);
     let generate = |window| {
         let recorder = Recorder::new(load, window)?.telling(watching.told());
+        let recorder = match what.kind {
+            Kind::Put | Kind::Get => recorder,
+            Kind::Mixed(_) => recorder.of_kinds(load, KINDS.len())?,
+        };
         generate(&runtime, recorder, load, members, &plan)
     };
     measure(load, || members.look(), generate)
@@ -312,10 +366,12 @@ fn plan(
     let written: Vec<Message> =
         puts.iter().map(|put| submit(Command::Put(put.clone()), RequestKey::None)).collect();
     runtime.block_on(fill(members, || written.iter().cloned())).doing(|| "write the keys".to_owned())?;
-    Ok(match (kind, exactly_once) {
-        (Kind::Put, false) => Plan::Same(written),
-        (Kind::Put, true) => Plan::Once(puts),
-        (Kind::Get, _) => Plan::Same(keys.into_iter().map(read).collect()),
+    let writes = if exactly_once { Writes::Once(puts) } else { Writes::Same(written) };
+    let reads = || keys.into_iter().map(read).collect();
+    Ok(match kind {
+        Kind::Put => Plan { reads: Vec::new(), writes, percent: 0 },
+        Kind::Get => Plan { reads: reads(), writes: Writes::Same(Vec::new()), percent: 100 },
+        Kind::Mixed(percent) => Plan { reads: reads(), writes, percent },
     })
 }
 

@@ -139,6 +139,8 @@ pub(crate) struct Recorder {
     in_time: u64,
     /// How many have been answered so far, for those who watch.
     told: Arc<AtomicU64>,
+    /// The same calls once more, each with those of its kind; empty if they are all of one kind.
+    apart: Vec<Recorder>,
 }
 
 impl Recorder {
@@ -162,7 +164,49 @@ impl Recorder {
             intervals: Vec::new(),
             in_time: 0,
             told: Arc::default(),
+            apart: Vec::new(),
         })
+    }
+
+    /// The same, for calls of so many kinds, which are told apart as well.
+    pub(crate) fn of_kinds(mut self, load: &Load, kinds: usize) -> Result<Self, Failure> {
+        // All of them together end the run.
+        let load = Load { operations: None, ..*load };
+        self.apart = (0..kinds).map(|_| Self::new(&load, self.window)).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// [`sent`](Self::sent), of a call of this kind.
+    pub(crate) fn sent_of(&mut self, kind: usize, since: Instant, now: Instant) {
+        if let Some(apart) = self.apart.get_mut(kind).filter(|_| self.full.is_none()) {
+            apart.sent(since, now);
+        }
+        self.sent(since, now);
+    }
+
+    /// [`answer`](Self::answer), of a call of this kind.
+    pub(crate) fn answer_of(&mut self, kind: usize, since: Instant, now: Instant) {
+        let counts = self.counts(since, now);
+        if let Some(apart) = self.apart.get_mut(kind).filter(|_| counts) {
+            apart.answer(since, now);
+        }
+        self.answer(since, now);
+    }
+
+    /// [`error`](Self::error), of a call of this kind.
+    pub(crate) fn error_of(&mut self, kind: usize, now: Instant, why: String) {
+        if let Some(apart) = self.apart.get_mut(kind).filter(|_| self.full.is_none()) {
+            apart.error(now, why.clone());
+        }
+        self.error(now, why);
+    }
+
+    /// [`lost`](Self::lost), of a call of this kind.
+    pub(crate) fn lost_of(&mut self, kind: usize, since: Instant, now: Instant, why: &str) {
+        if let Some(apart) = self.apart.get_mut(kind).filter(|_| self.full.is_none()) {
+            apart.lost(since, now, why);
+        }
+        self.lost(since, now, why);
     }
 
     /// The same, with the count of its answers in `told`.
@@ -182,8 +226,11 @@ impl Recorder {
         }
     }
 
-    /// A call that was due at `since` was never sent.
+    /// A call that was due at `since` was never sent. Of which kind it would have been nobody knows: each has missed it.
     pub(crate) fn unsent(&mut self, since: Instant) {
+        if self.full.is_none() {
+            self.apart.iter_mut().for_each(|apart| apart.unsent(since));
+        }
         if self.full.is_none()
             && since >= self.window.begin
             && let Some(paced) = &mut self.paced
@@ -276,7 +323,10 @@ impl Recorder {
     /// What was recorded.
     pub(crate) fn finish(self) -> Answers {
         let end = self.full.unwrap_or(self.window.end);
+        let full = self.full;
+        let apart = self.apart.into_iter().map(|apart| Self { full, ..apart }.finish()).collect();
         Answers {
+            apart,
             elapsed: end.saturating_duration_since(self.window.begin),
             latencies: self.latencies,
             errors: self.errors,
@@ -323,6 +373,8 @@ pub(crate) struct Answers {
     pub(crate) first_error: Option<String>,
     /// The latencies of each phase; empty for a run that has none.
     pub(crate) of_phases: Vec<Histogram<u64>>,
+    /// The answers of each kind; empty for a run of calls of one kind.
+    pub(crate) apart: Vec<Answers>,
     /// How the schedule was kept; `None` for a closed loop.
     pub(crate) paced: Option<Paced>,
     /// Operations that were answered before the end of the window: what its rate is made of. All of them, in a closed loop.
@@ -403,6 +455,49 @@ mod tests {
         assert_eq!(counts, [3, 3]);
         let all: Duration = phases.lengths().iter().sum();
         assert!(all > Duration::ZERO && all <= window.begin.elapsed());
+    }
+
+    #[test]
+    fn calls_of_two_kinds_are_counted_together_and_apart() {
+        let load = load(Some(4));
+        let window = load.window();
+        let mut recorder = Recorder::new(&load, window).unwrap().of_kinds(&load, 2).unwrap();
+        let tick = Duration::from_micros(10);
+        // Of the first kind each takes one tick, of the second three; the last two come when the run is over.
+        for (number, kind) in (1..).zip([0, 1, 0, 0, 1, 0]) {
+            let now = window.begin + tick * (number * 10);
+            recorder.answer_of(kind, now - tick * (1 + 2 * kind as u32), now);
+        }
+        recorder.error_of(1, window.begin + tick, "no".to_owned());
+        let answers = recorder.finish();
+        let of =
+            |answers: &Answers| (answers.latencies.len(), answers.latencies.max() / 1000, answers.elapsed);
+        assert_eq!(of(&answers), (4, 30, tick * 40));
+        let apart: Vec<_> = answers.apart.iter().map(of).collect();
+        assert_eq!(apart, [(3, 10, tick * 40), (1, 30, tick * 40)]);
+    }
+
+    #[test]
+    fn what_is_lost_or_refused_is_an_error_of_its_kind_and_what_was_never_sent_is_missed_by_all() {
+        let pace = Pace { rate: 10.0, arrivals: crate::pace::Arrivals::Constant, seed: 1 };
+        let load = Load { pace: Some(pace), ..load(None) };
+        let window = load.window();
+        let mut recorder = Recorder::new(&load, window).unwrap().of_kinds(&load, 2).unwrap();
+        let tick = Duration::from_micros(10);
+        recorder.sent_of(0, window.begin, window.begin + tick);
+        recorder.sent_of(1, window.begin, window.begin + tick);
+        recorder.error_of(0, window.begin + tick, "no".to_owned());
+        recorder.lost_of(1, window.begin, window.begin + tick, "gone");
+        recorder.lost_of(1, window.begin + tick, window.begin + tick, "gone");
+        recorder.unsent(window.begin + tick * 2);
+        let answers = recorder.finish();
+        let of = |answers: &Answers| {
+            let paced = answers.paced.clone().unwrap();
+            (answers.errors, paced.scheduled, paced.missed)
+        };
+        assert_eq!(of(&answers), (3, 3, 1));
+        assert_eq!(answers.apart.iter().map(of).collect::<Vec<_>>(), [(1, 2, 1), (2, 2, 1)]);
+        assert_eq!(answers.apart[1].first_error.as_deref(), Some("gone"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ use crate::disk::Scratch;
 use crate::failover::FailoverArgs;
 use crate::failure::Failure;
 use crate::gate::GateArgs;
-use crate::kv::{Kind, KvArgs};
+use crate::kv::{Kind, KvArgs, MixedArgs};
 use crate::leases::LeasesArgs;
 use crate::load::Load;
 use crate::memory::MemoryArgs;
@@ -88,6 +88,8 @@ enum Command {
     Put(KvArgs),
     /// Linearizable reads of single keys.
     Get(KvArgs),
+    /// Reads and writes of single keys, as often as it says; latencies of each kind apart.
+    Mixed(MixedArgs),
     /// What watches cost writes that do not concern them, and how long a change takes to the last of those it does.
     Watch(WatchArgs),
     /// What leases that are kept cost writes, and whether one ends early when the leader is killed.
@@ -243,6 +245,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
     match &cli.command {
         Command::Put(args) => return kv::run(Kind::Put, args, &scratch()?),
         Command::Get(args) => return kv::run(Kind::Get, args, &scratch()?),
+        Command::Mixed(args) => return kv::run(Kind::Mixed(args.reads), &args.kv, &scratch()?),
         Command::Gate(args) => return gate::run(args, &scratch()?),
         // Nothing is measured.
         Command::Diff(args) => return diff::run(args),

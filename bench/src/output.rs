@@ -122,13 +122,23 @@ impl Keeping {
 
 /// `put 8 × 8 at 100/s` as part of a path: `put-8x8-at-100-s`.
 fn file_name(name: &str) -> String {
-    name.replace(" × ", "x").replace([' ', '/'], "-")
+    name.replace(" × ", "x").replace(" %", "").replace(',', "").replace([' ', '/'], "-")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::result::tests::{outcome, report};
+
+    #[test]
+    fn a_name_becomes_a_part_of_a_path_that_needs_no_quotes() {
+        for (name, path) in [
+            ("put 8 × 8 at 100/s", "put-8x8-at-100-s"),
+            ("mixed 90 % gets 1 × 1, puts only", "mixed-90-gets-1x1-puts-only"),
+        ] {
+            assert_eq!(file_name(name), path);
+        }
+    }
 
     #[test]
     fn a_directory_takes_one_result_with_all_its_files() {

@@ -181,9 +181,9 @@ impl Slots {
         self.schedule.is_some()
     }
 
-    /// Nothing that is outstanding will be answered: since when each of those counts.
-    pub(crate) fn reset(&mut self) -> Vec<Instant> {
-        (0..self.since.len()).filter_map(|place| self.answered(place)).collect()
+    /// Nothing that is outstanding will be answered: at which places that was, and since when each of those counts.
+    pub(crate) fn reset(&mut self) -> Vec<(usize, Instant)> {
+        (0..self.since.len()).filter_map(|place| Some((place, self.answered(place)?))).collect()
     }
 
     /// The next call that was due before `end` and is never sent. Each is told once.

@@ -121,8 +121,11 @@ fn section(out: &mut String, point: &Point) {
         let _ = writeln!(out, "<p>{}</p>", escaped(&words));
     }
     plots(out, &runs);
-    processes(out, &runs);
-    stages(out, &runs);
+    // Of operations of one kind among others there are none.
+    if runs.iter().any(|(_, run)| !run.processes.is_empty()) {
+        processes(out, &runs);
+        stages(out, &runs);
+    }
 }
 
 fn table(out: &mut String, runs: &[(String, &Run)]) {

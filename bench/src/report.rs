@@ -260,6 +260,7 @@ mod tests {
             errors: 3,
             first_error: None,
             of_phases: Vec::new(),
+            apart: Vec::new(),
             paced: None,
             in_time: count,
             interval: Duration::from_secs(1),

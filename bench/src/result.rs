@@ -107,7 +107,7 @@ pub(crate) struct Point {
 /// What was asked, and how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Parameters {
-    /// `put`, `put once` or `get`.
+    /// `put`, `put once`, `get`, or `mixed` with its part of gets.
     pub(crate) operation: String,
     /// Nodes of the cluster.
     pub(crate) nodes: usize,

@@ -46,6 +46,25 @@ fn gets_find_the_keys_that_were_written() {
 }
 
 #[test]
+fn reads_and_writes_are_mixed_and_each_kind_is_shown_and_kept_apart() {
+    let out = scratch();
+    let path = out.path().join("result");
+    let kept = path.to_str().unwrap();
+    let shown = small("mixed", &["--reads", "50", "--exactly-once", "--out", kept]);
+    complete(&shown, "mixed once 50 % gets 2 × 4", "skeleton, a put");
+    for kind in ["gets", "puts"] {
+        assert!(row(&shown, kind)[0] != "0", "{shown}");
+        let name = format!("mixed-once-50-gets-2x4-{kind}-only.hgrm");
+        assert!(std::fs::metadata(path.join(&name)).unwrap().len() > 0, "{name}");
+    }
+    let result = path.join("result.json");
+    let result = result.to_str().unwrap();
+    let diff = bench(out.path(), &["diff", result, result]);
+    let diff = text(&diff.stdout);
+    assert!(diff.starts_with("no difference exceeds the noise") && diff.contains("puts only"), "{diff}");
+}
+
+#[test]
 fn puts_of_a_session_are_done() {
     complete(&small("put", &["--exactly-once"]), "put once 2 × 4", "limit: skeleton");
 }

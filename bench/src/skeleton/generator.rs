@@ -98,7 +98,7 @@ async fn connection(
     }
     if slots.is_open() {
         let mut recorder = recorder.borrow_mut();
-        for since in slots.reset() {
+        for (_, since) in slots.reset() {
             recorder.lost(since, now, "no answer came until the end of the run");
         }
         while let Some(due) = slots.unsent() {
