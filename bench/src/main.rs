@@ -25,6 +25,7 @@ mod leases;
 mod limits;
 mod link;
 mod load;
+mod lock;
 mod measure;
 mod memory;
 mod network;
@@ -60,6 +61,7 @@ use crate::gate::GateArgs;
 use crate::kv::{Kind, KvArgs, MixedArgs};
 use crate::leases::LeasesArgs;
 use crate::load::Load;
+use crate::lock::LockArgs;
 use crate::memory::MemoryArgs;
 use crate::pace::{Arrivals, Pace};
 use crate::recovery::RecoveryArgs;
@@ -95,6 +97,8 @@ enum Command {
     /// What leases that are kept cost writes, and whether one ends early when the leader is killed.
     #[command(visible_alias = "lease")]
     Leases(LeasesArgs),
+    /// How often locks are acquired and released, and how fast one goes from one holder to the next.
+    Lock(LockArgs),
     /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
     Snapshot(SnapshotArgs),
     /// For how long nobody is served when the leader is killed, and that nothing is lost.
@@ -255,6 +259,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
         Command::Failover(args) => failover::run(args, &scratch()?),
         Command::Recovery(args) => recovery::run(args, &scratch()?),
         Command::Memory(args) => memory::run(args, &scratch()?),
+        Command::Lock(args) => lock::run(args, &scratch()?),
         Command::Snapshot(args) => snapshot::run(args, &scratch()?),
         Command::Skeleton { node } => node.run(dir.unwrap_or(Path::new("."))),
         Command::Serve(serve) => serve.run(dir.unwrap_or(Path::new("."))),
