@@ -43,6 +43,7 @@ mod svg;
 mod tape;
 mod timer;
 mod until;
+mod wal;
 mod watch;
 mod watching;
 
@@ -66,6 +67,7 @@ use crate::memory::MemoryArgs;
 use crate::pace::{Arrivals, Pace};
 use crate::recovery::RecoveryArgs;
 use crate::snapshot::SnapshotArgs;
+use crate::wal::WalArgs;
 use crate::watch::WatchArgs;
 
 /// Measures what this machine can do, and how much of it holdfast uses.
@@ -101,6 +103,8 @@ enum Command {
     Lock(LockArgs),
     /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
     Snapshot(SnapshotArgs),
+    /// The log of a node alone, beside what the disk can do.
+    Wal(WalArgs),
     /// For how long nobody is served when the leader is killed, and that nothing is lost.
     Failover(FailoverArgs),
     /// For how long a cluster that is started again serves nobody, and how long one node of it takes.
@@ -256,6 +260,7 @@ fn run(cli: &Cli) -> Result<End, Failure> {
         Command::Limits(args) => limits::run(&args.loads(), &scratch()?),
         Command::Watch(args) => watch::run(args, &scratch()?),
         Command::Leases(args) => leases::run(args, &scratch()?),
+        Command::Wal(args) => wal::run(args, &scratch()?),
         Command::Failover(args) => failover::run(args, &scratch()?),
         Command::Recovery(args) => recovery::run(args, &scratch()?),
         Command::Memory(args) => memory::run(args, &scratch()?),
