@@ -36,29 +36,36 @@ pub(crate) fn page(report: &Report) -> String {
     out
 }
 
-/// A sheet as a table, and its times as bars on one scale.
+/// A sheet as a table, and its times as bars: those whose names begin alike, up to a colon, on one scale. Without the slowest of
+/// many, beside which nothing else would be seen.
 fn figures(out: &mut String, sheet: &Sheet) {
     let _ = writeln!(out, "<h2>{}</h2>", escaped(&sheet.name));
     let asked: Vec<String> =
         sheet.parameters.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let _ = writeln!(out, "<p>{}.</p>", escaped(&asked.join("; ")));
     out.push_str("<table><tr><th></th><th>median</th><th>lowest</th><th>highest</th><th>runs</th></tr>\n");
-    let mut times: Vec<Bar> = Vec::new();
+    let mut times: Vec<(&str, Vec<Bar>)> = Vec::new();
     for figure in &sheet.figures {
         let (Some(median), Some((low, high))) = (figure.median(), figure.range()) else { continue };
         let shown = |value| escaped(&figure.unit.shown(value));
         let (name, runs) = (escaped(&figure.name), figure.runs.len());
         let figures = [median, low, high].map(shown).join("</td><td>");
         let _ = writeln!(out, "<tr><td>{name}</td><td>{figures}</td><td>{runs}</td></tr>");
-        if figure.unit == Unit::Ns {
+        if figure.unit == Unit::Ns && !figure.name.ends_with(", max") {
             let words =
                 if runs > 1 { format!("{}, highest {}", nanos(median), nanos(high)) } else { nanos(median) };
-            times.push((figure.name.clone(), Some(median), Some(high), words));
+            let (group, name) = figure.name.split_once(": ").unwrap_or(("", &figure.name));
+            let bar = (name.to_owned(), Some(median), Some(high), words);
+            match times.iter_mut().find(|(other, _)| *other == group) {
+                Some((_, bars)) => bars.push(bar),
+                None => times.push((group, vec![bar])),
+            }
         }
     }
     out.push_str("</table>\n");
-    if !times.is_empty() {
-        out.push_str(&bars("Times: median, thin the highest", &times));
+    for (group, times) in &times {
+        let of = if group.is_empty() { String::new() } else { format!(" ({group})") };
+        out.push_str(&bars(&format!("Times{of}: median, thin the highest run"), times));
         out.push('\n');
     }
 }
@@ -249,9 +256,15 @@ mod tests {
     fn a_sheet_is_a_table_and_its_times_are_bars() {
         let mut report = report(1);
         report.points.clear();
-        report.sheets = vec![crate::figures::tests::sheet(&[250e6, 300e6, 210e6], &[1234.0])];
+        let mut sheet = crate::figures::tests::sheet(&[250e6, 300e6, 210e6], &[1234.0]);
+        for name in ["alone: acquire, p50", "alone: acquire, max", "alone: release, p50"] {
+            sheet.time(name, std::time::Duration::from_millis(7));
+        }
+        report.sheets = vec![sheet];
         let page = page(&report);
-        assert_eq!(page.matches("<svg").count(), 1);
+        assert_eq!(page.matches("<svg").count(), 2);
+        // In the table, and as a bar without the name of its group.
+        assert_eq!((page.matches("acquire, p50").count(), page.matches("acquire, max").count()), (2, 1));
         let text = parsed(&page);
         for words in ["failover", "rounds: 3.", "writes, longest gap", "250.0 ms, highest 300.0 ms", "1,234"]
         {

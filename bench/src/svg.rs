@@ -5,9 +5,13 @@ use std::fmt::Write as _;
 /// Width and height of a plot, in pixels.
 const SIZE: (f64, f64) = (760.0, 300.0);
 /// Room for the axes: left, right, top, bottom.
-const ROOM: (f64, f64, f64, f64) = (84.0, 20.0, 28.0, 44.0);
-/// Height of a bar with its gap, and where bars begin.
-const BAR: (f64, f64) = (20.0, 200.0);
+const ROOM: (f64, f64, f64, f64) = (84.0, 28.0, 28.0, 44.0);
+/// Names of lines stand below the plot, where no line runs through them: so many in a row, and height of a row.
+const LEGEND: (u8, f64) = (3, 16.0);
+/// Height of a bar with its gap, where bars begin at least, and room for what is written behind them.
+const BAR: (f64, f64, f64) = (20.0, 200.0, 190.0);
+/// Width of a letter: rather too much than too little, as nobody knows the font.
+const LETTER: f64 = 6.8;
 /// Ticks of the axis of values.
 const TICKS: u32 = 5;
 /// Colours that are told apart by those who see few, and on paper.
@@ -58,12 +62,12 @@ fn text(out: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
 }
 
 fn open(out: &mut String, height: f64, title: &str) {
-    let (width, title) = (SIZE.0, escaped(title));
+    let (width, name) = (SIZE.0, escaped(title));
     let _ = write!(
         out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0}" role="img"><title>{title}</title>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0}" role="img"><title>{name}</title>"#
     );
-    text(out, (ROOM.0, ROOM.2 - 12.0), "start", &title);
+    text(out, (ROOM.0, ROOM.2 - 12.0), "start", title);
 }
 
 impl Plot<'_> {
@@ -84,7 +88,9 @@ impl Plot<'_> {
         let x = |at: f64| left + (at - first) / (last - first) * width;
         let y = |value: f64| top + height - value / highest * height;
         let mut out = String::new();
-        open(&mut out, SIZE.1, self.title);
+        let (in_a_row, row) = LEGEND;
+        let rows = self.lines.len().div_ceil(in_a_row.into());
+        open(&mut out, SIZE.1 + row * rows as f64, self.title);
         let mut tick = 0.0;
         while tick <= highest * (1.0 + 1e-9) {
             let at = y(tick);
@@ -110,7 +116,8 @@ impl Plot<'_> {
                 out,
                 r#"<polyline fill="none" stroke="{colour}" stroke-width="1.6"{dash} points="{points}"/>"#
             );
-            let at = (left + 8.0, top + 14.0 + 15.0 * f64::from(number));
+            let (column, line_of_names) = (f64::from(number % in_a_row), f64::from(number / in_a_row));
+            let at = (left + width / f64::from(in_a_row) * column, SIZE.1 + row * line_of_names + 8.0);
             let (rx, ry) = (at.0, at.1 - 9.0);
             let _ = write!(out, r#"<rect x="{rx}" y="{ry}" width="10" height="10" fill="{colour}"/>"#);
             text(&mut out, (at.0 + 15.0, at.1), "start", &line.name);
@@ -125,10 +132,11 @@ pub(crate) type Bar = (String, Option<f64>, Option<f64>, String);
 
 /// Bars from top to bottom, all on one scale. One without a value is a name.
 pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
-    let (height, left) = BAR;
+    let (height, least, behind) = BAR;
+    let longest = bars.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let left = (longest as f64 * LETTER + 16.0).clamp(least, SIZE.0 - behind - 100.0);
     let most = bars.iter().filter_map(|(_, value, thin, _)| thin.or(*value)).fold(0.0, f64::max);
-    // Room for what is written behind them.
-    let width = SIZE.0 - left - 190.0;
+    let width = SIZE.0 - left - behind;
     let mut out = String::new();
     open(&mut out, ROOM.2 + height * bars.len() as f64 + 6.0, title);
     for (number, (name, value, thin, words)) in (0_u32..).zip(bars) {
@@ -173,7 +181,7 @@ mod tests {
     #[test]
     fn a_plot_puts_points_where_they_belong_and_is_well_formed() {
         let drawn = plot(vec![(0.0, 0.0), (5.0, 5.0), (10.0, 10.0)]);
-        assert!(drawn.contains(r#"points="84.0,256.0 412.0,142.0 740.0,28.0""#), "{drawn}");
+        assert!(drawn.contains(r#"points="84.0,256.0 408.0,142.0 732.0,28.0""#), "{drawn}");
         let parsed = roxmltree::Document::parse(&drawn).unwrap();
         assert!(parsed.descendants().any(|node| node.text() == Some("a < b & c")));
     }
@@ -181,6 +189,58 @@ mod tests {
     #[test]
     fn nothing_to_plot_is_a_sentence() {
         assert_eq!(plot(Vec::new()), "<p>t: too few samples.</p>");
+    }
+
+    /// All texts of a drawing, with the box of each: left, right, baseline.
+    fn boxes(drawn: &str) -> Vec<(String, f64, f64, f64)> {
+        let document = roxmltree::Document::parse(drawn).unwrap();
+        let texts = document.descendants().filter(|node| node.has_tag_name("text"));
+        let number =
+            |node: &roxmltree::Node<'_, '_>, name| node.attribute(name).unwrap().parse::<f64>().unwrap();
+        let of = |node: roxmltree::Node<'_, '_>| {
+            let (words, at) = (node.text().unwrap().to_owned(), number(&node, "x"));
+            let width = words.chars().count() as f64 * 6.6;
+            let left = match node.attribute("text-anchor") {
+                Some("end") => at - width,
+                Some("middle") => at - width / 2.0,
+                _ => at,
+            };
+            (words, left, left + width, number(&node, "y"))
+        };
+        texts.map(of).collect()
+    }
+
+    #[test]
+    fn no_text_is_cut_off_or_stands_on_another() {
+        let lines = |count| {
+            let line = |number| Line {
+                name: format!("skeleton, a put, run {number}"),
+                points: vec![(0.0, 9.0), (4.0, 9.0)],
+            };
+            (1..=count).map(line).collect()
+        };
+        let ticks = vec![(0.0, "0 %".to_owned()), (4.0, "99.99 %".to_owned())];
+        let value: fn(f64) -> String = |value| format!("{value:.1} ms");
+        let plot = Plot { title: "t", across: "percentile", ticks, value, lines: lines(8) }.draw();
+        let name = "8 outstanding: a sync of the log, p99.9".to_owned();
+        let bar = || (name.clone(), Some(1.0), Some(2.0), "166.2 µs, highest 3996.1 µs".to_owned());
+        let bars = bars("Times: median, thin the highest", &[bar(), bar()]);
+        for drawn in [plot, bars] {
+            let boxes = boxes(&drawn);
+            for (at, (words, left, right, y)) in boxes.iter().enumerate() {
+                assert!(*left >= 0.0 && *right <= SIZE.0, "{words} is cut off: {left} to {right}");
+                let stands_on = |other: &&(String, f64, f64, f64)| {
+                    *left < other.2 && other.1 < *right && (y - other.3).abs() < 11.0
+                };
+                assert_eq!(boxes[at + 1..].iter().find(stands_on), None, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_title_is_text_and_no_markup() {
+        let drawn = bars("a < b & c", &[]);
+        assert_eq!(boxes(&drawn)[0].0, "a < b & c");
     }
 
     #[test]

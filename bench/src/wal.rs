@@ -86,10 +86,11 @@ pub(crate) fn run(args: &WalArgs, scratch: &Scratch) -> Result<(), Failure> {
     for number in 1..=args.runs {
         let mut table = Table::new(&format!("{} bytes, run {number}", args.entry_bytes), "per s");
         let mut notes = String::new();
-        let raw = Summary::of(&disk::syncs(&load(1), scratch.path())?);
-        sheet.summary("raw write and fdatasync", &raw);
-        table.row("raw write and fdatasync", raw.clone());
         for outstanding in &args.outstanding {
+            // A moment before each of them, as a disk that others use is not the same for long.
+            let raw = Summary::of(&disk::syncs(&load(1), scratch.path())?);
+            sheet.summary("raw write and fdatasync", &raw);
+            table.row("raw write and fdatasync", raw.clone());
             let measured = measure(&load(*outstanding), &scratch.path().join("wal"))?;
             let name = format!("{outstanding} outstanding");
             let summary = Summary::of(&measured.answers);
