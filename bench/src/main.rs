@@ -87,21 +87,42 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// What this machine can do: fdatasync, loopback TCP, and three processes that replicate without Raft.
+    #[command(before_help = "Examples:
+  holdfast-bench limits --dir /data
+  holdfast-bench limits --connections 8 --in-flight 8 --seconds 2")]
     Limits(LoadArgs),
     /// Writes of single keys.
+    #[command(before_help = "Examples:
+  holdfast-bench put --spawn 3 --connections 8 --in-flight 8 --runs 3 --dir /data --out before
+  holdfast-bench put --spawn 3 --rate 5000 --arrivals poisson --seed 7
+  holdfast-bench put --endpoints 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400")]
     Put(KvArgs),
     /// Linearizable reads of single keys.
+    #[command(before_help = "Examples:
+  holdfast-bench get --spawn 3
+  holdfast-bench get --spawn 3 --connections 8 --in-flight 8 --runs 3 --out gets")]
     Get(KvArgs),
     /// Reads and writes of single keys, as often as it says; latencies of each kind apart.
     Mixed(MixedArgs),
     /// What watches cost writes that do not concern them, and how long a change takes to the last of those it does.
+    #[command(before_help = "Examples:
+  holdfast-bench watch --connections 8 --in-flight 8
+  holdfast-bench watch --watches 1000 --watchers 100 --events 1000 --out watch")]
     Watch(WatchArgs),
     /// What leases that are kept cost writes, and whether one ends early when the leader is killed.
-    #[command(visible_alias = "lease")]
+    #[command(
+        visible_alias = "lease",
+        before_help = "Examples:
+  holdfast-bench leases --connections 8 --in-flight 8
+  holdfast-bench leases --leases 1000 --ttl 6 --every 2 --out leases"
+    )]
     Leases(LeasesArgs),
     /// How often locks are acquired and released, and how fast one goes from one holder to the next.
     Lock(LockArgs),
     /// What a snapshot costs writes while it is taken, and how long a node takes to come back by one.
+    #[command(before_help = "Examples:
+  holdfast-bench snapshot --dir /data
+  holdfast-bench snapshot --fill 100000 --snapshot-entries 50000 --snapshots 5 --out snapshot")]
     Snapshot(SnapshotArgs),
     /// The log of a node alone, beside what the disk can do.
     Wal(WalArgs),
@@ -329,6 +350,23 @@ mod tests {
         }
         for end in [End::Done, End::Void, End::Worse] {
             assert!(PAGE.contains(&format!("\n| {} | ", end as u8)), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_begins_with_examples_that_can_be_given() {
+        let command = Cli::command();
+        for shown in command.get_subcommands().filter(|shown| !shown.is_hide_set()) {
+            let name = shown.get_name();
+            let examples = shown.get_before_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = examples.lines().skip(1).map(str::trim).collect();
+            assert!(examples.starts_with("Examples:\n") && !lines.is_empty(), "{name}");
+            for line in lines {
+                let words: Vec<&str> = line.split(' ').collect();
+                assert_eq!(words[..2], ["holdfast-bench", name], "{line}");
+                let parsed = Cli::try_parse_from(&words);
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            }
         }
     }
 
