@@ -17,7 +17,7 @@ use crate::fill::State;
 use crate::output::Keep;
 use crate::process::Memory;
 use crate::report::{grouped, show, time};
-use crate::snapshot::TAKING;
+use crate::snapshot::{TAKING, newest_index};
 use crate::until::until;
 
 /// How long a snapshot that was begun may take.
@@ -74,7 +74,12 @@ pub(crate) fn run(args: &MemoryArgs, scratch: &Scratch) -> Result<(), Failure> {
             grouped(args.keys.into()),
             time(took.as_nanos() as u64)
         ))?;
-        add(&mut sheet, members, &state, &empty, &full)?;
+        let behind = |node| {
+            let newest = newest_index(&directory(&dir, node + 1));
+            members.status(node).map(|status| status.applied.saturating_sub(newest))
+        };
+        let behind: Vec<u64> = (0..members.count()).map(behind).collect::<Result<_, _>>()?;
+        add(&mut sheet, members, &state, &empty, &full, &behind)?;
         drop(cluster);
         let _ = fs::remove_dir_all(&dir);
     }
@@ -105,9 +110,10 @@ fn add(
     state: &State,
     empty: &[Memory],
     full: &[Memory],
+    behind: &[u64],
 ) -> Result<(), Failure> {
     let mut followers = 0;
-    for (node, (empty, full)) in empty.iter().zip(full).enumerate() {
+    for (node, ((empty, full), behind)) in empty.iter().zip(full).zip(behind).enumerate() {
         // Which node leads is not the same in each run.
         let name = if leads(&members.status(node)?) {
             "leader".to_owned()
@@ -121,6 +127,8 @@ fn add(
             Better::Lower,
             beside(state, empty, full),
         );
+        let entries = format!("{name}: entries behind the newest snapshot");
+        sheet.add(&entries, Unit::Count, Better::Neither, *behind as f64);
         for (when, memory) in [("empty", empty), ("full", full)] {
             let figures = [
                 ("anonymous", Some(memory.anonymous)),

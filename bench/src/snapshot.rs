@@ -238,14 +238,23 @@ fn take(
     Ok((taken, [during, all]))
 }
 
-/// Bytes of the newest snapshot of a node.
-fn newest(dir: &Path) -> u64 {
+/// The newest snapshot of a node; its name begins with the last index in it.
+fn newest_file(dir: &Path) -> Option<fs::DirEntry> {
     let files = fs::read_dir(dir.join("snapshots")).into_iter().flatten().flatten();
     let snapshots = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "snap"));
-    snapshots
-        .max_by_key(fs::DirEntry::file_name)
-        .and_then(|file| file.metadata().ok())
-        .map_or(0, |file| file.len())
+    snapshots.max_by_key(fs::DirEntry::file_name)
+}
+
+/// Bytes of the newest snapshot of a node.
+fn newest(dir: &Path) -> u64 {
+    newest_file(dir).and_then(|file| file.metadata().ok()).map_or(0, |file| file.len())
+}
+
+/// The last index in the newest snapshot of a node; 0 if it has none.
+pub(crate) fn newest_index(dir: &Path) -> u64 {
+    let index =
+        |file: fs::DirEntry| u64::from_str_radix(file.file_name().to_str()?.split_once('-')?.0, 16).ok();
+    newest_file(dir).and_then(index).unwrap_or(0)
 }
 
 fn report(
@@ -299,4 +308,25 @@ fn report(
         time(nanos(seen.comeback)),
         longest(&seen.comeback_turns),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_snapshot_is_that_of_the_highest_index_and_none_is_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!((newest(dir.path()), newest_index(dir.path())), (0, 0));
+        let snapshots = dir.path().join("snapshots");
+        fs::create_dir(&snapshots).unwrap();
+        for (name, bytes) in [
+            ("0000000000000028-0000000000000003.snap", 10),
+            ("00000000000000ff-0000000000000002.snap", 20),
+            ("taking.new", 30),
+        ] {
+            fs::write(snapshots.join(name), vec![0; bytes]).unwrap();
+        }
+        assert_eq!((newest(dir.path()), newest_index(dir.path())), (20, 255));
+    }
 }

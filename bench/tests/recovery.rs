@@ -53,7 +53,11 @@ fn the_only_node_of_a_cluster_recovers_as_well() {
 fn memory_of_each_node_is_shown_beside_key_and_value() {
     let out = run(&["memory"]);
     for name in ["leader", "follower 1", "follower 2"] {
-        for figure in ["anonymous beside key and value, per key", "anonymous, empty", "resident, full"] {
+        for figure in [
+            "anonymous beside key and value, per key",
+            "entries behind the newest snapshot",
+            "resident, full",
+        ] {
             row(&out, &format!("  {name}: {figure}"));
         }
     }
