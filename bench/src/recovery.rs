@@ -77,7 +77,7 @@ pub(crate) fn run(args: &RecoveryArgs, scratch: &Scratch) -> Result<(), Failure>
         "{} keys of {} bytes written in {}; a node has {} of files at most\n",
         grouped(args.keys.into()),
         args.value_bytes,
-        time(took.as_nanos() as u64),
+        shown(took),
         Unit::Bytes.shown(on_disk.iter().max().copied().unwrap_or(0) as f64),
     ))?;
     let ended = if args.kill { "kill -9" } else { "in order" };
@@ -89,10 +89,15 @@ pub(crate) fn run(args: &RecoveryArgs, scratch: &Scratch) -> Result<(), Failure>
     ];
     let mut sheet =
         Sheet::new(format!("recovery, {} keys, ended {ended}", grouped(args.keys.into())), &asked);
-    for _ in 0..args.runs {
-        all(args, &mut cluster, &state, &nodes, &mut sheet)?;
+    for number in 1..=args.runs {
+        let read = all(args, &mut cluster, &state, &nodes, &mut sheet)?;
+        show(format!(
+            "run {number}: all nodes were ended; the first read was answered after {}",
+            shown(read)
+        ))?;
         if nodes.len() > 1 {
-            one(args, &mut cluster, &state, &mut sheet)?;
+            let ready = one(args, &mut cluster, &state, &mut sheet)?;
+            show(format!("run {number}: one node was ended; it was ready after {}", shown(ready)))?;
         }
     }
     sheet.add(
@@ -101,10 +106,14 @@ pub(crate) fn run(args: &RecoveryArgs, scratch: &Scratch) -> Result<(), Failure>
         Better::Lower,
         on_disk.iter().max().copied().unwrap_or(0) as f64,
     );
-    show(&sheet)?;
+    show(format!("\n{sheet}"))?;
     drop(cluster);
     let _ = fs::remove_dir_all(&dir);
     keeping.finish(vec![sheet])
+}
+
+fn shown(took: Duration) -> String {
+    time(took.as_nanos() as u64)
 }
 
 /// Ends these nodes.
@@ -116,14 +125,14 @@ fn end(args: &RecoveryArgs, cluster: &mut Cluster, nodes: &[usize]) -> Result<()
     cluster.stop(nodes)
 }
 
-/// Ends all nodes, and starts them again.
+/// Ends all nodes, and starts them again: how long it took until a read was answered.
 fn all(
     args: &RecoveryArgs,
     cluster: &mut Cluster,
     state: &State,
     nodes: &[usize],
     sheet: &mut Sheet,
-) -> Result<(), Failure> {
+) -> Result<Duration, Failure> {
     end(args, cluster, nodes)?;
     let (began, mut started) = (Instant::now(), Vec::new());
     for node in nodes {
@@ -132,7 +141,8 @@ fn all(
     }
     let last = state.keys - 1;
     let read = first_read(&cluster.members, &State::key(last), &state.value(last))?;
-    sheet.time("all nodes: start until the first read is answered", read.saturating_duration_since(began));
+    let read = read.saturating_duration_since(began);
+    sheet.time("all nodes: start until the first read is answered", read);
     state.wait(&cluster.members)?;
     let mut parts = Vec::new();
     for (node, started) in nodes.iter().zip(started) {
@@ -144,23 +154,30 @@ fn all(
             sheet.time(&format!("all nodes: {name}, slowest node"), Duration::from_nanos(longest));
         }
     }
-    Ok(())
+    Ok(read)
 }
 
-/// Ends one node that follows, and starts it again while the others serve.
-fn one(args: &RecoveryArgs, cluster: &mut Cluster, state: &State, sheet: &mut Sheet) -> Result<(), Failure> {
+/// Ends one node that follows, and starts it again while the others serve: how long it took until it was ready.
+fn one(
+    args: &RecoveryArgs,
+    cluster: &mut Cluster,
+    state: &State,
+    sheet: &mut Sheet,
+) -> Result<Duration, Failure> {
     let leader = cluster.members.leader(Instant::now() + PATIENCE)?;
     let node = (leader + 1) % cluster.members.count();
     end(args, cluster, &[node])?;
     let started = shared_nanos();
     cluster.start(node)?;
-    let life = until_ready(cluster, node)?;
-    for (name, part) in PARTS.iter().zip(parts_of(started, &life)) {
+    let parts = parts_of(started, &until_ready(cluster, node)?);
+    for (name, part) in PARTS.iter().zip(parts) {
         if let Some(part) = part {
             sheet.time(&format!("one node: {name}"), Duration::from_nanos(part));
         }
     }
-    state.wait(&cluster.members)
+    state.wait(&cluster.members)?;
+    let [ready, ..] = parts;
+    ready.map(Duration::from_nanos).ok_or_else(|| Failure::new("time the start of a node", "it is not ready"))
 }
 
 /// What a start is made of.
