@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Core;
 use super::leader::Leader;
-use crate::config::REFUSED_STEP_TICKS;
+use crate::config::{REFUSED_ATTEMPTS, REFUSED_STEP_TICKS};
 use crate::role::{Ballot, Follower, Role, RoleEvent};
 use crate::transfer::Transfer;
 use crate::{Bug, COUNT_MAX, DropCause, EntryId, HardState, Message, NodeId, Plant, Tally, Term};
@@ -24,7 +24,7 @@ impl<P: Plant> Core<P> {
         }
         self.election_clock = self.election_clock.saturating_add(1);
         if self.election_clock >= self.election_timeout {
-            self.reset_election_clock();
+            self.await_next_attempt();
             if self.may_campaign() {
                 self.ask_around();
             }
@@ -36,6 +36,17 @@ impl<P: Plant> Core<P> {
         self.election_clock = 0;
         let spread = u64::from(self.config.election_ticks);
         self.election_timeout = self.config.election_ticks + (self.draw() % spread) as u32;
+    }
+
+    /// The same, but soon if the leader is known to be dead: who was asked too early did not know it yet, and who asked next may
+    /// have lacked an entry. In a round each voter has its turn, by its number.
+    fn await_next_attempt(&mut self) {
+        self.reset_election_clock();
+        if self.hurried > 0 {
+            self.hurried -= 1;
+            let round = self.other_voters().len() as u32 * REFUSED_STEP_TICKS;
+            self.election_clock = self.election_timeout.saturating_sub(round);
+        }
     }
 
     /// Whether this node could lead: it has a part in elections, its log and its votes are whole, its disk answers, and no
@@ -175,7 +186,7 @@ impl<P: Plant> Core<P> {
         self.end_leadership();
         self.role = Role::Follower(Follower::default());
         self.leader_heard = None;
-        self.reset_election_clock();
+        self.await_next_attempt();
     }
 
     /// Follows the leader that was just heard.
@@ -195,6 +206,7 @@ impl<P: Plant> Core<P> {
 
     fn become_leader(&mut self) {
         self.role_edge(RoleEvent::VoteWon);
+        self.hurried = 0;
         let first = self.log.last().index.next();
         self.leader_heard = None;
         let uncommitted = self.log.iter_from(self.commit.next()).map(|(_, entry)| entry.bytes()).sum();
@@ -288,8 +300,10 @@ impl<P: Plant> Core<P> {
             return;
         }
         self.leader_heard = None;
+        self.hurried = REFUSED_ATTEMPTS;
         // All followers learn it at once, and two that try at once share the votes: so one after the other, by their numbers.
-        let before = self.other_voters().iter().filter(|voter| **voter != id && **voter < self.config.id).count();
+        let before =
+            self.other_voters().iter().filter(|voter| **voter != id && **voter < self.config.id).count();
         let soon = 1 + before as u32 * REFUSED_STEP_TICKS;
         self.election_clock = self.election_clock.max(self.election_timeout.saturating_sub(soon));
     }

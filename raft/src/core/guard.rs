@@ -228,6 +228,7 @@ impl<P: Plant> Core<P> {
             None => follower.leader = Some(from),
         }
         self.leader_heard = Some(0);
+        self.hurried = 0;
         self.election_clock = 0;
         true
     }

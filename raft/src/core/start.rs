@@ -140,6 +140,7 @@ impl<P: Plant> Core<P> {
             now: 0,
             election_clock: 0,
             election_timeout: 0,
+            hurried: 0,
             leader_heard: None,
             // Even equal seeds, a likely mistake, differ from node to node and from boot to boot.
             random: config.seed.wrapping_add(spread(config.id.0)).wrapping_add(spread(spread(config.boot.0))),
