@@ -207,7 +207,7 @@ impl<W> Core<W> {
     /// A node did not take a copy on, or gave it up.
     fn refused(&mut self, index: usize, from: usize, at: u64, refused: &Refused, now: u64) {
         let code = Code::from_number(refused.code);
-        let hint = self.follow(from, code, refused);
+        let hint = self.follow(from, code, refused, now);
         let Some(Some(call)) = self.calls.get_mut(index) else { return };
         let what = What::Refused { code: refused.code, detail: refused.detail.to_string() };
         if let Some(endpoint) = self.endpoints.get(from) {
@@ -240,14 +240,16 @@ impl<W> Core<W> {
     }
 
     /// Takes a node at its word on who leads. The endpoint to ask instead, if it is another.
-    fn follow(&mut self, from: usize, code: Option<Code>, refused: &Refused) -> Option<usize> {
+    fn follow(&mut self, from: usize, code: Option<Code>, refused: &Refused, now: u64) -> Option<usize> {
         let hint = refused.leader.as_ref().and_then(|hint| self.learn(hint)).filter(|hint| *hint != from);
         let resigned = matches!(
             code,
             Some(Code::NotLeader | Code::NoLeader | Code::LeadershipLost | Code::Starting | Code::Stopping)
         );
-        if hint.is_some() {
+        if let Some(index) = hint {
             self.set_leader(hint);
+            // Else a node that came back and was elected is left alone for as long as it had been away.
+            self.endpoints.get_mut(index).into_iter().for_each(|endpoint| endpoint.breaker.vouched(now));
         } else if resigned && self.leader == Some(from) {
             self.set_leader(None);
         }

@@ -1,5 +1,7 @@
 //! How long to wait before the next try.
 
+use super::config::{RETRY_MAX_MS, RETRY_MS, RETRY_SOON};
+
 /// A small generator for jitter and for the order of endpoints: splitmix64. Nothing secret comes of it.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
@@ -34,6 +36,12 @@ pub(crate) fn backoff(tries: u32, base_ms: u64, most_ms: u64, rng: &mut Rng) -> 
     full / 2 + rng.below(full - full / 2 + 1)
 }
 
+/// The wait of a call, or of a watch, before try `tries`: not long at first, as somebody else may lead at any moment.
+pub(crate) fn retry(tries: u32, rng: &mut Rng) -> u64 {
+    let (soon_ms, soon) = RETRY_SOON;
+    backoff(tries, RETRY_MS, if tries < soon { soon_ms } else { RETRY_MAX_MS }, rng)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +55,14 @@ mod tests {
             assert_eq!(waits.iter().min(), Some(&(full / 2)), "try {tries}");
             assert_eq!(waits.iter().max(), Some(&full), "try {tries}");
         }
+    }
+
+    #[test]
+    fn in_the_first_second_of_tries_no_wait_is_longer_than_a_tenth_of_it_and_later_ones_are() {
+        let mut rng = Rng::new(1);
+        let longest = |tries, rng: &mut Rng| (0..1000).map(|_| retry(tries, rng)).max().unwrap_or_default();
+        let waits: Vec<_> = (0..14).map(|tries| longest(tries, &mut rng)).collect();
+        assert_eq!(waits, [10, 20, 40, 80, 100, 100, 100, 100, 100, 100, 100, 100, 500, 500]);
+        assert!(waits[..12].iter().sum::<u64>() >= 900, "{waits:?}");
     }
 }

@@ -57,8 +57,8 @@ use std::sync::Arc;
 pub use backoff::Rng;
 pub use call::{Answer, Ask, Work};
 use call::{Call, Keyed, Lane, Owner, Payload, Place};
+use config::CLOSE_MS;
 pub use config::{ATTEMPTS_MAX, Config, ENDPOINTS_MAX, LEARNED_MAX};
-use config::{CLOSE_MS, RETRY_MAX_MS, RETRY_MS};
 use endpoint::{Endpoint, Link, is_address};
 pub use endpoint::{EndpointView, LinkId};
 use holdfast_command::sessions::{CloseSession, OpenSession};
@@ -523,7 +523,7 @@ impl<W> Core<W> {
             self.requeue(index);
             return;
         }
-        let wait = backoff::backoff(call.tries, RETRY_MS, RETRY_MAX_MS, &mut self.rng);
+        let wait = backoff::retry(call.tries, &mut self.rng);
         call.tries += 1;
         // A last try before the deadline rather than none.
         let wait = wait.min(left - left / 4).max(least_ms).max(1);

@@ -24,7 +24,6 @@ use holdfast_wire::message::{
 use holdfast_wire::{CallId, Message};
 
 use super::answers::{copied, is_passing};
-use super::config::{RETRY_MAX_MS, RETRY_MS};
 use super::endpoint::{Endpoint, LinkId};
 use super::{Core, PLACE_BITS, backoff, call};
 use crate::{Error, Failure, Kind, Outcome, Position};
@@ -314,7 +313,7 @@ impl<W> Core<W> {
             self.ready_watches.insert(id);
             return;
         };
-        let wait = backoff::backoff(watch.tries, RETRY_MS, RETRY_MAX_MS, &mut self.rng).max(least_ms).max(1);
+        let wait = backoff::retry(watch.tries, &mut self.rng).max(least_ms).max(1);
         watch.tries = watch.tries.saturating_add(1);
         let until = now.saturating_add(wait);
         watch.stage = Stage::Waiting { until };

@@ -69,6 +69,9 @@ pub const SWEEP_VERSIONS: usize = 1_024;
 /// After how many milliseconds a refused client may come again: two heartbeats.
 pub const RETRY_AFTER_MS: u32 = 100;
 
+/// The same where another node leads, or nobody: an election takes some 60 ms when the process of the leader has died.
+pub const LEADER_AFTER_MS: u32 = 25;
+
 /// Milliseconds that a call waits at most, also if its client named no limit or a longer one: clients that are gone must
 /// not wait here for ever.
 pub const CALL_MS_MAX: u32 = 300_000;

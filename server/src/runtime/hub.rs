@@ -135,6 +135,7 @@ pub(super) struct Hub {
     pub(super) dialed: RefCell<HashMap<u64, Rc<Link>>>,
     /// Those that are open, by peer.
     pub(super) lanes: RefCell<BTreeMap<u64, Lanes>>,
+    signs: RefCell<BTreeMap<u64, Rc<Notify>>>,
     pub(super) who: Cell<Who>,
     pub(super) leader: RefCell<Option<LeaderHint>>,
     /// The client address that this node advertises, and its feature level, for its peers.
@@ -179,6 +180,7 @@ impl Hub {
             accepted: RefCell::default(),
             dialed: RefCell::default(),
             lanes: RefCell::default(),
+            signs: RefCell::default(),
             who: Cell::new(who),
             leader: RefCell::default(),
             client_address,
@@ -246,6 +248,11 @@ impl Hub {
     /// The peers from which a drill keeps this node.
     pub(super) fn cut_off(&self) -> Vec<u64> {
         self.cut.borrow().iter().copied().collect()
+    }
+
+    /// Rings when a peer has come to this node, or gone from it: then it is worth while to dial it at once.
+    pub(super) fn sign_of(&self, peer: u64) -> Rc<Notify> {
+        Rc::clone(self.signs.borrow_mut().entry(peer).or_default())
     }
 
     /// Returns once no drill keeps this node from a peer; at once, as a rule.

@@ -58,6 +58,7 @@ pub(super) async fn dial(hub: Rc<Hub>, peer: NodeId, address: ByteString, lane: 
     let seed = hub.clock.micros() ^ (peer.0 << 32) ^ (u64::from(lane.number()) << 56);
     let mut jitter = Jitter(seed | 1);
     let mut pause = PAUSE.0;
+    let sign = hub.sign_of(peer.0);
     loop {
         hub.uncut(peer.0).await;
         // A name is looked up anew each time: members move.
@@ -86,8 +87,13 @@ pub(super) async fn dial(hub: Rc<Hub>, peer: NodeId, address: ByteString, lane: 
             }
             Err(_) => tracing::debug!(%peer, %address, "connecting to a peer: no answer"),
         }
-        tokio::time::sleep(jitter.spread(if refused_us { PAUSE_REFUSED } else { pause })).await;
-        pause = (pause * 2).min(PAUSE.1);
+        let wait = jitter.spread(if refused_us { PAUSE_REFUSED } else { pause });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => pause = (pause * 2).min(PAUSE.1),
+            // Else a peer that was away is not answered for up to a second after it has come back, and one that dies in that second
+            // is believed to live for an election timeout: votes are neither asked for nor given meanwhile.
+            () = sign.notified() => pause = PAUSE.0,
+        }
     }
 }
 
@@ -269,6 +275,9 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     let mut from = None;
     link.drive(&hub, |incoming| take(&hub, &link, &mut from, incoming)).await;
     hub.accepted.borrow_mut().remove(&link.id);
+    if let Some(peer) = link.peer.get() {
+        hub.sign_of(peer).notify_waiters();
+    }
     if let Some(ended) = link.connection().ended() {
         let reason = CloseReason::from_number(ended.goodbye.reason);
         if reason.is_some_and(is_mismatch) || reason == Some(CloseReason::Violation) {
@@ -297,6 +306,7 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
                 }
                 *from = Some(NodeId(hello.node.id.get()));
                 link.peer.set(Some(hello.node.id.get()));
+                hub.sign_of(hello.node.id.get()).notify_waiters();
             }
             return Flow::On;
         }

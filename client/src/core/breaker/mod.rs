@@ -85,6 +85,13 @@ impl Breaker {
         true
     }
 
+    /// Another node says that this one leads, so it is alive: the wait is over. If it is not, a refused connection is what it costs.
+    pub fn vouched(&mut self, now: u64) {
+        if let Phase::Open { until, .. } = &mut self.phase {
+            *until = now.min(*until);
+        }
+    }
+
     /// The endpoint answered.
     pub fn succeeded(&mut self, now: u64) {
         if let Phase::Closed { failures } = &mut self.phase {
@@ -163,6 +170,19 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::Open);
         assert!(breaker.try_connect(until));
         assert_eq!((breaker.state(), breaker.until()), (BreakerState::HalfOpen, None));
+    }
+
+    #[test]
+    fn who_is_said_to_lead_is_tried_at_once_and_left_alone_for_longer_if_that_was_wrong() {
+        let (mut breaker, mut rng) = tripped();
+        breaker.vouched(1);
+        assert_eq!((breaker.state(), breaker.until()), (BreakerState::Open, Some(1)));
+        assert!(breaker.try_connect(1));
+        breaker.failed(1, &mut rng);
+        assert!(breaker.until().is_some_and(|until| until > WAIT_MS), "{:?}", breaker.until());
+        let mut closed = Breaker::default();
+        closed.vouched(1);
+        assert_eq!((closed.state(), closed.until()), (BreakerState::Closed, None));
     }
 
     #[test]
