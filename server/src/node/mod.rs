@@ -501,10 +501,12 @@ impl<P: Plant> Node<P> {
     fn refusal(&self, refusal: Refusal, effect: u8) -> Message {
         let code = refusal.code();
         let [first, second] = refusal.particulars();
-        let retry_after_ms = match code {
-            Code::NotLeader | Code::NoLeader | Code::LeadershipLost => limits::LEADER_AFTER_MS,
-            _ if code.is_retryable() => limits::RETRY_AFTER_MS,
-            _ => 0,
+        let retry_after_ms = if matches!(code, Code::NotLeader | Code::NoLeader | Code::LeadershipLost) {
+            limits::LEADER_AFTER_MS
+        } else if code.is_retryable() {
+            limits::RETRY_AFTER_MS
+        } else {
+            0
         };
         let redirect =
             matches!(code, Code::NotLeader | Code::NoLeader | Code::LeadershipLost | Code::Stopping);

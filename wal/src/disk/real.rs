@@ -320,10 +320,7 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    // What is below the length of the file was written or reserved before. To reserve it again is to walk all of it: a file that
-    // grew by pieces of 64 KiB to 70 MiB cost more system time for that than for its bytes.
-    let from = Some(file.metadata()?.len()).filter(|from| *from < len).unwrap_or(0);
-    match uninterrupted(|| Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), from, len - from)?)) {
+    match uninterrupted(|| Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)?)) {
         // Then the room is had by writing zeros, which whoever allocates does anyway.
         Err(error) if error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
             if file.metadata()?.len() < len { file.set_len(len) } else { Ok(()) }
