@@ -36,6 +36,7 @@ stories! {
     #[test] fn role_t12_resign_stalled;
     #[test] fn role_t13_resign_removed;
     #[test] fn refused_leader_is_succeeded_in_turn;
+    #[test] fn refused_leader_with_shared_votes_is_succeeded_soon;
     #[test] fn refused_leader_is_succeeded_at_the_second_attempt;
     #[test] fn progress_t1_start_pipeline;
     #[test] fn progress_t2_fall_back;

@@ -248,7 +248,7 @@ impl<W> Core<W> {
         );
         if let Some(index) = hint {
             self.set_leader(hint);
-            // Else a node that came back and was elected is left alone for as long as it had been away.
+            // A node that came back and was elected is not to be left alone for as long as it had been away.
             self.endpoints.get_mut(index).into_iter().for_each(|endpoint| endpoint.breaker.vouched(now));
         } else if resigned && self.leader == Some(from) {
             self.set_leader(None);

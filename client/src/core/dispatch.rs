@@ -7,6 +7,7 @@ use holdfast_wire::message::{
 };
 use holdfast_wire::{CallId, Message};
 
+use super::breaker::BreakerState;
 use super::call::{Call, Keyed, Lane, Payload, Place};
 use super::endpoint::{Endpoint, LinkId};
 use super::session::{Session, rekey};
@@ -143,8 +144,8 @@ impl<W> Core<W> {
             if endpoint.usable() {
                 return Some(leader);
             }
-            // It is being connected, and others would only name it again.
-            if self.is_coming(endpoint) {
+            // It is being connected, and others would only name it again. Unless it was gone: then somebody else may lead by now.
+            if self.is_coming(endpoint) && endpoint.breaker.state() == BreakerState::Closed {
                 return None;
             }
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Core;
 use super::leader::Leader;
-use crate::config::{REFUSED_ATTEMPTS, REFUSED_STEP_TICKS};
+use crate::config::REFUSED_STEP_TICKS;
 use crate::role::{Ballot, Follower, Role, RoleEvent};
 use crate::transfer::Transfer;
 use crate::{Bug, COUNT_MAX, DropCause, EntryId, HardState, Message, NodeId, Plant, Tally, Term};
@@ -42,11 +42,26 @@ impl<P: Plant> Core<P> {
     /// have lacked an entry. In a round each voter has its turn, by its number.
     fn await_next_attempt(&mut self) {
         self.reset_election_clock();
+        self.hurry(self.round());
+        self.hurried = self.hurried.saturating_sub(1);
+    }
+
+    /// Ticks in which each voter but the dead leader has its turn.
+    fn round(&self) -> u32 {
+        self.other_voters().len() as u32 * REFUSED_STEP_TICKS
+    }
+
+    /// The next attempt comes in so many ticks at the latest, if the leader is known to be dead.
+    fn hurry(&mut self, ticks: u32) {
         if self.hurried > 0 {
-            self.hurried -= 1;
-            let round = self.other_voters().len() as u32 * REFUSED_STEP_TICKS;
-            self.election_clock = self.election_timeout.saturating_sub(round);
+            self.election_clock = self.election_clock.max(self.election_timeout.saturating_sub(ticks));
         }
+    }
+
+    /// How many voters with a lower number there are, without the one that is dead.
+    fn turns_before(&self, dead: Option<NodeId>) -> u32 {
+        let before = |voter: &&NodeId| **voter < self.config.id && Some(**voter) != dead;
+        self.other_voters().iter().filter(before).count() as u32
     }
 
     /// Whether this node could lead: it has a part in elections, its log and its votes are whole, its disk answers, and no
@@ -186,7 +201,11 @@ impl<P: Plant> Core<P> {
         self.end_leadership();
         self.role = Role::Follower(Follower::default());
         self.leader_heard = None;
-        self.await_next_attempt();
+        // A turn that is near stays where it is: turns that move with each refusal would come to meet those of others.
+        if self.hurried == 0 || self.election_clock + self.round() < self.election_timeout {
+            self.reset_election_clock();
+            self.hurry(self.round());
+        }
     }
 
     /// Follows the leader that was just heard.
@@ -268,7 +287,13 @@ impl<P: Plant> Core<P> {
 
     pub(super) fn receive_vote_reply(&mut self, from: NodeId, granted: bool) {
         match &self.role {
-            Role::Candidate(_) => self.count_vote(from, granted),
+            Role::Candidate(_) => {
+                if !granted {
+                    // Two tried at once after all. Not on silence: a slow disk would abandon its own candidacy each time.
+                    self.hurry(self.round() + self.turns_before(None) * REFUSED_STEP_TICKS);
+                }
+                self.count_vote(from, granted);
+            }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Leader(_) => {
                 self.drop_message(DropCause::NotAsked);
             }
@@ -300,11 +325,8 @@ impl<P: Plant> Core<P> {
             return;
         }
         self.leader_heard = None;
-        self.hurried = REFUSED_ATTEMPTS;
+        self.hurried = 1 + self.config.election_ticks.div_ceil(self.round().max(1));
         // All followers learn it at once, and two that try at once share the votes: so one after the other, by their numbers.
-        let before =
-            self.other_voters().iter().filter(|voter| **voter != id && **voter < self.config.id).count();
-        let soon = 1 + before as u32 * REFUSED_STEP_TICKS;
-        self.election_clock = self.election_clock.max(self.election_timeout.saturating_sub(soon));
+        self.hurry(1 + self.turns_before(Some(id)) * REFUSED_STEP_TICKS);
     }
 }

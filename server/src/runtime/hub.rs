@@ -250,9 +250,16 @@ impl Hub {
         self.cut.borrow().iter().copied().collect()
     }
 
-    /// Rings when a peer has come to this node, or gone from it: then it is worth while to dial it at once.
+    /// Rings when a peer has come to this node, or gone from it: then it is worth while to dial it soon.
     pub(super) fn sign_of(&self, peer: u64) -> Rc<Notify> {
         Rc::clone(self.signs.borrow_mut().entry(peer).or_default())
+    }
+
+    /// A peer has come, or gone. Whoever is dialed hears of it; who else has come is nobody's concern.
+    pub(super) fn came_or_went(&self, peer: u64) {
+        if let Some(sign) = self.signs.borrow().get(&peer) {
+            sign.notify_waiters();
+        }
     }
 
     /// Returns once no drill keeps this node from a peer; at once, as a rule.

@@ -92,7 +92,11 @@ pub(super) async fn dial(hub: Rc<Hub>, peer: NodeId, address: ByteString, lane: 
             () = tokio::time::sleep(wait) => pause = (pause * 2).min(PAUSE.1),
             // Else a peer that was away is not answered for up to a second after it has come back, and one that dies in that second
             // is believed to live for an election timeout: votes are neither asked for nor given meanwhile.
-            () = sign.notified() => pause = PAUSE.0,
+            // Not without any pause: two that let each other in and then break off would wake one another for ever.
+            () = sign.notified() => {
+                pause = PAUSE.0;
+                tokio::time::sleep(jitter.spread(pause)).await;
+            }
         }
     }
 }
@@ -276,7 +280,7 @@ async fn serve(hub: Rc<Hub>, stream: TcpStream, address: SocketAddr) {
     link.drive(&hub, |incoming| take(&hub, &link, &mut from, incoming)).await;
     hub.accepted.borrow_mut().remove(&link.id);
     if let Some(peer) = link.peer.get() {
-        hub.sign_of(peer).notify_waiters();
+        hub.came_or_went(peer);
     }
     if let Some(ended) = link.connection().ended() {
         let reason = CloseReason::from_number(ended.goodbye.reason);
@@ -306,7 +310,7 @@ fn take(hub: &Hub, link: &Link, from: &mut Option<NodeId>, incoming: Incoming) -
                 }
                 *from = Some(NodeId(hello.node.id.get()));
                 link.peer.set(Some(hello.node.id.get()));
-                hub.sign_of(hello.node.id.get()).notify_waiters();
+                hub.came_or_went(hello.node.id.get());
             }
             return Flow::On;
         }

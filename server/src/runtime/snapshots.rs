@@ -64,8 +64,9 @@ impl Snapshots {
     }
 }
 
-/// Gives this thread a tenth of the share of a processor that others have: nobody waits for a snapshot, and three nodes on two
-/// processors that took one at once left a third of the rate to writes. What is not wanted by others it has all the same.
+/// Gives this thread a tenth of the share of a processor that others have: nobody waits for a snapshot that is taken, and three nodes
+/// on two processors that took one at once left a third of the rate to writes. What is not wanted by others it has all the same. The
+/// price: on a machine without an idle processor a snapshot that is sent, or received and installed, takes longer as well.
 fn stand_back(node: u64) {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
