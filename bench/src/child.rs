@@ -14,6 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::failure::{Doing, Failure};
 use crate::process::Use;
 
@@ -71,6 +73,24 @@ impl Process {
     pub(crate) fn kill(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Makes it hang: it does nothing until it is told to [go on](Self::resume), and its connections stay open.
+    pub(crate) fn pause(&self) -> Result<(), Failure> {
+        self.tell("pause", Signal::STOP)
+    }
+
+    /// Makes it go on where it hung.
+    pub(crate) fn resume(&self) -> Result<(), Failure> {
+        self.tell("resume", Signal::CONT)
+    }
+
+    /// It has not been waited for, so that its number is still its own.
+    fn tell(&self, what: &str, signal: Signal) -> Result<(), Failure> {
+        let doing = || format!("{what} {}", self.name);
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let id = id.ok_or_else(|| Failure::new(doing(), "it has no number"))?;
+        kill_process(id, signal).doing(doing)
     }
 
     /// Tells it to end in order, and does not wait.

@@ -163,15 +163,33 @@ impl Cluster {
         }
     }
 
+    /// Makes the node at this place hang: its connections stay open, and it answers nothing until it is told to go on.
+    pub(crate) fn pause(&self, place: usize) -> Result<(), Failure> {
+        self.process(place)?.pause()
+    }
+
+    /// Makes the node at this place go on.
+    pub(crate) fn resume(&self, place: usize) -> Result<(), Failure> {
+        self.process(place)?.resume()
+    }
+
+    fn process(&self, place: usize) -> Result<&Process, Failure> {
+        let process = self.processes.get(place).and_then(|(process, _)| process.as_ref());
+        process.ok_or_else(|| Failure::new(format!("reach node {}", place + 1), "it does not run here"))
+    }
+
+    /// Tells the node at this place to end in order. What is returned waits for its end; until then it may still serve.
+    pub(crate) fn ask_to_stop(&mut self, place: usize) -> Result<Option<Process>, Failure> {
+        let mut process = self.processes.get_mut(place).and_then(|(process, _)| process.take());
+        process.as_mut().map_or(Ok(()), Process::ask_to_stop)?;
+        Ok(process)
+    }
+
     /// Ends the nodes at these places in order, side by side, and waits until they are gone.
     pub(crate) fn stop(&mut self, places: &[usize]) -> Result<(), Failure> {
         let mut ending = Vec::new();
         for place in places {
-            if let Some(mut process) = self.processes.get_mut(*place).and_then(|(process, _)| process.take())
-            {
-                process.ask_to_stop()?;
-                ending.push(process);
-            }
+            ending.extend(self.ask_to_stop(*place)?);
         }
         ending.into_iter().try_for_each(Process::wait)
     }

@@ -1,14 +1,14 @@
-//! `failover`: for how long nobody is served when the leader is killed, and that nothing is lost.
+//! `failover`: for how long nobody is served when the leader is killed, hangs or is stopped, and that nothing is lost.
 //!
 //! Callers write and read all the time, each through a client of its own that knows all nodes, as programs do. In each round the
-//! leader is killed (`kill -9`), another one is waited for, and the one that was killed is started again and waited for until it
-//! has what the others have. Then every write of the round is read back.
+//! leader is taken away ([`How`]), another one is waited for, and the one that was taken away comes back and is waited for until
+//! it has what the others have. Then every write of the round is read back.
 //!
 //! ```text
 //!   write  write  │               │             │  write
 //!     ●──────●────┼───────────────┼─────────────┼────●──────●      the gap: from the last answer to the next
 //!                 │               │             │    first answer
-//!              killed          elected        serves
+//!             taken away       elected        serves
 //! ```
 //! Both moments in the middle are seen by asking the other nodes, every millisecond or two; all others are those of the callers.
 
@@ -20,7 +20,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use holdfast_client::command::keys::{Range, Span};
 use holdfast_client::{Client, Outcome};
 use holdfast_wire::Message;
@@ -28,6 +28,7 @@ use holdfast_wire::message::{Status, StatusReply};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+use crate::child::Process;
 use crate::cluster::{Cluster, Members, Tuning, leads};
 use crate::disk::Scratch;
 use crate::failure::{Doing, Failure};
@@ -40,7 +41,8 @@ use crate::seconds;
 use crate::tape::{Broken, Fate, Gap, Tape, compare, longest_gap};
 use crate::until::until;
 
-/// How long anything that is waited for may take.
+/// How long anything that is waited for may take. Many election timeouts: who hangs closes no connection, and only silence
+/// tells the others.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The other nodes are asked again after this.
 const LOOK: Duration = Duration::from_millis(1);
@@ -48,16 +50,79 @@ const LOOK: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(1);
 /// So many answers of each caller make a round ready to begin: it runs as it did before.
 const STEADY: usize = 50;
-/// A gap that began so long before the kill is none of this round.
+/// A gap that began so long before the leader was taken away is none of this round.
 const BEFORE: Duration = Duration::from_millis(500);
 
-/// Who calls, and how often the leader is killed.
+/// What happens to the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum How {
+    /// It is killed with kill -9, and started again.
+    Kill,
+    /// It hangs (SIGSTOP) until another one serves, and goes on where it was (SIGCONT).
+    Pause,
+    /// It is told to end in order, and started again.
+    Stop,
+}
+
+impl How {
+    /// What its figures are called by. Each way has a sheet of its own, as nobody compares them with one another.
+    fn sheet(self) -> &'static str {
+        match self {
+            Self::Kill => "failover",
+            Self::Pause => "failover, leader hangs",
+            Self::Stop => "failover, leader is stopped",
+        }
+    }
+
+    /// The begin of a round, and what was done to the node.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Kill => ("kill", "killed"),
+            Self::Pause => ("pause", "paused"),
+            Self::Stop => ("stop", "stopped"),
+        }
+    }
+
+    /// What brings the node back.
+    fn back(self) -> &'static str {
+        match self {
+            Self::Kill | Self::Stop => "start",
+            Self::Pause => "resumption",
+        }
+    }
+
+    /// Takes the node at this place away, and does not wait for anything.
+    fn take(self, cluster: &mut Cluster, place: usize) -> Result<Option<Process>, Failure> {
+        match self {
+            Self::Kill => {
+                cluster.kill(place);
+                Ok(None)
+            }
+            Self::Pause => cluster.pause(place).map(|()| None),
+            Self::Stop => cluster.ask_to_stop(place),
+        }
+    }
+
+    /// Brings it back.
+    fn give_back(self, cluster: &mut Cluster, place: usize) -> Result<(), Failure> {
+        match self {
+            Self::Kill | Self::Stop => cluster.start(place),
+            Self::Pause => cluster.resume(place),
+        }
+    }
+}
+
+/// Who calls, and how often the leader is taken away.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   holdfast-bench failover
+  holdfast-bench failover --how pause --rounds 10
   holdfast-bench failover --rounds 20 --writers 16 --dir /data --out failover")]
 pub(crate) struct FailoverArgs {
-    /// How often the leader is killed.
+    /// What happens to the leader.
+    #[arg(long, value_enum, default_value_t = How::Kill)]
+    how: How,
+    /// How often it happens.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Starts so many nodes on loopback.
@@ -72,7 +137,7 @@ pub(crate) struct FailoverArgs {
     /// Bytes of each value.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(8..=1 << 20))]
     value_bytes: u32,
-    /// How long the callers have to be served again before the node that was killed is started, in seconds.
+    /// How long the callers have to be served again before the node comes back, in seconds.
     #[arg(long, default_value = "1", value_parser = seconds)]
     settle: Duration,
     #[command(flatten)]
@@ -246,10 +311,10 @@ async fn read(
 /// What was seen of one round.
 #[derive(Debug)]
 struct Round {
-    killed: Instant,
+    taken: Instant,
     elected: Instant,
     serves: Instant,
-    restarted: Instant,
+    given_back: Instant,
     caught_up: Instant,
 }
 
@@ -260,19 +325,20 @@ fn rounds(
     running: &ScopedJoinHandle<'_, Result<(), Failure>>,
 ) -> Result<Sheet, Failure> {
     let asked = [
+        ("how", args.how.words().0.to_owned()),
         ("nodes", args.spawn.to_string()),
         ("writers", args.writers.to_string()),
         ("readers", args.readers.to_string()),
         ("value bytes", args.value_bytes.to_string()),
     ];
-    let mut sheet = Sheet::new("failover", &asked);
+    let mut sheet = Sheet::new(args.how.sheet(), &asked);
     let mut first = vec![0; callers.writers.len()];
     let mut failed = 0;
     let mut unknown = 0;
     for number in 1..=args.rounds {
         let leader = cluster.members.leader(Instant::now() + PATIENCE)?;
         let round = one(args, cluster, callers, running, leader)?;
-        let words = add(&mut sheet, &round, callers)?;
+        let words = add(&mut sheet, args.how, &round, callers)?;
         let back = read_back(&cluster.members, callers, &first)?;
         first = back.next;
         let told = |fate| callers.writers.iter().map(|tape| lock(tape).count(fate)).sum::<u64>();
@@ -288,18 +354,19 @@ fn rounds(
         sheet.add("writes read back", Unit::Count, Better::Neither, back.found as f64);
         (unknown, failed) = (now, reads);
         show(format!(
-            "round {number}: node {} killed; {words}; {} writes read back",
+            "round {number}: node {} {}; {words}; {} writes read back",
             leader + 1,
+            args.how.words().1,
             back.found
         ))?;
     }
-    // A later kill might have taken what was there.
+    // A later round might have taken what was there.
     let all = read_back(&cluster.members, callers, &vec![0; callers.writers.len()])?;
     show(format!("after all rounds: {} writes read back\n", all.found))?;
     Ok(sheet)
 }
 
-/// Kills the leader, and brings it back.
+/// Takes the leader away, and brings it back.
 fn one(
     args: &FailoverArgs,
     cluster: &mut Cluster,
@@ -328,20 +395,23 @@ fn one(
     for other in others {
         links.push(runtime.block_on(Link::open(other)).doing(|| format!("ask {other} who leads"))?);
     }
-    let killed = Instant::now();
-    cluster.kill(leader);
+    let taken = Instant::now();
+    let ending = args.how.take(cluster, leader)?;
     let (elected, serves) = runtime.block_on(election(&mut links, before.term))?;
+    // Of one that is stopped in order: it had to end well.
+    ending.map_or(Ok(()), Process::wait)?;
     served("all callers being served again", serves, 1)?;
     until("some time without trouble", PATIENCE, || Ok(serves.elapsed() >= args.settle))?;
     served("all callers being served still", Instant::now(), 1)?;
-    let restarted = Instant::now();
-    cluster.start(leader)?;
-    until("the node that was killed with all that is committed", PATIENCE, || {
-        has_caught_up(&members, leader)
+    let given_back = Instant::now();
+    args.how.give_back(cluster, leader)?;
+    until("the node that was taken away with all that is committed", PATIENCE, || {
+        let statuses: Vec<_> = (0..members.count()).map(|place| members.status(place).ok()).collect();
+        Ok(has_caught_up(&statuses, leader, before.term))
     })?;
     let caught_up = Instant::now();
     served("all callers being served with all nodes", caught_up, STEADY)?;
-    Ok(Round { killed, elected, serves, restarted, caught_up })
+    Ok(Round { taken, elected, serves, given_back, caught_up })
 }
 
 /// Asks these nodes until one of them leads in a later term: when it was elected, and when it served.
@@ -372,38 +442,42 @@ async fn status(link: &mut Link) -> std::io::Result<StatusReply> {
     }
 }
 
-/// Whether the node at this place follows, and has what the leader of this moment has committed.
-fn has_caught_up(members: &Members, place: usize) -> Result<bool, Failure> {
-    let leader = members.leader(Instant::now() + PATIENCE)?;
-    let wanted = members.status(leader)?.commit;
-    // Until it listens it does not answer.
-    Ok(members.status(place).is_ok_and(|status| status.ready && status.applied >= wanted))
+/// Whether the node at this place has what the leader of a term above this one has committed. `None` stands for a node that does
+/// not answer: it may not listen yet. One that hung still believes for a moment that it leads, in its old term, and that nothing
+/// was committed meanwhile.
+fn has_caught_up(statuses: &[Option<StatusReply>], place: usize, term: u64) -> bool {
+    let later = |status: &&StatusReply| status.term > term;
+    let leaders = statuses.iter().flatten().filter(later).filter(|status| leads(status));
+    let Some(leader) = leaders.max_by_key(|status| status.term) else { return false };
+    let back = statuses.get(place).and_then(Option::as_ref).filter(later);
+    back.is_some_and(|back| back.ready && back.applied >= leader.commit)
 }
 
 /// The figures of a round, and the first of them in words.
-fn add(sheet: &mut Sheet, round: &Round, callers: &Callers) -> Result<String, Failure> {
-    let since = round.killed.checked_sub(BEFORE).unwrap_or(round.killed);
+fn add(sheet: &mut Sheet, how: How, round: &Round, callers: &Callers) -> Result<String, Failure> {
+    let since = round.taken.checked_sub(BEFORE).unwrap_or(round.taken);
     let gap = |what: &str, answered: Vec<Instant>, since: Instant, until: Instant| {
         let gap = longest_gap(answered, since, until);
         gap.ok_or_else(|| Failure::new(format!("find the gap of {what}"), "there were no answers around it"))
     };
-    let writes = gap("writes", Callers::answered(&callers.writers), since, round.restarted)?;
-    let reads = gap("gets", Callers::answered(&callers.readers), since, round.restarted)?;
+    let writes = gap("writes", Callers::answered(&callers.writers), since, round.given_back)?;
+    let reads = gap("gets", Callers::answered(&callers.readers), since, round.given_back)?;
     let mut slowest = Duration::ZERO;
     for tape in &callers.writers {
         let answered = lock(tape).answered.clone();
-        slowest = slowest.max(gap("a writer", answered, since, round.restarted)?.length());
+        slowest = slowest.max(gap("a writer", answered, since, round.given_back)?.length());
     }
-    let back = gap("writes", Callers::answered(&callers.writers), round.restarted, round.caught_up)?;
+    let back = gap("writes", Callers::answered(&callers.writers), round.given_back, round.caught_up)?;
     let [elected, serves, first] = parts(round, &writes);
     sheet.time("writes, longest gap", writes.length());
     sheet.time("gets, longest gap", reads.length());
     sheet.time("writes, longest gap of one writer", slowest);
-    sheet.time("kill until a node is elected", elected);
+    sheet.time(&format!("{} until a node is elected", how.words().0), elected);
     sheet.time("elected until it serves", serves);
     sheet.time("serves until the first write is acknowledged", first);
     sheet.time("writes, longest gap while the node comes back", back.length());
-    sheet.time("start of the node until it has caught up", round.caught_up - round.restarted);
+    let back_after = round.caught_up - round.given_back;
+    sheet.time(&format!("{} of the node until it has caught up", how.back()), back_after);
     let nanos = |time: Duration| time.as_nanos() as u64;
     Ok(format!(
         "no write was acknowledged for {}, no get for {}; another leader after {}",
@@ -413,11 +487,11 @@ fn add(sheet: &mut Sheet, round: &Round, callers: &Callers) -> Result<String, Fa
     ))
 }
 
-/// The gap since the kill in its parts: until somebody is elected, until that node serves, until a write is acknowledged. What was
+/// The gap since the leader was taken away in its parts: until somebody is elected, until that node serves, until a write is acknowledged. What was
 /// acknowledged before it was asked whether it serves took no time.
 fn parts(round: &Round, writes: &Gap) -> [Duration; 3] {
     [
-        round.elected.saturating_duration_since(round.killed),
+        round.elected.saturating_duration_since(round.taken),
         round.serves.saturating_duration_since(round.elected),
         writes.to.saturating_duration_since(round.serves),
     ]
@@ -493,23 +567,72 @@ fn runtime() -> Result<Runtime, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_wire::{Boot, NodeId, NodeIdentity, NodeUuid};
+
     use super::*;
 
     #[test]
-    fn the_parts_of_a_gap_are_counted_since_the_kill_and_none_is_below_zero() {
+    fn the_parts_of_a_gap_are_counted_since_the_leader_was_gone_and_none_is_below_zero() {
         let begin = Instant::now();
         let at = |millis| begin + Duration::from_millis(millis);
         let round = Round {
-            killed: at(100),
+            taken: at(100),
             elected: at(250),
             serves: at(260),
-            restarted: at(900),
+            given_back: at(900),
             caught_up: at(990),
         };
         let millis = |to| parts(&round, &Gap { from: at(99), to: at(to) }).map(|part| part.as_millis());
         assert_eq!(millis(263), [150, 10, 3]);
         // It was acknowledged before the node was asked again.
         assert_eq!(millis(259), [150, 10, 0]);
+    }
+
+    /// Node `node` in this term, with this leader, and all of this applied.
+    fn said(node: u64, term: u64, leader: u64, applied: u64) -> Option<StatusReply> {
+        let id = NodeId::new(node).unwrap();
+        let node = NodeIdentity { id, uuid: NodeUuid([1; 16]), boot: Boot::FIRST };
+        Some(StatusReply {
+            node,
+            cluster: None,
+            life: 0,
+            role: 0,
+            leadership: 0,
+            ready: true,
+            leader: NodeId::new(leader),
+            term,
+            commit: applied,
+            applied,
+            durable: applied,
+            last: applied,
+            revision: 0,
+            oldest: 0,
+            keys: 0,
+            sessions: 0,
+            level: 1,
+            clock_ms: 0,
+            build: "".into(),
+            members: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn who_hung_has_caught_up_when_it_knows_the_later_term_and_has_all_of_it() {
+        // Node 1 led in term 3.
+        let others = [said(2, 4, 2, 90), said(3, 4, 2, 70)];
+        let caught_up = |first: Option<StatusReply>| {
+            let all: Vec<_> = [first].into_iter().chain(others.clone()).collect();
+            has_caught_up(&all, 0, 3)
+        };
+        assert!(!caught_up(None), "it does not answer");
+        assert!(!caught_up(said(1, 3, 1, 500)), "it believes that it leads");
+        assert!(!caught_up(said(1, 4, 2, 89)), "something is missing");
+        assert!(caught_up(said(1, 4, 2, 90)));
+        assert!(caught_up(said(1, 5, 1, 91)), "it leads again");
+        let mut asleep = said(1, 4, 2, 90);
+        asleep.as_mut().unwrap().ready = false;
+        assert!(!caught_up(asleep), "it is not ready");
+        assert!(!has_caught_up(&[said(1, 4, 2, 9), None, said(3, 4, 2, 9)], 0, 3), "nobody leads");
     }
 
     #[test]

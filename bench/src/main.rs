@@ -126,7 +126,7 @@ enum Command {
     Snapshot(SnapshotArgs),
     /// The log of a node alone, beside what the disk can do.
     Wal(WalArgs),
-    /// For how long nobody is served when the leader is killed, and that nothing is lost.
+    /// For how long nobody is served when the leader is killed, hangs or is stopped, and that nothing is lost.
     Failover(FailoverArgs),
     /// For how long a cluster that is started again serves nobody, and how long one node of it takes.
     Recovery(RecoveryArgs),
