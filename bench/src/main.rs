@@ -326,7 +326,8 @@ mod tests {
 
     use super::*;
 
-    const PAGE: &str = include_str!("../../docs/bench.md");
+    /// What the figures are, and how to come by them.
+    const PAGE: &str = concat!(include_str!("../../docs/bench.md"), include_str!("../../docs/measuring.md"));
 
     /// What stands in backticks and looks like a flag; what is between fences is for a shell.
     fn flags_of_the_page() -> BTreeSet<String> {
@@ -368,6 +369,20 @@ mod tests {
                 assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
             }
         }
+    }
+
+    #[test]
+    fn every_command_of_the_pages_can_be_given() {
+        let fenced = PAGE.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+        let lines =
+            fenced.flat_map(str::lines).filter(|line| line.starts_with("target/release/holdfast-bench"));
+        let mut count = 0;
+        for line in lines {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            count += 1;
+        }
+        assert!(count >= 5, "{count}");
     }
 
     #[test]

@@ -198,6 +198,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::ops::Range;
 
     use super::*;
     use crate::load::{Answers, Load, Recorder};
@@ -286,9 +287,14 @@ mod tests {
     /// generators run them, on a virtual clock.
     fn against_a_stall(load: &Load) -> Answers {
         let (step, service) = (Duration::from_micros(100), Duration::from_micros(200));
+        against(load, step, service, 5000..5500)
+    }
+
+    /// The same with another clock and server, and with a stall in these milliseconds of the window.
+    fn against(load: &Load, step: Duration, service: Duration, stall: Range<u32>) -> Answers {
         let begin = Instant::now();
         let window = Window { begin: begin + load.warmup, end: begin + load.warmup + load.measured };
-        let (stall, wakes) = (window.begin + MS * 5000, window.begin + MS * 5500);
+        let (stall, wakes) = (window.begin + MS * stall.start, window.begin + MS * stall.end);
         let mut recorder = Recorder::new(load, window).unwrap();
         let mut slots = Slots::new(load, 0, window);
         let mut server: VecDeque<(Instant, usize)> = VecDeque::new();
@@ -306,6 +312,34 @@ mod tests {
             }
         }
         recorder.finish()
+    }
+
+    /// The page on measuring has these numbers in a table.
+    #[test]
+    fn the_worked_example_of_the_page_is_what_both_loops_record() {
+        let whole = |in_flight, pace| Load {
+            connections: 1,
+            in_flight,
+            warmup: Duration::ZERO,
+            measured: Duration::from_secs(100),
+            ..load(pace)
+        };
+        let millis = |load: &Load| {
+            let latencies = against(load, MS, MS, 10_000..12_000).latencies;
+            let at = |part| (latencies.value_at_quantile(part) as f64 / 1e6).round();
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(at);
+            let max = latencies.max() as f64 / 1e6;
+            (latencies.len(), p50, p99, p999, max, latencies.mean() / 1e6)
+        };
+        let near = |value: f64, wanted: f64| (value - wanted).abs() <= wanted * 0.003;
+        let (count, p50, p99, p999, max, mean) = millis(&whole(1, None));
+        assert!((97_999..=98_001).contains(&count), "{count}");
+        assert_eq!((p50, p99, p999), (1.0, 1.0, 1.0));
+        assert!(near(max, 2001.0) && near(mean, 1.02), "{max} {mean}");
+        let (count, p50, p99, p999, max, mean) = millis(&whole(4096, Some(pace(1000.0, Arrivals::Constant))));
+        assert_eq!((count, p50), (100_000, 1.0));
+        assert!(near(p99, 1000.0) && near(p999, 1900.0), "{p99} {p999}");
+        assert!(near(max, 2001.0) && near(mean, 20.99), "{max} {mean}");
     }
 
     #[test]
