@@ -16,7 +16,7 @@ use holdfast_command::request::{Command, Request, RequestKey, SessionId};
 use holdfast_command::sessions::OpenSession;
 use holdfast_machine::Numbered;
 use holdfast_wire::Message;
-use holdfast_wire::message::{Consistency, Read, Submit};
+use holdfast_wire::message::{Consistency, Read, Refused, Submit};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, LocalSet};
 
@@ -31,6 +31,9 @@ use crate::timer::Timer;
 const TIMEOUT_MS: u32 = 10_000;
 /// A connection rests so long after a refusal, so that a cluster without a leader is not asked as fast as it can refuse.
 const PAUSE: Duration = Duration::from_millis(1);
+/// After so long without an answer the other nodes are asked whether one of them leads: a node that hangs closes no connection.
+/// What one that leaves was asked before is waited for as long.
+const SILENCE: Duration = Duration::from_secs(1);
 /// How long there may be no leader while keys are written at first.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a session lives without a call.
@@ -91,6 +94,8 @@ pub(crate) enum Undone {
     Refused(String),
     /// This node does not do any, or not any more.
     Elsewhere(String),
+    /// The same; and nobody can say whether this one will have been done.
+    Unknown(String),
 }
 
 /// Whether an answer says that it was done.
@@ -98,7 +103,9 @@ pub(crate) fn verdict(answer: Message) -> Result<(), Undone> {
     if let Message::Refused(refused) = &answer
         && refused.code != Code::Overloaded.number()
     {
-        return Err(Undone::Elsewhere(format!("{refused:?}")));
+        let why = format!("{refused:?}");
+        let is_known = refused.effect == Refused::NOT_APPLIED;
+        return Err(if is_known { Undone::Elsewhere(why) } else { Undone::Unknown(why) });
     }
     match outcome(answer).map_err(Undone::Refused)? {
         Ok(Reply::Ranged(page)) if page.entries.is_empty() => {
@@ -204,7 +211,7 @@ async fn connections(
     while !recorder.borrow().is_over(Instant::now()) {
         // Without a leader until the end, there is nothing more to come.
         let Ok(address) = members.find_leader(end).await else { break };
-        match connection(&address, &mut calls, &mut slots, timer.as_ref(), &recorder).await {
+        match connection(&members, &address, &mut calls, &mut slots, timer.as_ref(), &recorder).await {
             // Over, or all that was due is answered.
             Ok(()) => break,
             Err(error) => {
@@ -225,12 +232,15 @@ async fn connections(
 /// What is outstanding is not answered any more.
 fn lost(calls: &Calls, slots: &mut Slots, recorder: &RefCell<Recorder>, why: &str) {
     for (place, since) in slots.reset() {
-        recorder.borrow_mut().lost_of(calls.kind(place), since, Instant::now(), why);
+        let kind = calls.kind(place);
+        recorder.borrow_mut().lost_of(kind, since, Instant::now(), why, kind == WRITE);
     }
 }
 
-/// One connection: of whatever has been answered, or is due, as many new calls at once.
+/// One connection: of whatever has been answered, or is due, as many new calls at once. When the node leads no more, what it was
+/// asked before is waited for a little, as most of it is refused and not lost.
 async fn connection(
+    members: &Members,
     address: &str,
     calls: &mut Calls,
     slots: &mut Slots,
@@ -240,10 +250,13 @@ async fn connection(
     let mut link = Link::open(address).await?;
     calls.begin(&mut link).await?;
     let mut now = Instant::now();
-    let mut heard = now;
+    let (mut heard, mut asked) = (now, now);
+    let mut leaving: Option<(String, Instant)> = None;
     loop {
         // A call is a place, counted from 1. All are written at once.
-        while let Some((place, since)) = slots.take(now) {
+        while leaving.is_none()
+            && let Some((place, since)) = slots.take(now)
+        {
             let call = calls.next(place);
             recorder.borrow_mut().sent_of(calls.kind(place), since, now);
             link.send(place as u64 + 1, &call)?;
@@ -251,19 +264,24 @@ async fn connection(
         if recorder.borrow().is_over(now) || slots.is_done() {
             return Ok(());
         }
+        if let Some((why, since)) = &leaving
+            && (slots.outstanding() == 0 || now.saturating_duration_since(*since) > SILENCE)
+        {
+            return Err(io::Error::other(why.clone()));
+        }
         match timer {
-            Some(timer) => {
+            Some(timer) if leaving.is_none() => {
                 let due = slots.wake().unwrap_or_else(|| recorder.borrow().last());
-                link.exchange_until(timer, due).await?;
+                link.exchange_until(timer, due.min(now + SILENCE)).await?;
             }
-            None => link.exchange().await?,
+            _ => link.exchange_for(SILENCE).await?,
         }
         let mut refused = false;
         now = Instant::now();
         if slots.outstanding() == 0 {
             heard = now;
         }
-        while let Some((call, answer)) = link.next()? {
+        while let Some((call, answer)) = link.next_of_all()? {
             heard = now;
             let place = usize::try_from(call).ok().and_then(|call| call.checked_sub(1));
             let Some((place, since)) = place.and_then(|place| Some((place, slots.answered(place)?))) else {
@@ -278,11 +296,25 @@ async fn connection(
                     recorder.borrow_mut().error_of(kind, now, why);
                 }
                 Err(Undone::Elsewhere(why)) => {
-                    // Its place is free again, so that it is not among those that are lost.
                     recorder.borrow_mut().error_of(kind, now, why.clone());
-                    return Err(io::Error::other(why));
+                    leaving.get_or_insert((why, now));
+                }
+                Err(Undone::Unknown(why)) => {
+                    recorder.borrow_mut().lost_of(kind, since, now, &why, kind == WRITE);
+                    leaving.get_or_insert((why, now));
                 }
             }
+        }
+        if let Some(goodbye) = link.goodbye() {
+            leaving.get_or_insert_with(|| (goodbye.to_owned(), now));
+        }
+        let is_silent = |since: Instant| now.saturating_duration_since(since) >= SILENCE;
+        if is_silent(heard) && is_silent(asked) {
+            if members.leads_elsewhere(address).await {
+                return Err(io::Error::other("the node answers nothing, and another one leads"));
+            }
+            now = Instant::now();
+            asked = now;
         }
         if now.saturating_duration_since(heard) > PATIENCE_OF_A_LINK {
             return Err(io::ErrorKind::TimedOut.into());
@@ -373,13 +405,20 @@ impl Calls {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
 
+    use bytes::Buf as _;
     use holdfast_command::KeyValue;
     use holdfast_command::outcome::RangePage;
-    use holdfast_wire::ClusterEpoch;
-    use holdfast_wire::message::{Position, ReadDone, Refused, Submitted};
+    use holdfast_wire::connection::{Incoming, Role};
+    use holdfast_wire::message::{ClientWelcome, Features, Limits, Position, ReadDone, Submitted};
+    use holdfast_wire::{ClusterEpoch, Connection};
 
     use super::*;
+    use crate::failover::tests::said;
+    use crate::pace::Pace;
 
     const POSITION: Position = Position { epoch: ClusterEpoch::FIRST, group: 0, term: 1, index: 1 };
 
@@ -487,5 +526,161 @@ mod tests {
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
         assert!(order(1).iter().collect::<BTreeSet<_>>().len() > 40);
+    }
+
+    /// What becomes of the first node when it fails.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum End {
+        /// Its connections close, and nobody listens.
+        Closes,
+        /// It answers nothing, and closes nothing.
+        Hangs,
+    }
+
+    /// Two nodes of which the second leads once the first has failed: what each of them knows of when that is.
+    #[derive(Clone, Copy)]
+    struct Fakes {
+        /// The first answers nothing from here on, and closes a little later, if it does.
+        fails: Instant,
+        closes: Instant,
+        end: End,
+        /// The second leads from here on.
+        leads: Instant,
+        /// No thread outlives this.
+        over: Instant,
+    }
+
+    impl Fakes {
+        fn is_gone(&self, node: u64) -> bool {
+            let now = Instant::now();
+            now >= self.over || node == 1 && self.end == End::Closes && now >= self.closes
+        }
+
+        /// What `node` answers; nothing, if it hangs.
+        fn answer(&self, node: u64, message: &Message) -> Option<Message> {
+            let now = Instant::now();
+            if node == 1 && now >= self.fails {
+                return None;
+            }
+            let leader = if now >= self.leads { 2 } else { 1 };
+            match message {
+                Message::Status(_) => Some(Message::StatusReply(said(node, leader, leader, 1).unwrap())),
+                Message::Submit(_) => {
+                    let outcome = Executed(Ok(Reply::Put { revision: 1, previous: None })).encode().into();
+                    Some(Message::Submitted(Submitted { position: POSITION, outcome }))
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn listen(self, node: u64) -> String {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            thread::spawn(move || {
+                while !self.is_gone(node) {
+                    match listener.accept() {
+                        Ok((stream, _)) => drop(thread::spawn(move || self.serve(node, stream))),
+                        Err(_) => thread::sleep(Duration::from_millis(1)),
+                    }
+                }
+            });
+            address
+        }
+
+        fn serve(self, node: u64, mut stream: TcpStream) -> io::Result<()> {
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+            let welcome = ClientWelcome {
+                version: 1,
+                cluster: None,
+                node: said(node, 1, 1, 1).unwrap().node,
+                features: Features(0),
+                limits: Limits {
+                    frame_bytes: 16 << 20,
+                    request_bytes: 1 << 20,
+                    transaction_bytes: 4 << 20,
+                    transaction_operations: 4096,
+                },
+                leader: None,
+                build: "".into(),
+            };
+            let mut connection = Connection::new(Role::Server(welcome), 0).map_err(io::Error::other)?;
+            let mut bytes = [0; 4096];
+            while !self.is_gone(node) {
+                match stream.read(&mut bytes) {
+                    Ok(0) => break,
+                    Ok(count) => connection.buffer().extend_from_slice(&bytes[..count]),
+                    Err(_) => continue,
+                }
+                while let Some(incoming) = connection.next(0) {
+                    if let Incoming::Message(header, message) = incoming
+                        && let Some(answer) = self.answer(node, &message)
+                    {
+                        let header = answer.header().for_call(header.call);
+                        connection.send(header, &answer).map_err(io::Error::other)?;
+                    }
+                }
+                if !(node == 1 && Instant::now() >= self.fails) {
+                    let out = connection.outbox();
+                    let out = out.copy_to_bytes(out.remaining());
+                    stream.write_all(&out)?;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Puts for four seconds, to two nodes of which the first fails after 0.7 s and the second leads `leads` ms after the begin.
+    fn through_a_failure(end: End, leads: u64, pace: Option<Pace>) -> Answers {
+        let in_flight = if pace.is_some() { 1024 } else { 4 };
+        let load = Load {
+            connections: 2,
+            in_flight,
+            value_bytes: 1,
+            warmup: Duration::ZERO,
+            measured: Duration::from_secs(4),
+            operations: None,
+            pace,
+        };
+        let window = load.window();
+        let at = |millis| window.begin + Duration::from_millis(millis);
+        let fakes = Fakes { fails: at(700), closes: at(800), end, leads: at(leads), over: at(15_000) };
+        let members = Members::unseen(vec![fakes.listen(1), fakes.listen(2)]);
+        let put = Command::Put(Put { key: "k".into(), ..Put::default() });
+        let writes = Writes::Same(vec![submit(put, RequestKey::None)]);
+        let plan = Rc::new(Plan { reads: Vec::new(), writes, percent: 0 });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let recorder = Recorder::new(&load, window).unwrap();
+        generate(&runtime, recorder, &load, &members, &plan).unwrap()
+    }
+
+    #[test]
+    fn a_closed_loop_goes_on_at_the_next_leader_and_what_was_under_way_is_unknown() {
+        let answers = through_a_failure(End::Closes, 3_000, None);
+        let shape: Vec<bool> = answers.intervals.iter().map(|interval| !interval.is_empty()).collect();
+        assert_eq!(shape, [true, false, false, true], "{:?}", answers.first_error);
+        assert_eq!((answers.errors, answers.unknown), (8, 8), "{:?}", answers.first_error);
+    }
+
+    #[test]
+    fn an_open_loop_makes_up_for_the_time_without_a_leader_and_leaves_nothing_out() {
+        let pace = Pace { rate: 400.0, arrivals: crate::pace::Arrivals::Constant, seed: 1 };
+        let answers = through_a_failure(End::Closes, 3_000, Some(pace));
+        let paced = answers.paced.unwrap();
+        assert_eq!((paced.scheduled, paced.missed), (1_600, 0));
+        assert_eq!(answers.latencies.len() + answers.errors, 1_600, "{:?}", answers.first_error);
+        assert!(answers.unknown > 0 && answers.unknown == answers.errors, "{}", answers.unknown);
+        assert!(answers.latencies.max() > 2_000_000_000, "{}", answers.latencies.max());
+        assert!(answers.intervals[1].is_empty() && !answers.intervals[3].is_empty());
+    }
+
+    #[test]
+    fn a_node_that_hangs_is_left_when_another_one_leads() {
+        let answers = through_a_failure(End::Hangs, 1_000, None);
+        assert_eq!((answers.errors, answers.unknown), (8, 8), "{:?}", answers.first_error);
+        let first = answers.first_error.unwrap_or_default();
+        assert!(first.contains("another one leads"), "{first}");
+        assert!(answers.intervals.len() == 4 && !answers.intervals[3].is_empty());
     }
 }

@@ -17,6 +17,8 @@ use holdfast_server::runtime::{self, LifeMachine, LifeState, Observer, Options, 
 use holdfast_wire::Message;
 use holdfast_wire::message::{Stats, StatsReply, Status, StatusReply};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::child::{Process, attend, say};
 use crate::failure::{Doing, Failure};
@@ -30,6 +32,10 @@ use crate::timer::shared_nanos;
 const PORTS: Range<u16> = 10_000..32_000;
 /// How long the nodes may take until one of them leads.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a node may take to say who leads, or what it has measured, while a load runs: one that hangs says nothing.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long nodes that run already may have no leader: one may have been lost just now.
+const ELECTION: Duration = Duration::from_secs(5);
 /// How long to wait before they are asked again.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -118,9 +124,10 @@ impl Cluster {
         Self::of(processes, clients.iter().map(SocketAddr::to_string).collect(), PATIENCE)
     }
 
-    /// The nodes whose client ports are `endpoints`, all of them; one of them has to lead.
+    /// The nodes whose client ports are `endpoints`, all of them; one of them has to lead, and most of them to serve. Those that do
+    /// not are named: what they would have cost is missing.
     pub(crate) fn at(endpoints: Vec<String>) -> Result<Self, Failure> {
-        Self::of(Vec::new(), endpoints, Duration::ZERO)
+        Self::of(Vec::new(), endpoints, ELECTION)
     }
 
     fn of(
@@ -131,24 +138,35 @@ impl Cluster {
         let runtime = runtime()?;
         let begin = Instant::now();
         loop {
+            let ask = |endpoint| async move { timeout(ANSWER, status(endpoint)).await? };
             let statuses: Vec<io::Result<StatusReply>> =
-                endpoints.iter().map(|endpoint| runtime.block_on(status(endpoint))).collect();
+                endpoints.iter().map(|endpoint| runtime.block_on(ask(endpoint))).collect();
+            let is_ready =
+                |status: &io::Result<StatusReply>| status.as_ref().is_ok_and(|status| status.ready);
+            let ready = statuses.iter().filter(|status| is_ready(status)).count();
+            let are_ours = !processes.is_empty();
+            let enough = if are_ours { endpoints.len() } else { endpoints.len() / 2 + 1 };
             if let Some(leader) = statuses.iter().position(|status| status.as_ref().is_ok_and(leads))
-                && statuses.iter().all(|status| status.as_ref().is_ok_and(|status| status.ready))
+                && ready >= enough
             {
+                for (endpoint, _) in endpoints.iter().zip(&statuses).filter(|(_, status)| !is_ready(status)) {
+                    eprintln!("{endpoint} does not serve; the others do");
+                }
                 return Ok(Self { processes, members: Members { endpoints, leader } });
             }
             for process in processes.iter_mut().filter_map(|(process, _)| process.as_mut()) {
                 process.is_alive()?;
             }
-            if begin.elapsed() >= patience {
+            // Who is nowhere is not waited for; among those who are there, one may be elected yet.
+            let is_nobody = !are_ours && statuses.iter().all(Result::is_err);
+            if is_nobody || begin.elapsed() >= patience {
                 let tell = |(endpoint, status): (&String, &io::Result<StatusReply>)| match status {
                     Ok(status) => format!("{endpoint}: ready {}, leader {:?}", status.ready, status.leader),
                     Err(error) => format!("{endpoint}: {error}"),
                 };
                 let told: Vec<String> = endpoints.iter().zip(&statuses).map(tell).collect();
                 return Err(Failure::new(
-                    "find a cluster of which all nodes are ready and one leads",
+                    "find a cluster in which one node leads and the others are ready",
                     told.join("; "),
                 ));
             }
@@ -216,21 +234,34 @@ pub(crate) fn directory(dir: &Path, number: usize) -> PathBuf {
 }
 
 impl Members {
+    /// Nodes at these addresses, of which nothing is known yet.
+    #[cfg(test)]
+    pub(crate) fn unseen(endpoints: Vec<String>) -> Self {
+        Self { endpoints, leader: 0 }
+    }
+
     /// The client port of the leader of this moment. If there is none, it asks again until `until`.
     pub(crate) async fn find_leader(&self, until: Instant) -> io::Result<String> {
         loop {
-            // The one that led at first most likely still does.
-            let first = self.endpoints.get(self.leader);
-            for endpoint in first.into_iter().chain(&self.endpoints) {
-                if status(endpoint).await.is_ok_and(|status| leads(&status)) {
-                    return Ok(endpoint.clone());
-                }
+            // The one that led at first most likely still does; but if it hangs, nobody is to wait for it.
+            let first = self.endpoints.get(self.leader).into_iter().cloned().collect();
+            if let Some(leader) = leader_of(first, ANSWER / 8).await {
+                return Ok(leader);
+            }
+            if let Some(leader) = leader_of(self.endpoints.clone(), ANSWER).await {
+                return Ok(leader);
             }
             if Instant::now() > until {
                 return Err(io::Error::other("no node leads"));
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Whether another node than this one says that it leads, and serves.
+    pub(crate) async fn leads_elsewhere(&self, address: &str) -> bool {
+        let others = self.endpoints.iter().filter(|endpoint| *endpoint != address);
+        leader_of(others.cloned().collect(), ANSWER).await.is_some()
     }
 
     /// The place of the leader of this moment, counted from 0.
@@ -274,17 +305,23 @@ impl Members {
         self.endpoints.iter().all(|endpoint| is_here(endpoint))
     }
 
-    /// What each node did since it began.
+    /// What each node did since it began. One that does not answer is gone for now: a run goes on without it.
     pub(crate) fn look(&self) -> Result<Vec<Part>, Failure> {
         let runtime = runtime()?;
         let look = |(index, endpoint): (usize, &String)| {
             let doing = || format!("ask {endpoint} what it has measured");
-            let stats = runtime.block_on(stats(endpoint)).doing(doing)?;
-            let status = runtime.block_on(status(endpoint)).doing(doing)?;
+            let asked = async {
+                let both = async { Ok::<_, io::Error>((stats(endpoint).await?, status(endpoint).await?)) };
+                timeout(ANSWER, both).await?
+            };
+            let Ok((stats, status)) = runtime.block_on(asked) else {
+                return Ok(Part::gone(format!("node {}, gone", index + 1)));
+            };
             let role = if leads(&status) { ", leader" } else { "" };
             Ok(Part {
                 name: format!("node {}{role}", index + 1),
                 used: if is_here(endpoint) { Use::of(stats.process) } else { None },
+                process: Some(stats.process),
                 syncs: Some(stats.syncs),
                 stages: stats
                     .stages
@@ -297,6 +334,23 @@ impl Members {
         };
         self.endpoints.iter().enumerate().map(look).collect()
     }
+}
+
+/// The first of these to say that it leads, and serves, within `patience`. All are asked at once.
+async fn leader_of(endpoints: Vec<String>, patience: Duration) -> Option<String> {
+    let mut asked = JoinSet::new();
+    for endpoint in endpoints {
+        asked.spawn(async move {
+            let status = timeout(patience, status(&endpoint)).await.ok()?.ok()?;
+            leads(&status).then_some(endpoint)
+        });
+    }
+    while let Some(answer) = asked.join_next().await {
+        if let Ok(Some(leader)) = answer {
+            return Some(leader);
+        }
+    }
+    None
 }
 
 fn runtime() -> Result<Runtime, Failure> {

@@ -566,7 +566,7 @@ fn runtime() -> Result<Runtime, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use holdfast_wire::{Boot, NodeId, NodeIdentity, NodeUuid};
 
     use super::*;
@@ -589,7 +589,7 @@ mod tests {
     }
 
     /// Node `node` in this term, with this leader, and all of this applied.
-    fn said(node: u64, term: u64, leader: u64, applied: u64) -> Option<StatusReply> {
+    pub(crate) fn said(node: u64, term: u64, leader: u64, applied: u64) -> Option<StatusReply> {
         let id = NodeId::new(node).unwrap();
         let node = NodeIdentity { id, uuid: NodeUuid([1; 16]), boot: Boot::FIRST };
         Some(StatusReply {

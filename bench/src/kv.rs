@@ -295,6 +295,12 @@ fn report(what: &What, measured: Measured) -> Result<(), Failure> {
         notes.push('\n');
     }
     for run in &runs {
+        if run.answers.unknown > 0 {
+            let Answers { unknown, errors, .. } = &run.answers;
+            notes.push_str(&format!(
+                "{unknown} of {errors} errors are writes of which nobody said what came of them\n"
+            ));
+        }
         if let Some(error) = &run.answers.first_error {
             notes.push_str(&format!("first error: {error}\n"));
         }

@@ -29,6 +29,8 @@ pub(crate) struct Link {
     connection: Connection,
     /// Where the clock of the connection began.
     began: Instant,
+    /// What the node said as it began to leave.
+    goodbye: Option<String>,
 }
 
 impl Link {
@@ -44,7 +46,7 @@ impl Link {
             credentials: Credentials(Bytes::new()),
         };
         let connection = Connection::new(Role::Client(hello), 0).map_err(io::Error::other)?;
-        let mut link = Self { socket, connection, began: Instant::now() };
+        let mut link = Self { socket, connection, began: Instant::now(), goodbye: None };
         loop {
             link.exchange().await?;
             match link.connection.next(link.now()) {
@@ -67,6 +69,12 @@ impl Link {
         timeout(PATIENCE, self.read()).await?
     }
 
+    /// The same, but it waits so long at most, and that nothing came is no error.
+    pub(crate) async fn exchange_for(&mut self, patience: Duration) -> io::Result<()> {
+        self.write().await?;
+        timeout(patience, self.read()).await.unwrap_or(Ok(()))
+    }
+
     /// The same, but it waits until `due` at most.
     pub(crate) async fn exchange_until(&mut self, timer: &Timer, due: Instant) -> io::Result<()> {
         self.write().await?;
@@ -78,7 +86,8 @@ impl Link {
     }
 
     async fn write(&mut self) -> io::Result<()> {
-        self.socket.write_all_buf(self.connection.outbox()).await?;
+        // A node that hangs takes no more than its buffers hold.
+        timeout(PATIENCE, self.socket.write_all_buf(self.connection.outbox())).await??;
         let now = self.now();
         self.connection.tick(now);
         Ok(())
@@ -94,10 +103,29 @@ impl Link {
         Ok(())
     }
 
-    /// The next answer in what was read, and the call that it is for.
+    /// The next answer in what was read, and the call that it is for. A node that leaves has ended the connection.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Message)>> {
+        let next = self.next_of_all()?;
+        match &self.goodbye {
+            Some(goodbye) => Err(io::Error::other(format!("the node ends the connection: {goodbye}"))),
+            None => Ok(next),
+        }
+    }
+
+    /// Why the node leaves, if it has said so.
+    pub(crate) fn goodbye(&self) -> Option<&str> {
+        self.goodbye.as_deref()
+    }
+
+    /// [`next`](Self::next), but a node that leaves may answer what it was asked before.
+    pub(crate) fn next_of_all(&mut self) -> io::Result<Option<(u64, Message)>> {
         let now = self.now();
-        match self.connection.next(now) {
+        let mut next = self.connection.next(now);
+        if let Some(Incoming::Goodbye(goodbye)) = &next {
+            self.goodbye = Some(format!("{goodbye:?}"));
+            next = self.connection.next(now);
+        }
+        match next {
             Some(Incoming::Message(header, message)) => Ok(Some((header.call.0, message))),
             Some(other) => Err(io::Error::other(format!("the node ends the connection: {other:?}"))),
             None => match self.connection.ended() {

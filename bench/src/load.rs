@@ -124,6 +124,7 @@ pub(crate) struct Recorder {
     operations: u64,
     latencies: Histogram<u64>,
     errors: u64,
+    unknown: u64,
     first_error: Option<String>,
     /// When the last answer that counts came, if the run was ended by a number of operations.
     full: Option<Instant>,
@@ -152,6 +153,7 @@ impl Recorder {
             operations,
             latencies: histogram()?,
             errors: 0,
+            unknown: 0,
             first_error: None,
             full: None,
             phases: None,
@@ -201,12 +203,24 @@ impl Recorder {
         self.error(now, why);
     }
 
-    /// [`lost`](Self::lost), of a call of this kind.
-    pub(crate) fn lost_of(&mut self, kind: usize, since: Instant, now: Instant, why: &str) {
+    /// [`lost`](Self::lost), of a call of this kind; one that `may_be_done` has an unknown outcome.
+    pub(crate) fn lost_of(
+        &mut self,
+        kind: usize,
+        since: Instant,
+        now: Instant,
+        why: &str,
+        may_be_done: bool,
+    ) {
+        let lose = |recorder: &mut Self| {
+            let before = recorder.errors;
+            recorder.lost(since, now, why);
+            recorder.unknown += if may_be_done { recorder.errors - before } else { 0 };
+        };
         if let Some(apart) = self.apart.get_mut(kind).filter(|_| self.full.is_none()) {
-            apart.lost(since, now, why);
+            lose(apart);
         }
-        self.lost(since, now, why);
+        lose(self);
     }
 
     /// The same, with the count of its answers in `told`.
@@ -330,6 +344,7 @@ impl Recorder {
             elapsed: end.saturating_duration_since(self.window.begin),
             latencies: self.latencies,
             errors: self.errors,
+            unknown: self.unknown,
             first_error: self.first_error,
             of_phases: self.of_phases,
             paced: self.paced,
@@ -369,6 +384,8 @@ pub(crate) struct Answers {
     pub(crate) latencies: Histogram<u64>,
     /// Operations that were refused or failed.
     pub(crate) errors: u64,
+    /// Those of them that write, and of which nobody said what came of them.
+    pub(crate) unknown: u64,
     /// The first error: one says more than their number.
     pub(crate) first_error: Option<String>,
     /// The latencies of each phase; empty for a run that has none.
@@ -487,15 +504,15 @@ mod tests {
         recorder.sent_of(0, window.begin, window.begin + tick);
         recorder.sent_of(1, window.begin, window.begin + tick);
         recorder.error_of(0, window.begin + tick, "no".to_owned());
-        recorder.lost_of(1, window.begin, window.begin + tick, "gone");
-        recorder.lost_of(1, window.begin + tick, window.begin + tick, "gone");
+        recorder.lost_of(1, window.begin, window.begin + tick, "gone", true);
+        recorder.lost_of(1, window.begin + tick, window.begin + tick, "gone", false);
         recorder.unsent(window.begin + tick * 2);
         let answers = recorder.finish();
         let of = |answers: &Answers| {
             let paced = answers.paced.clone().unwrap();
             (answers.errors, paced.scheduled, paced.missed)
         };
-        assert_eq!(of(&answers), (3, 3, 1));
+        assert_eq!((of(&answers), answers.unknown), ((3, 3, 1), 1));
         assert_eq!(answers.apart.iter().map(of).collect::<Vec<_>>(), [(1, 2, 1), (2, 2, 1)]);
         assert_eq!(answers.apart[1].first_error.as_deref(), Some("gone"));
     }

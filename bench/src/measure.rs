@@ -35,6 +35,8 @@ pub(crate) struct Part {
     pub(crate) name: String,
     /// What it used; `None` for one on another machine.
     pub(crate) used: Option<Use>,
+    /// The number of its process, if it tells: another one has begun to count anew.
+    pub(crate) process: Option<u32>,
     /// Calls of `fdatasync`; `None` for one that does not tell.
     pub(crate) syncs: Option<u64>,
     /// A histogram of microseconds for each stage of a request, in the order of their numbers. Empty for a process
@@ -47,17 +49,22 @@ pub(crate) struct Part {
 impl Part {
     /// This process.
     fn own() -> Self {
-        Self {
-            name: "generator".to_owned(),
-            used: Use::of_self(),
-            syncs: None,
-            stages: Vec::new(),
-            turns: None,
-        }
+        Self { used: Use::of_self(), ..Self::gone("generator".to_owned()) }
     }
 
-    /// What was done since `before`.
+    /// One of which nothing is known.
+    pub(crate) fn gone(name: String) -> Self {
+        Self { name, used: None, process: None, syncs: None, stages: Vec::new(), turns: None }
+    }
+
+    /// What was done since `before`. Of a node that was gone, or is another process than before, nothing is known: it has
+    /// not counted all of it, or more.
     pub(crate) fn since(mut self, before: &Self) -> Result<Self, Failure> {
+        if self.process != before.process {
+            let name = self.name;
+            let name = if self.process.is_some() { format!("{name}, was away") } else { name };
+            return Ok(Self::gone(name));
+        }
         self.used = self.used.zip(before.used).map(|(after, before)| after.since(&before));
         self.syncs = self.syncs.zip(before.syncs).map(|(after, before)| after.saturating_sub(before));
         let turns = self.turns.iter_mut().zip(&before.turns);
@@ -72,13 +79,7 @@ impl Part {
 pub(crate) fn look(processes: &mut [Process]) -> Result<Vec<Part>, Failure> {
     let look = |process: &mut Process| {
         let syncs = Some(process.stats()?.syncs);
-        Ok(Part {
-            name: process.name().to_owned(),
-            used: process.used(),
-            syncs,
-            stages: Vec::new(),
-            turns: None,
-        })
+        Ok(Part { used: process.used(), syncs, ..Part::gone(process.name().to_owned()) })
     };
     processes.iter_mut().map(look).collect()
 }
@@ -137,6 +138,7 @@ mod tests {
         Part {
             name: "node".to_owned(),
             used: Some(used),
+            process: Some(1),
             syncs: Some(4 * times),
             stages: vec![stage],
             turns: None,
@@ -173,6 +175,17 @@ mod tests {
             assert_eq!((node.used, node.syncs, node.stages[0].len()), (Some(expected), Some(8), 4));
             assert_eq!((generator.name.as_str(), generator.syncs), ("generator", None));
         }
+    }
+
+    #[test]
+    fn of_a_node_that_was_away_nothing_is_told_and_the_run_is_kept() {
+        let again = Part { process: Some(2), ..part(1) };
+        let back = again.since(&part(2)).unwrap();
+        assert_eq!((back.name.as_str(), back.syncs, back.stages.len()), ("node, was away", None, 0));
+        let gone = Part::gone("node, gone".to_owned()).since(&part(2)).unwrap();
+        assert_eq!((gone.name.as_str(), gone.used), ("node, gone", None));
+        let came = part(2).since(&Part::gone("node, gone".to_owned())).unwrap();
+        assert_eq!((came.name.as_str(), came.syncs), ("node, was away", None));
     }
 
     #[test]

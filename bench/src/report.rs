@@ -258,6 +258,7 @@ mod tests {
             elapsed: Duration::from_secs(2),
             latencies,
             errors: 3,
+            unknown: 0,
             first_error: None,
             of_phases: Vec::new(),
             apart: Vec::new(),
@@ -299,6 +300,7 @@ nothing came                           0         –         –         –    
     fn what_a_process_used_is_shown_for_each_operation() {
         let used = Use { cpu: Duration::from_millis(5), switches: 2500, resident: 3 << 19, written: None };
         let part = |name: &str, syncs| Part {
+            process: None,
             name: name.to_owned(),
             used: Some(used),
             syncs,
@@ -318,7 +320,14 @@ nothing came                           0         –         –         –    
     #[test]
     fn no_operations_are_no_division_by_zero() {
         let used = Some(Use::default());
-        let part = Part { name: "leader".to_owned(), used, syncs: Some(4), stages: Vec::new(), turns: None };
+        let part = Part {
+            name: "leader".to_owned(),
+            process: None,
+            used,
+            syncs: Some(4),
+            stages: Vec::new(),
+            turns: None,
+        };
         let outcome = Outcome { answers: answers(0), parts: vec![part], began: std::time::UNIX_EPOCH };
         let shown = Parts { title: "1 × 1", outcome: &outcome }.to_string();
         assert!(!shown.contains("inf") && !shown.contains("NaN"), "{shown}");
@@ -357,7 +366,14 @@ nothing came                           0         –         –         –    
     fn a_stage_is_shown_in_the_unit_of_its_histogram_and_without_errors() {
         let mut sync = Histogram::new_with_bounds(1, 60_000_000, 2).unwrap();
         sync.record_n(180, 1000).unwrap();
-        let part = Part { name: "n1".to_owned(), used: None, syncs: None, stages: vec![sync], turns: None };
+        let part = Part {
+            name: "n1".to_owned(),
+            process: None,
+            used: None,
+            syncs: None,
+            stages: vec![sync],
+            turns: None,
+        };
         let expected = "\
 stages of n1                       per s       p50       p90       p99     p99.9       max  errors
 5 Sync                               500    180 µs    180 µs         –         –    180 µs       –

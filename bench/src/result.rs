@@ -172,6 +172,9 @@ pub(crate) struct Run {
     pub(crate) rate: f64,
     /// Operations that were refused, or failed.
     pub(crate) errors: u64,
+    /// Writes among them of which nobody said what came of them. Where it is not there, there are none, or nobody counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) unknown: u64,
     /// The first of them.
     pub(crate) first_error: Option<String>,
     /// How an open loop kept its schedule.
@@ -285,6 +288,7 @@ impl Run {
             operations,
             rate: summary.rate,
             errors: answers.errors,
+            unknown: answers.unknown,
             first_error: answers.first_error.clone(),
             kept,
             latency_ns: Latency::of(&summary),
@@ -294,6 +298,10 @@ impl Run {
             processes: outcome.parts.iter().map(|part| process(part, operations, user_bytes)).collect(),
         }
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn curve(latencies: &Histogram<u64>) -> Vec<(f64, u64)> {
@@ -400,14 +408,21 @@ pub(crate) mod tests {
         let mut stage = histogram().unwrap();
         stage.record_n(180, 3000).unwrap();
         let node = Part {
+            process: None,
             name: "node 1, leader".to_owned(),
             used: Some(used),
             syncs: Some(1500),
             stages: vec![stage; Stage::ALL.len()],
             turns: None,
         };
-        let generator =
-            Part { name: "generator".to_owned(), used: None, syncs: None, stages: Vec::new(), turns: None };
+        let generator = Part {
+            name: "generator".to_owned(),
+            process: None,
+            used: None,
+            syncs: None,
+            stages: Vec::new(),
+            turns: None,
+        };
         let outcome = Outcome { answers: recorder.finish(), began: UNIX_EPOCH, parts: vec![node, generator] };
         (load, outcome)
     }
