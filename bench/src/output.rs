@@ -41,6 +41,8 @@ impl Output {
             );
             return Err(Failure::new("keep the result of this run", why));
         }
+        // One that is there may take no files; that is not to be found out when all is measured.
+        tempfile::tempfile_in(dir).doing(|| format!("write to {}", dir.display()))?;
         Ok(Self { dir: dir.to_owned() })
     }
 

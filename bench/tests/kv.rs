@@ -151,3 +151,68 @@ fn endpoints_without_a_cluster_are_named_in_the_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("127.0.0.1:1: "), "{}", text(&output.stderr));
 }
+
+/// What is asked for is looked at before anything is started: the reason is one line, and nothing is left.
+#[test]
+fn a_result_that_cannot_be_kept_is_refused_before_it_is_measured_and_named() {
+    let dir = scratch();
+    let file = dir.path().join("a-file");
+    std::fs::write(&file, b"").unwrap();
+    let below = file.join("result");
+    // /proc takes no directories and no files, whoever asks: permissions would not stop root.
+    let proc = std::path::Path::new("/proc");
+    for out in [file.as_path(), &below, proc, &proc.join("holdfast-bench")] {
+        for load in [&["put", "--spawn", "3"][..], &["failover"], &["wal"]] {
+            let scratch = scratch();
+            let arguments = [load, &["--allow-debug", "--out", out.to_str().unwrap()]].concat();
+            let output = bench(scratch.path(), &arguments);
+            let err = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{load:?} {}: {err}", out.display());
+            let doing = if out == proc { "error: cannot write to " } else { "error: cannot make " };
+            assert!(err.starts_with(doing) && err.lines().count() == 1, "{err}");
+            assert!(err.contains(out.to_str().unwrap()) && output.stdout.is_empty(), "{err}");
+            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "files are left");
+        }
+    }
+}
+
+#[test]
+fn a_rate_that_cannot_be_is_refused_by_its_name_and_says_what_can() {
+    let dir = scratch();
+    for (rate, says) in [
+        ("0", "from 1 to 10000000"),
+        ("0.5", "from 1 to 10000000"),
+        ("10000001", "from 1 to 10000000"),
+        ("inf", "from 1 to 10000000"),
+        ("NaN", "from 1 to 10000000"),
+        ("-5", "from 1 to 10000000"),
+        ("many", "not a number of operations a second"),
+        ("", "not a number of operations a second"),
+    ] {
+        for load in ["put", "get", "mixed"] {
+            let rate = format!("--rate={rate}");
+            let output = bench(dir.path(), &[load, "--allow-debug", "--spawn", "1", &rate]);
+            let err = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{load} {rate}: {err}");
+            assert!(err.contains("--rate") && err.contains(says), "{load} {rate}: {err}");
+        }
+    }
+}
+
+#[test]
+fn each_endpoint_that_cannot_be_reached_is_named_with_its_reason_and_at_once() {
+    let dir = scratch();
+    let begin = std::time::Instant::now();
+    for load in ["put", "get", "mixed"] {
+        let endpoints = "127.0.0.1:1,127.0.0.1:2,no-such-host.invalid:7400,nonsense";
+        let output = bench(dir.path(), &[load, "--allow-debug", "--endpoints", endpoints]);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.starts_with("error: cannot find a cluster in which one node leads"), "{err}");
+        for endpoint in endpoints.split(',') {
+            assert!(err.contains(&format!("{endpoint}: ")), "{endpoint}: {err}");
+        }
+    }
+    // Nobody is there: there is no election to be waited for.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
+}
