@@ -101,6 +101,7 @@ fn limits() -> String {
     let rows = [
         ("raft/src/config.rs", "ELECTION_TICKS", ticks(config::ELECTION_TICKS)),
         ("raft/src/config.rs", "HEARTBEAT_TICKS", ticks(config::HEARTBEAT_TICKS)),
+        ("raft/src/config.rs", "REFUSED_STEP_TICKS", ticks(config::REFUSED_STEP_TICKS)),
         ("raft/src/config.rs", "DISK_STALL_TICKS", ticks(config::DISK_STALL_TICKS)),
         ("raft/src/config.rs", "APPEND_BYTES_MAX", bytes(config::APPEND_BYTES_MAX)),
         ("raft/src/config.rs", "ENTRY_DATA_BYTES_MAX", bytes(config::ENTRY_DATA_BYTES_MAX)),

@@ -33,11 +33,12 @@ fn stages() -> String {
 }
 
 /// The files of the runtime that bound something, in the order of a request.
-const RUNTIME: [&str; 13] = [
+const RUNTIME: [&str; 14] = [
     "server/src/runtime/mod.rs",
     "server/src/runtime/clients.rs",
     "server/src/runtime/peers.rs",
     "server/src/runtime/link.rs",
+    "server/src/runtime/snapshots.rs",
     "server/src/runtime/turn.rs",
     "server/src/runtime/disk.rs",
     "server/src/runtime/forming.rs",
