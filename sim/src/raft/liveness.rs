@@ -41,6 +41,9 @@ pub struct Healing {
     pub went_on: Option<(Term, Index)>,
     /// What each node had applied then.
     pub applied: [Index; NODES_MAX],
+    /// The highest term that somebody had when the core was healed, or has gone to since because a leader told it to take
+    /// over. Whoever is outside and has it is heard when its links come back, and then a core in a lower one has to follow.
+    pub owed: Term,
 }
 
 /// Whether the nodes of a core could elect a leader among them, if they only wait long enough. This is the predicate that
@@ -96,6 +99,7 @@ impl World {
             commands: self.ghost.commands,
             went_on: None,
             applied: [Index(0); NODES_MAX],
+            owed: self.nodes.iter().map(|node| node.view.term).max().unwrap_or_default(),
         });
         self.soften();
         self.draw_outer(&core);
@@ -212,6 +216,13 @@ impl World {
         self.ghost.leaders.last_key_value().is_some_and(|(_, (leader, _))| !healing.core[place(*leader)])
     }
 
+    /// Somebody takes over because a leader told it to: its new term is known to nobody else yet.
+    pub fn owe_term(&mut self, term: Term) {
+        if let Some(healing) = &mut self.healing {
+            healing.owed = healing.owed.max(term);
+        }
+    }
+
     /// The core had its time.
     ///
     /// # Errors
@@ -222,6 +233,19 @@ impl World {
         {
             say!(self, "the leader outside has lost its links: the core has its time again");
             (healing.commit, healing.commands) = (self.ghost.commit(), self.ghost.commands);
+            healing.went_on = None;
+            self.healing = Some(healing);
+            let wait = TIMEOUTS_TO_GO_ON * self.timeout();
+            self.after(wait, Happening::Judge);
+            return Ok(());
+        }
+        let due = |(term, _): &(Term, Index)| *term < healing.owed && self.leading_term() != Some(*term);
+        if healing.went_on.as_ref().is_some_and(due) {
+            say!(
+                self,
+                "somebody outside was heard that was in term {} before: the core has its time again",
+                healing.owed
+            );
             healing.went_on = None;
             self.healing = Some(healing);
             let wait = TIMEOUTS_TO_GO_ON * self.timeout();

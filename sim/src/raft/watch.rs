@@ -1,6 +1,6 @@
 //! Deep states that the events of a core show.
 
-use holdfast_raft::{Event, RoleEdge, TransferEdge};
+use holdfast_raft::{Event, RoleEdge, Term, TransferEdge};
 
 use super::probes::Probe;
 use super::world::World;
@@ -12,7 +12,7 @@ impl World {
             Event::Healed(_) => self.ghost.probes.hit(Probe::DamageHealed),
             Event::TransferGivenUp(_) => self.ghost.probes.hit(Probe::TransferGivenUp),
             Event::HandedOver(to) => self.ghost.handed_over = Some((*to, self.nodes[at].view.term)),
-            Event::Role(edge, _) => self.watch_role(at, *edge),
+            Event::Role(edge, term) => self.watch_role(at, *edge, *term),
             Event::Transfer(edge, _) => match edge {
                 TransferEdge::BeginAgain => self.ghost.probes.hit(Probe::SnapshotSuperseded),
                 TransferEdge::Discard => self.ghost.probes.hit(Probe::SnapshotOvertaken),
@@ -23,7 +23,7 @@ impl World {
         }
     }
 
-    fn watch_role(&mut self, at: usize, edge: RoleEdge) {
+    fn watch_role(&mut self, at: usize, edge: RoleEdge, term: Term) {
         match edge {
             RoleEdge::WinElection => {
                 self.ghost.probes.hit_if(self.after_mass_crash, Probe::MassCrashSurvived);
@@ -34,6 +34,7 @@ impl World {
                 self.ghost.probes.hit(Probe::DiskStallResignation);
                 self.watch_lost_leader(at);
             }
+            RoleEdge::TakeOver => self.owe_term(term),
             RoleEdge::ResignRemoved => self.ghost.probes.hit(Probe::LeaderRemovedItself),
             RoleEdge::AskAround
             | RoleEdge::AskAgain
@@ -41,7 +42,6 @@ impl World {
             | RoleEdge::StandBack
             | RoleEdge::HeedLeader
             | RoleEdge::AdoptTerm
-            | RoleEdge::TakeOver
             | RoleEdge::StartOver => {}
         }
     }
