@@ -48,13 +48,20 @@ pub const APPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// still 500 MB/s.
 pub const CHUNK_BYTES_MAX: usize = 512 * 1024;
 
-/// Bytes of entries kept behind the snapshot for peers that are slow. One that needs older ones gets the snapshot. They are
-/// held in memory; a peer that was away for a minute at 1 MB/s is still caught up from the log.
+/// Bytes of entries kept behind the snapshot for peers that are slow. One that needs older ones gets the snapshot. Most are on
+/// the disk only (see [`RESIDENT_BYTES`]); a peer that was away for a minute at 1 MB/s is still caught up from the log.
 pub const RETAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// What no peer that answers needs any more is kept up to this part of the retention: enough for a node that restarts, at
 /// no cost that anybody notices.
 pub const RETAIN_SPARE_DIVISOR: usize = 8;
+
+/// Bytes of entries that are held in memory although the disk has them and they are applied: what a peer that is slow for a
+/// moment, or just restarts, needs next. Older ones are read back from the disk for the peer that needs them.
+pub const RESIDENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Entries are let go of in pieces of this part of [`RESIDENT_BYTES`], and not one by one.
+pub const RESIDENT_SPARE_DIVISOR: usize = 8;
 
 /// Heartbeats after which a probe that was not answered is sent again. A lost probe holds everything up, and one more costs
 /// little.
@@ -106,6 +113,8 @@ pub struct Config {
     pub chunk_bytes_max: usize,
     /// Bytes of entries kept behind the snapshot.
     pub retain_bytes: usize,
+    /// Bytes of entries held in memory that are durable and applied; any number, 0 too.
+    pub resident_bytes: usize,
     /// How far behind a learner may be and count as caught up, in entries.
     pub caught_up_entries: u64,
     /// Reads that wait for confirmation.
@@ -145,6 +154,7 @@ impl Config {
             apply_bytes_max: APPLY_BYTES_MAX,
             chunk_bytes_max: CHUNK_BYTES_MAX,
             retain_bytes: RETAIN_BYTES,
+            resident_bytes: RESIDENT_BYTES,
             caught_up_entries: CAUGHT_UP_ENTRIES,
             reads_max: READS_MAX,
         }

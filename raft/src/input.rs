@@ -42,6 +42,15 @@ pub enum Input {
         /// The piece; `None` if the snapshot is gone or unreadable.
         data: Option<Bytes>,
     },
+    /// The entries that a [`LogRead`](crate::LogRead) asked for. Every one is answered, sooner or later.
+    LogRead {
+        /// For which peer.
+        to: NodeId,
+        /// The first entry that was asked for.
+        first: Index,
+        /// The entries from there on, as many as could be read; none if the first could not.
+        entries: Vec<Entry>,
+    },
     /// The snapshot that [`SnapshotWork::Install`](crate::SnapshotWork::Install) named is durable, and is what the state
     /// machine holds now; or it could not be, and everything is as before.
     SnapshotInstalled {

@@ -70,12 +70,20 @@ pub fn check_step<P: Plant>(before: &Marks, core: &Core<P>) {
 
 /// That the core agrees with itself:
 /// - `log start ≤ snapshot ≤ applied ≤ commit ≤ last`, and what is durable is in the log;
+/// - what is not in memory is on the disk and applied;
 /// - a leader voted for itself, has a whole log, and its peers' `matched < next ≤ last + 1`.
 ///
 /// # Panics
 /// If it does not, with what.
 pub fn check<P: Plant>(core: &Core<P>) {
     let (prev, snapshot) = (core.prev().index, snapshot_end(core));
+    let evicted = core.evicted().index;
+    assert!(
+        evicted == prev || (prev < evicted && evicted <= core.applied() && evicted <= core.durable()),
+        "start {prev} ≤ evicted {evicted} ≤ applied {}, durable {}",
+        core.applied(),
+        core.durable()
+    );
     let (applied, commit, last) = (core.applied(), core.commit(), core.last().index);
     assert!(
         prev <= snapshot && snapshot <= applied && applied <= commit && commit <= last,
@@ -96,7 +104,7 @@ pub fn check<P: Plant>(core: &Core<P>) {
     }
 }
 
-/// That the acting configuration is the one that the log says, read from its start: a walk over the whole log, so it is not
+/// That the acting configuration is the one that the log says, read from its start in memory: a walk over the whole log, so it is not
 /// done after every step.
 ///
 /// # Panics
@@ -104,7 +112,10 @@ pub fn check<P: Plant>(core: &Core<P>) {
 pub fn check_log<P: Plant>(core: &Core<P>) {
     let mut found: Option<(Index, Arc<Configuration>)> =
         core.snapshot().map(|meta| meta.configuration.clone());
-    let (start, mut term) = (core.prev().index, core.prev().term);
+    let EntryId { index: start, mut term } = core.evicted();
+    if start > core.prev().index {
+        found = Some(core.configuration_at(start).clone());
+    }
     for index in (start.0 + 1..=core.last().index.0).map(Index) {
         let entry = core.entry(index).expect("the log has no gap");
         assert!(entry.term >= term, "terms never fall along a log");

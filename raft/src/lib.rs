@@ -81,7 +81,9 @@ pub use ids::{
 pub use input::{Damage, HardState, Hole, Input, Recovered, Refusal};
 pub use membership::{MembershipEdge, MembershipEvent, MembershipMachine, MembershipState};
 pub use message::{Envelope, Message, SnapshotMeta};
-pub use output::{Alarm, Committed, DropCause, Event, Held, LogOp, Output, Persist, ReadReady, SnapshotWork};
+pub use output::{
+    Alarm, Committed, DropCause, Event, Held, LogOp, LogRead, Output, Persist, ReadReady, SnapshotWork,
+};
 pub use plant::{Bug, NoPlant, Plant};
 pub use progress::{Progress, ProgressEdge, ProgressEvent, ProgressMachine, ProgressState, Sending};
 pub use role::{RoleEdge, RoleEvent, RoleMachine, RoleState};

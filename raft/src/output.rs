@@ -35,6 +35,8 @@ pub struct Output {
     pub reads_refused: Vec<(ReadId, Refusal)>,
     /// Work on snapshots.
     pub snapshots: Vec<SnapshotWork>,
+    /// Entries to be read back from the disk, at most one run for each peer at a time.
+    pub log_reads: Vec<LogRead>,
     /// What happened, in order: for logs, metrics and tests.
     pub events: Vec<Event>,
 }
@@ -50,6 +52,7 @@ impl Output {
             reads_ready,
             reads_refused,
             snapshots,
+            log_reads,
             events,
         } = self;
         send_now.clear();
@@ -59,6 +62,7 @@ impl Output {
         reads_ready.clear();
         reads_refused.clear();
         snapshots.clear();
+        log_reads.clear();
         events.clear();
     }
 }
@@ -176,6 +180,20 @@ pub enum SnapshotWork {
         /// Which snapshot.
         meta: SnapshotMeta,
     },
+}
+
+/// Entries that the log holds on the disk only, and that a peer needs next: to be read back, and told with
+/// [`Input::LogRead`](crate::Input::LogRead). It need not be quick, nor in the order of other work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRead {
+    /// For which peer.
+    pub to: NodeId,
+    /// The first entry.
+    pub first: Index,
+    /// The last that may be read.
+    pub last: Index,
+    /// How much they may count in all ([`Entry::bytes`](crate::Entry::bytes)); the first is read whatever it counts.
+    pub bytes_max: usize,
 }
 
 /// Something that happened inside.

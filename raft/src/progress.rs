@@ -156,7 +156,9 @@ pub struct Progress {
     /// Appends with entries on their way, oldest first: last index and bytes.
     pub(crate) inflight: VecDeque<(Index, usize)>,
     pub(crate) inflight_bytes: usize,
-    /// Ticks until a snapshot may be offered again, after one failed.
+    /// The first of the entries that are being read back for it.
+    pub(crate) reading: Option<Index>,
+    /// Ticks until a snapshot may be offered or entries be read back again, after that failed.
     pub(crate) pause_ticks: u32,
     /// A probe is on its way.
     pub(crate) probing: bool,
@@ -190,6 +192,7 @@ impl Progress {
             sending: None,
             inflight: VecDeque::new(),
             inflight_bytes: 0,
+            reading: None,
             pause_ticks: 0,
             probing: false,
             silent_ticks: 0,

@@ -90,6 +90,10 @@ stories! {
     #[test] fn damaged_log_waits_for_an_established_leader;
     #[test] fn damaged_log_with_a_trusted_end_votes;
     #[test] fn damaged_log_with_an_untrusted_end_is_barred;
+    #[test] fn entries_on_disk_are_read_back;
+    #[test] fn entries_on_disk_are_read_back_late;
+    #[test] fn entries_on_disk_cannot_be_read;
+    #[test] fn entries_on_disk_are_trimmed_while_read;
     #[test] fn erratum_2015;
     #[test] fn etcd_20418_read_round_reused;
     #[test] fn figure_8;

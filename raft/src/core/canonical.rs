@@ -244,6 +244,7 @@ impl<P: Plant> Core<P> {
         canon.value(u64::from(self.hard_lost));
         id(canon, self.log.prev());
         canon.value(self.log.last().index.0);
+        id(canon, self.log.evicted());
         self.log.iter_from(self.log.prev().index.next()).for_each(|(_, one)| entry(canon, one));
         canon.value(self.configurations.all().count() as u64);
         for (index, of) in self.configurations.all() {

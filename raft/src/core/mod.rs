@@ -46,6 +46,7 @@ use durability::Durability;
 use reads::Forwarded;
 pub use start::Rejected;
 
+use crate::config::RESIDENT_SPARE_DIVISOR;
 use crate::invariants::{self, Marks};
 use crate::log::Log;
 use crate::membership::{Configurations, MembershipEvent, MembershipMachine, MembershipState};
@@ -138,6 +139,7 @@ impl<P: Plant> Core<P> {
             Input::ChangeMembership(change) => return self.change_membership(&change).map(Some),
             Input::SnapshotReady { index, bytes } => return self.snapshot_ready(index, bytes).map(|()| None),
             Input::SnapshotRead { to, last, offset, data } => self.snapshot_read(to, last, offset, data),
+            Input::LogRead { to, first, entries } => self.log_read(to, first, entries),
             Input::SnapshotInstalled { last, done } => self.snapshot_installed(last, done),
             Input::PeerConnected(id) | Input::PeerUnreachable(id) => self.peer_lost(id),
             Input::PeerRefused(id) => self.peer_refused(id),
@@ -153,6 +155,7 @@ impl<P: Plant> Core<P> {
         self.flush_persist();
         self.flush_promises();
         self.flush_apply();
+        self.evict();
         output.clear();
         std::mem::swap(output, &mut self.turn);
     }
@@ -172,6 +175,16 @@ impl<P: Plant> Core<P> {
             self.turn.apply.push(crate::Committed { id, payload: entry.payload.clone() });
             self.handed = index;
             self.handed_bytes += bytes;
+        }
+    }
+
+    /// Lets go of entries that the disk holds and the state machine has, but for the newest. None while the log is damaged:
+    /// what the disk holds of it is in question.
+    fn evict(&mut self) {
+        let keep = self.config.resident_bytes;
+        let through = self.applied.min(self.durability.index());
+        if self.broken.is_none() && self.log.resident_bytes() > keep + keep / RESIDENT_SPARE_DIVISOR {
+            self.log.evict(through, keep);
         }
     }
 

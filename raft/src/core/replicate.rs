@@ -5,8 +5,8 @@ use crate::membership::MembershipState;
 use crate::progress::{Progress, ProgressEvent, ProgressState, Sending, SendingWait};
 use crate::role::RoleEvent;
 use crate::{
-    Alarm, Boot, Bug, Configuration, DropCause, EntryId, Event, Index, Message, NodeId, Payload, Plant,
-    Stretch,
+    Alarm, Boot, Bug, Configuration, DropCause, Entry, EntryId, Event, Index, LogRead, Message, NodeId,
+    Payload, Plant, Stretch,
 };
 
 impl<P: Plant> Core<P> {
@@ -55,16 +55,29 @@ impl<P: Plant> Core<P> {
             ProgressState::Replicate => progress.told_commit < commit && progress.inflight.is_empty(),
             ProgressState::Snapshot => false,
         };
-        let (next, stretch) = (progress.next, progress.stretch);
+        let (next, pipelined) = (progress.next, progress.state() == ProgressState::Replicate);
         if !wanted {
             return false;
         }
-        let Some(term) = self.log.term_at(next.previous()) else { return false };
-        let prev = EntryId { term, index: next.previous() };
+        if pipelined && next <= self.log.evicted().index {
+            self.read_back(id);
+            return false;
+        }
+        // A probe for what is on the disk only has no entries: where the logs match is all that it asks.
         let (entries, bytes) = self.log.slice(next, self.config.append_bytes_max);
-        let end = Index(prev.index.0 + entries.len() as u64);
-        let established = self.established();
+        self.send_append(id, entries, bytes)
+            && pipelined
+            && self.progress(id).is_some_and(|it| it.next <= last)
+    }
+
+    /// Sends these entries, which stand where the peer's next ones do. Returns whether they could be.
+    fn send_append(&mut self, id: NodeId, entries: Vec<Entry>, bytes: usize) -> bool {
+        let (commit, established) = (self.commit, self.established());
+        let Some(prev) = self.progress(id).map(|progress| progress.next.previous()) else { return false };
+        let Some(term) = self.log.term_at(prev) else { return false };
         let Some(progress) = self.progress_mut(id) else { return false };
+        let prev = EntryId { term, index: prev };
+        let end = Index(prev.index.0 + entries.len() as u64);
         progress.told_commit = commit;
         let pipelined = progress.state() == ProgressState::Replicate;
         if pipelined && !entries.is_empty() {
@@ -72,8 +85,58 @@ impl<P: Plant> Core<P> {
             progress.next = end.next();
         }
         progress.probing = !pipelined;
+        let stretch = progress.stretch;
         self.send(id, Message::Append { prev, entries, commit, established, stretch });
-        pipelined && end < last
+        true
+    }
+
+    /// What this peer needs next is on the disk only: has it read, one run at a time.
+    fn read_back(&mut self, id: NodeId) {
+        let (last, bytes_max) = (self.log.evicted().index, self.config.append_bytes_max);
+        let Some(progress) = self.progress_mut(id) else { return };
+        if progress.reading.is_some() || progress.pause_ticks > 0 {
+            return;
+        }
+        let first = progress.next;
+        progress.reading = Some(first);
+        self.turn.log_reads.push(LogRead { to: id, first, last, bytes_max });
+    }
+
+    /// What was read back for a peer goes to it, if that is still what it needs. It is committed, so nothing but the disk can
+    /// have changed it: entries of other terms are none.
+    pub(super) fn log_read(&mut self, to: NodeId, first: Index, mut entries: Vec<Entry>) {
+        let Some(progress) = self.progress_mut(to).filter(|progress| progress.reading == Some(first)) else {
+            return;
+        };
+        progress.reading = None;
+        if progress.state() != ProgressState::Replicate || progress.next != first {
+            return;
+        }
+        let evicted = self.log.evicted().index;
+        let indices = (first.0..=evicted.0).map(Index);
+        let right =
+            entries.iter().zip(indices).take_while(|(entry, at)| self.log.term_at(*at) == Some(entry.term));
+        let (count, bytes) =
+            right.fold((0, 0), |(count, bytes), (entry, _)| (count + 1, bytes + entry.bytes()));
+        entries.truncate(count);
+        if count > 0 {
+            self.send_append(to, entries, bytes);
+        } else if first > self.log.prev().index {
+            self.cannot_read(to, first);
+        }
+    }
+
+    /// The disk does not give back what a peer needs: a snapshot that covers it will do, also a later one. It is not read again
+    /// at once, for a disk that cannot be read will not be readable in the next turn.
+    fn cannot_read(&mut self, to: NodeId, first: Index) {
+        if self.snapshot.as_ref().is_some_and(|meta| meta.last.index >= first) {
+            self.offer_snapshot(to);
+            return;
+        }
+        let pause = self.config.election_ticks;
+        if let Some(progress) = self.progress_mut(to) {
+            progress.pause_ticks = pause;
+        }
     }
 
     pub(super) fn receive_append_ack(

@@ -47,12 +47,12 @@ impl<P: Plant> Core<P> {
         let retain = self.config.retain_bytes;
         let mut through = self.log.prev().index;
         let mut kept = self.log.bytes();
-        for (index, entry) in self.log.iter_from(through.next()) {
+        for (index, bytes) in self.log.ends() {
             let allowed = if index > needed { retain } else { retain / RETAIN_SPARE_DIVISOR };
             if index > covered || kept <= allowed {
                 break;
             }
-            kept -= entry.bytes();
+            kept -= bytes;
             through = index;
         }
         if through > self.log.prev().index {

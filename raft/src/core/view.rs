@@ -81,7 +81,13 @@ impl<P: Plant> Core<P> {
         self.durability.index()
     }
 
-    /// An entry that it holds.
+    /// The last entry that it holds on the disk only; [`prev`](Self::prev) if all that it holds are in memory.
+    #[must_use]
+    pub fn evicted(&self) -> EntryId {
+        self.log.evicted()
+    }
+
+    /// An entry that it holds in memory: one behind [`evicted`](Self::evicted).
     #[must_use]
     pub fn entry(&self, index: Index) -> Option<&Entry> {
         self.log.entry(index)

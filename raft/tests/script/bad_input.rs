@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdfast_raft::{
     Boot, COUNT_MAX, ClusterEpoch, ClusterId, Configuration, Core, DropCause, Entry, EntryId, Envelope,
-    Index, Input, Message, NoPlant, NodeId, Output, Payload, PersistId, Round, SnapshotMeta, SnapshotWork,
-    Stretch, Term, invariants,
+    Index, Input, LogRead, Message, NoPlant, NodeId, Output, Payload, PersistId, Round, SnapshotMeta,
+    SnapshotWork, Stretch, Term, invariants,
 };
 
 use crate::script::command::member;
@@ -27,7 +27,7 @@ const SITUATIONS: &[(&str, &[&str])] = &[
     (
         "leader that sends a snapshot",
         &[
-            "cluster 3 leader n1 retain=0 chunk=10",
+            "cluster 3 leader n1 retain=0 resident=0 chunk=10",
             "cut n1→n3",
             "propose n1 x",
             "stabilize",
@@ -233,7 +233,11 @@ fn turn(core: &mut Core, dice: &mut Dice) {
         }
         SnapshotWork::Store { .. } => None,
     });
-    let works: Vec<Input> = works.collect();
+    let mut works: Vec<Input> = works.collect();
+    for LogRead { to, first, .. } in output.log_reads.drain(..) {
+        let wrong = Entry { term: Term(dice.roll(9) as u64), payload: Payload::Empty };
+        works.push(Input::LogRead { to, first, entries: vec![wrong; dice.roll(3)] });
+    }
     for input in applied.into_iter().chain(durable).chain(works) {
         if dice.roll(4) > 0 {
             let _ = core.step(input);

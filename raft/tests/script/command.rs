@@ -2,7 +2,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster 3 [leader n1] [election=10 heartbeat=2 stall=20 append=… appends=… window=… uncommitted=… apply=… chunk=… retain=… caught=… reads=… seed=…]` | formed voters n1 n2 n3; with `leader`, one of them is elected and everybody has heard of it |
+//! | `cluster 3 [leader n1] [election=10 heartbeat=2 stall=20 append=… appends=… window=… uncommitted=… apply=… chunk=… retain=… resident=… caught=… reads=… seed=…]` | formed voters n1 n2 n3; with `leader`, one of them is elected and everybody has heard of it |
 //! | `join n4 [limits]` | a node with an empty directory |
 //! | `load n1 2 2 3 [term 4]` | what the disk of n1 holds behind its first entry: empty entries of these terms; then its term |
 //! | `tick n1\|all [k]` · `timeout n1` · `beat n1` | time passes: k ticks; until its election clock fires; until it sends heartbeats |

@@ -26,6 +26,7 @@ pub(crate) fn limits(config: &mut Config, words: &[&str]) -> Done {
             "apply" => config.apply_bytes_max = bytes,
             "chunk" => config.chunk_bytes_max = bytes,
             "retain" => config.retain_bytes = bytes,
+            "resident" => config.resident_bytes = bytes,
             "caught" => config.caught_up_entries = number(value)?,
             "reads" => config.reads_max = bytes,
             "seed" => config.seed = number(value)?,

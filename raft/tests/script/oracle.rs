@@ -236,7 +236,7 @@ impl Oracle {
 
     /// Log Matching, between two nodes: behind the last entry that they share, there is nothing different before it.
     pub(crate) fn match_logs<P: Plant>(&mut self, a: &Core<P>, b: &Core<P>) {
-        let first = a.prev().index.max(b.prev().index).0;
+        let first = a.evicted().index.max(b.evicted().index).0;
         let shared = (first..=a.last().index.min(b.last().index).0)
             .rev()
             .find(|at| a.term_at(Index(*at)) == b.term_at(Index(*at)));

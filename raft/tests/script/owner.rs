@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use holdfast_raft::{
-    Committed, EntryId, Held, Input, NodeId, Output, PersistId, Plant, SnapshotMeta, SnapshotWork,
+    Committed, EntryId, Held, Input, LogRead, NodeId, Output, PersistId, Plant, SnapshotMeta, SnapshotWork,
 };
 
 use crate::script::show;
-use crate::script::world::{Hand, Volume, World};
+use crate::script::world::{Hand, Reading, Volume, World};
 
 /// What a snapshot of this state says: one line for each entry.
 pub(crate) fn snapshot_bytes(state: &[(EntryId, String)]) -> Vec<u8> {
@@ -115,7 +115,7 @@ impl<P: Plant> World<P> {
             let Some(node) = self.nodes.get_mut(&n) else { return inputs };
             match work {
                 SnapshotWork::Read { .. } => {
-                    node.reading.push_back(work);
+                    node.reading.push_back(Reading::Piece(work));
                     if !node.manual.contains(&Hand::Read) {
                         inputs.extend(self.read_piece(n, true));
                     }
@@ -138,14 +138,37 @@ impl<P: Plant> World<P> {
                 }
             }
         }
+        for read in output.log_reads.drain(..) {
+            let LogRead { to, first, last, .. } = read;
+            self.say(Volume::Full, format!("n{n} reads back {first}..{last} for n{to}"));
+            let Some(node) = self.nodes.get_mut(&n) else { return inputs };
+            node.reading.push_back(Reading::Entries(read));
+            if !node.manual.contains(&Hand::Read) {
+                inputs.extend(self.read_piece(n, true));
+            }
+        }
         inputs
     }
 
-    /// Reads the next piece of a snapshot that was asked for, or says that it is gone.
+    /// Reads the next piece of a snapshot or run of entries that was asked for, or says that it is gone.
     pub(crate) fn read_piece(&mut self, n: NodeId, there: bool) -> Option<Input> {
         let node = self.nodes.get_mut(&n)?;
-        let SnapshotWork::Read { to, last, offset, bytes_max } = node.reading.pop_front()? else {
-            return None;
+        let (to, last, offset, bytes_max) = match node.reading.pop_front()? {
+            Reading::Piece(SnapshotWork::Read { to, last, offset, bytes_max }) => {
+                (to, last, offset, bytes_max)
+            }
+            Reading::Piece(SnapshotWork::Store { .. } | SnapshotWork::Install { .. }) => return None,
+            Reading::Entries(LogRead { to, first, last, bytes_max }) => {
+                let (mut entries, mut bytes) = (Vec::new(), 0);
+                for (_, entry) in node.disk.entries.range(first.0..=last.0).filter(|_| there) {
+                    bytes += entry.bytes();
+                    if bytes > bytes_max && !entries.is_empty() {
+                        break;
+                    }
+                    entries.push(entry.clone());
+                }
+                return Some(Input::LogRead { to, first, entries });
+            }
         };
         let snapshot = node.disk.snapshot.as_ref().filter(|(meta, _)| there && meta.last == last);
         let data = snapshot.map(|(_, bytes)| {

@@ -114,10 +114,14 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
 
 /// A node in one line.
 pub(crate) fn node<P: Plant>(core: &Core<P>) -> String {
-    let first = core.prev().index.0 + 1;
+    let first = core.evicted().index.0 + 1;
     let list: Vec<Entry> =
         (first..=core.last().index.0).filter_map(|at| core.entry(Index(at)).cloned()).collect();
-    let base = if first > 1 { format!("(snapshot {}) ", core.prev()) } else { String::new() };
+    let mut base =
+        if core.prev().index.0 > 0 { format!("(snapshot {}) ", core.prev()) } else { String::new() };
+    if core.evicted() > core.prev() {
+        base += &format!("(on disk {}..{}) ", core.prev().index.next(), core.evicted());
+    }
     let (id, role, term, commit) = (core.id(), core.role(), core.term(), core.commit());
     let log = if list.is_empty() && first == 1 { "empty".into() } else { entries(first, &list) };
     format!("n{id} {role:?} of term {term}, commit {commit}: {base}{log}").trim_end().to_owned()

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use holdfast_machine::Numbered;
 use holdfast_raft::{
-    Boot, ClusterId, Committed, Config, Core, DropCause, EntryId, Envelope, Event, Held, Input,
+    Boot, ClusterId, Committed, Config, Core, DropCause, EntryId, Envelope, Event, Held, Input, LogRead,
     MembershipMachine, MembershipState, NodeId, NodeUuid, Output, PersistId, Plant, ProgressMachine,
     ProgressState, ReadReady, Refusal, Rejected, RoleEdge, RoleMachine, RoleState, SnapshotMeta,
     SnapshotWork, TransferMachine, TransferState, invariants,
@@ -38,6 +38,13 @@ pub(crate) enum Hand {
     Install,
 }
 
+/// What is to be read from a disk.
+#[derive(Clone, Debug)]
+pub(crate) enum Reading {
+    Piece(SnapshotWork),
+    Entries(LogRead),
+}
+
 /// Where the machines of a core stand, followed edge by edge.
 #[derive(Debug)]
 struct Stands {
@@ -61,7 +68,7 @@ pub(crate) struct Node<P: Plant> {
     /// The state machine: what was applied, in order.
     pub(crate) state: Vec<(EntryId, String)>,
     pub(crate) ready: Vec<ReadReady>,
-    pub(crate) reading: VecDeque<SnapshotWork>,
+    pub(crate) reading: VecDeque<Reading>,
     /// The snapshot that is being received.
     pub(crate) incoming: Vec<u8>,
     pub(crate) installing: Option<SnapshotMeta>,

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use holdfast_command::keys::Range;
 use holdfast_command::{Actor, Outcome, SessionId};
 use holdfast_hlc::UnixMillis;
-use holdfast_raft::{EntryId, Envelope, Event, NodeId, Persist, PersistId};
+use holdfast_raft::{Entry, EntryId, Envelope, Event, Index, LogRead, NodeId, Persist, PersistId};
 use holdfast_store::{Applied, Halt, LogPosition, NoPlant, Plant as StorePlant, Store};
 use holdfast_wire::Message;
 use holdfast_wire::message::{ChangeMembers, Position, Query, Read, ReadDone, SaveSnapshot, Watch};
@@ -159,6 +159,15 @@ pub enum Input<S: StorePlant = NoPlant> {
     Spliced(Spliced),
     /// A [`SnapshotJob`] is done.
     Snapshot(SnapshotDone<S>),
+    /// Entries that [`Effects::log_reads`] asked for; as in the core's own input.
+    LogRead {
+        /// For which peer.
+        to: NodeId,
+        /// The first that was asked for.
+        first: Index,
+        /// Those from there on that could be read.
+        entries: Vec<Entry>,
+    },
     /// An [`AuditJob`] is done, or fails.
     Audit(AuditDone),
     /// A peer tells what it has made of entries: last index and digest of some ranges.
@@ -274,6 +283,8 @@ pub struct Effects<P: Plant = AsDesigned> {
     pub jobs: Vec<Job<P>>,
     /// Work on snapshots, in this order.
     pub snapshots: Vec<SnapshotJob<P::Store>>,
+    /// Entries to be read back from the disk for peers, each answered with [`Input::LogRead`].
+    pub log_reads: Vec<LogRead>,
     /// Work on the audit log, in this order.
     pub audit: Vec<AuditJob>,
     /// What all peers are to be told with [`Input::Digests`]; empty for nothing.
@@ -294,6 +305,7 @@ impl<P: Plant> Default for Effects<P> {
             replies: Vec::new(),
             jobs: Vec::new(),
             snapshots: Vec::new(),
+            log_reads: Vec::new(),
             audit: Vec::new(),
             digests: Vec::new(),
             events: Vec::new(),
@@ -306,12 +318,14 @@ impl<P: Plant> Default for Effects<P> {
 impl<P: Plant> Effects<P> {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
-        let Self { send, persist, replies, jobs, snapshots, audit, digests, events, slow, more } = self;
+        let Self { send, persist, replies, jobs, snapshots, log_reads, audit, digests, events, slow, more } =
+            self;
         send.clear();
         persist.clear();
         replies.clear();
         jobs.clear();
         snapshots.clear();
+        log_reads.clear();
         audit.clear();
         digests.clear();
         events.clear();

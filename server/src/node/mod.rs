@@ -264,6 +264,7 @@ impl<P: Plant> Node<P> {
             Input::Executed(executed) => self.executed(executed),
             Input::Spliced(spliced) => self.watches.spliced(spliced),
             Input::Snapshot(done) => self.snapshot_done(done),
+            Input::LogRead { to, first, entries } => self.tell(CoreInput::LogRead { to, first, entries }),
             Input::Audit(done) => self.audit_done(done),
             Input::Digests { from, ranges } => self.hear_digests(from, ranges),
             Input::Disk(full) => self.disk_full = full,
@@ -312,6 +313,7 @@ impl<P: Plant> Node<P> {
         for work in output.snapshots.drain(..) {
             self.snapshot_work(work);
         }
+        effects.log_reads.append(&mut output.log_reads);
         self.output = output;
         self.quorum_done();
         self.settle_members();

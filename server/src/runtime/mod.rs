@@ -655,7 +655,7 @@ async fn steps(
         return Ok(());
     }
     let settings = Settings { sync_delay: options.live.sync_delay(), ..Settings::default() };
-    let segment_bytes = log.segment_bytes();
+    let (segment_bytes, reader) = (log.segment_bytes(), log.reader());
     let (handle, waiter, running) =
         holdfast_wal::thread::start(log, settings, hub.waker()).map_err(RunError::System)?;
     let disk = disk::Disk::new(handle, waiter, running);
@@ -676,7 +676,7 @@ async fn steps(
     let snapshots =
         snapshots::Snapshots::start(files, options.node, hub.waker()).map_err(RunError::System)?;
     let audit = audit::Audit::start(audit, options.node, hub.waker()).map_err(RunError::System)?;
-    let workers = workers::Workers::start(hub.waker()).map_err(RunError::System)?;
+    let workers = workers::Workers::start(options.node, &reader, &hub.waker()).map_err(RunError::System)?;
     let turns = turn::Turns::new(turn::Parts {
         hub,
         node,

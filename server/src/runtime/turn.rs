@@ -52,7 +52,7 @@ use super::link::Link;
 use super::live::Live;
 use super::measures::{Edges, Leaders, RoundTrips};
 use super::snapshots::Snapshots;
-use super::workers::Workers;
+use super::workers::{Done, Workers};
 use super::{RunError, Stop, TICK, lines, peers};
 use crate::node::{Caller, Effects, Input, Job, JobDone, Node};
 use crate::stage::Stage;
@@ -303,9 +303,12 @@ impl Turns {
         }
         while let Some(done) = self.parts.workers.next() {
             match done {
-                JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
-                JobDone::Spliced(spliced) => self.parts.node.handle(began, Input::Spliced(spliced)),
-                JobDone::Answer(caller, message) => self.answer(caller, message),
+                Done::Job(JobDone::Executed(done)) => self.parts.node.handle(began, Input::Executed(done)),
+                Done::Job(JobDone::Spliced(done)) => self.parts.node.handle(began, Input::Spliced(done)),
+                Done::Job(JobDone::Answer(caller, message)) => self.answer(caller, message),
+                Done::Entries { to, first, entries } => {
+                    self.parts.node.handle(began, Input::LogRead { to, first, entries });
+                }
             }
         }
         while let Some(done) = self.parts.snapshots.next() {
@@ -518,6 +521,9 @@ impl Turns {
         self.effects.replies = replies;
         for job in self.effects.snapshots.drain(..) {
             self.parts.snapshots.give(job);
+        }
+        for read in self.effects.log_reads.drain(..) {
+            self.parts.workers.read_log(read);
         }
         for job in self.effects.audit.drain(..) {
             self.parts.audit.give(job);

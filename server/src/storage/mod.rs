@@ -49,7 +49,8 @@ pub use identity::{CLUSTER_NAME_BYTES_MAX, DamageMark, Identity, Joining};
 pub use ops::to_ops;
 pub use payload::{PayloadError, decode_membership, decode_payload, encode_membership, encode_payload};
 pub use recover::{
-    GROUP, LogOptions, Report, clear_damage, initial_configuration, open_log, start_core, with_snapshot,
+    GROUP, LogOptions, Report, clear_damage, initial_configuration, open_log, read_run, start_core,
+    with_snapshot,
 };
 pub use restore::{
     Former, REVISIONS_PASSED, REVISIONS_PER_SECOND, Restoration, Restored, TOKENS_PASSED, restore,

@@ -15,8 +15,8 @@
 use bytestring::ByteString;
 use holdfast_raft::formation::Formed;
 use holdfast_raft::{
-    Config, Configuration, Core, Damage, Entry, EntryId, HardState, Hole, Index, Member, NodeId, Plant,
-    Recovered, Rejected, SnapshotMeta, Term,
+    Config, Configuration, Core, Damage, Entry, EntryId, HardState, Hole, Index, LogRead, Member, NodeId,
+    Plant, Recovered, Rejected, SnapshotMeta, Term,
 };
 use holdfast_wal::disk::Disk;
 use holdfast_wal::{Ending, Group, Log, LogBounds, Op, OpenError, Options, ReadError, Reader, Recovery};
@@ -267,6 +267,30 @@ fn readable<D: Disk>(reader: &Reader<D>, index: u64, place: &str) -> Result<Opti
         Err(ReadError::Hole { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Reads entries back that a core holds on the disk only: as many as are wanted, or as can be read. With an error it says what
+/// the one behind the last suffers from; that it is trimmed by now is none.
+pub fn read_run<D: Disk>(
+    reader: &Reader<D>,
+    wanted: &LogRead,
+    place: &str,
+) -> (Vec<Entry>, Option<StorageError>) {
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    for index in wanted.first.0..=wanted.last.0 {
+        match readable(reader, index, place) {
+            Ok(Some(entry)) => {
+                bytes += entry.bytes();
+                if bytes > wanted.bytes_max && !entries.is_empty() {
+                    break;
+                }
+                entries.push(entry);
+            }
+            Ok(None) | Err(StorageError::Read(ReadError::Trimmed { .. })) => break,
+            Err(error) => return (entries, Some(error)),
+        }
+    }
+    (entries, None)
 }
 
 /// Adds the newest durable snapshot to what the log says. Use this instead of the field: a log that was trimmed inside

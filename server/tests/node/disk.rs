@@ -68,6 +68,20 @@ impl Disk {
         }
     }
 
+    /// Entries that are read back, as many as `bytes_max` allows and at least one.
+    pub(crate) fn read(&self, first: Index, last: Index, bytes_max: usize) -> Vec<Entry> {
+        let Some(from) = first.0.checked_sub(self.prev.index.0 + 1) else { return Vec::new() };
+        let (mut read, mut bytes) = (Vec::new(), 0);
+        for entry in self.entries.iter().skip(from as usize).take((last.0 - first.0 + 1) as usize) {
+            bytes += entry.bytes();
+            if bytes > bytes_max && !read.is_empty() {
+                break;
+            }
+            read.push(entry.clone());
+        }
+        read
+    }
+
     pub(crate) fn recovered(&self) -> Recovered {
         Recovered {
             hard_state: self.hard_state,

@@ -21,8 +21,8 @@ use holdfast_command::{Actor, Code, Command, FeatureLevel, Request, SessionId, S
 use holdfast_hlc::UnixMillis;
 use holdfast_machine::Numbered;
 use holdfast_raft::{
-    Boot, ClusterId, Config, Configuration, Core, Entry, Envelope, Member, Message as Raft, NodeId, NodeUuid,
-    Payload, Recovered, Term,
+    Boot, ClusterId, Config, Configuration, Core, Entry, Envelope, LogRead, Member, Message as Raft, NodeId,
+    NodeUuid, Payload, Recovered, Term,
 };
 use holdfast_server::node::leadership::{Edge, State};
 use holdfast_server::node::{
@@ -79,6 +79,7 @@ pub(crate) enum Happening {
     Tell(usize, u64, Box<Input>),
     Turn(usize, u64),
     Work(usize, u64, u64),
+    LogRead(usize, u64, LogRead),
     Snapshots(usize, u64),
     Audit(usize, u64),
     Answer(Caller, Box<Message>),
@@ -327,6 +328,7 @@ impl World {
             | Happening::Tell(at, ..)
             | Happening::Turn(at, _)
             | Happening::Work(at, ..)
+            | Happening::LogRead(at, ..)
             | Happening::Snapshots(at, _)
             | Happening::Audit(at, _) => Some(*at),
             Happening::Answer(..) | Happening::Restart(_) | Happening::Wake(_) | Happening::Chaos => None,
@@ -353,6 +355,10 @@ impl World {
             }
             Happening::Turn(at, boot) => self.turn(at, boot),
             Happening::Work(at, boot, job) => self.work(at, boot, job),
+            Happening::LogRead(at, boot, LogRead { to, first, last, bytes_max }) => {
+                let entries = self.places[at].disk.read(first, last, bytes_max);
+                self.tell(at, boot, Input::LogRead { to, first, entries });
+            }
             Happening::Snapshots(at, boot) => self.work_on_snapshots(at, boot),
             Happening::Audit(at, boot) => self.work_on_audit(at, boot),
             Happening::Restart(at) => self.start(at),
@@ -413,6 +419,8 @@ impl World {
         let mut config =
             Config::new(ClusterId([7; 16]), id(at), NodeUuid([at as u8 + 1; 16]), Boot(boot), self.seed);
         config.retain_bytes = self.retain_bytes;
+        // In some worlds hardly anything is held in memory.
+        config.resident_bytes = if self.seed.is_multiple_of(2) { 0 } else { config.resident_bytes };
         let place = &mut self.places[at];
         let opened = SnapshotFiles::open(place.snapshot_disk.clone(), config.cluster, config.epoch);
         let Opened { files, loaded, damaged } = opened.expect("a directory");
@@ -634,7 +642,23 @@ impl World {
         node.apply(now, &mut effects);
         holdfast_raft::invariants::check(node.core());
         self.note_effects(&effects);
-        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, slow, more } = effects;
+        let Effects {
+            send,
+            persist,
+            replies,
+            jobs,
+            snapshots,
+            log_reads,
+            audit,
+            digests,
+            events,
+            slow,
+            more,
+        } = effects;
+        for read in log_reads {
+            let wait = self.rng.between(0, self.rough.job);
+            self.after(wait, Happening::LogRead(at, boot, read));
+        }
         self.slow.extend(slow.0);
         if !digests.is_empty() {
             self.tell_digests(at, &digests);
@@ -849,8 +873,19 @@ impl World {
     fn note_effects(&mut self, effects: &Effects) {
         if let Some(hash) = &mut self.effects_hash {
             // What is slow changes nothing, and is only told.
-            let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, slow: _, more } =
-                effects;
+            let Effects {
+                send,
+                persist,
+                replies,
+                jobs,
+                snapshots,
+                log_reads,
+                audit,
+                digests,
+                events,
+                slow: _,
+                more,
+            } = effects;
             let jobs: Vec<String> = jobs
                 .iter()
                 .map(|job| match job {
@@ -863,7 +898,7 @@ impl World {
                 .collect();
             let snapshots = snapshots.len();
             let text = format!(
-                "{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {audit:?} {digests:?} {events:?} {more}"
+                "{send:?} {persist:?} {replies:?} {jobs:?} {snapshots} {log_reads:?} {audit:?} {digests:?} {events:?} {more}"
             );
             let mut hasher = DefaultHasher::new();
             (*hash, self.now, text).hash(&mut hasher);

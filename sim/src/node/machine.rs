@@ -351,6 +351,7 @@ impl<P: Plant> Machine<P> {
         config.apply_bytes_max = limits.apply_bytes_max;
         config.chunk_bytes_max = limits.chunk_bytes_max;
         config.retain_bytes = limits.retain_bytes;
+        config.resident_bytes = limits.resident_bytes;
         config.caught_up_entries = limits.caught_up_entries;
         let core = start_core(config, recovered, &mut identity, store).map_err(storage)?;
         self.covered = self.covered.max(covered);

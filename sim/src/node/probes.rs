@@ -105,5 +105,7 @@ numbered! {
         AgedStateServed = 49,
         /// A client asked any member for news of a queue.
         NewsAskedAnywhere = 50,
+        /// A leader got entries for a peer back from its log.
+        EntriesReadBack = 51,
     }
 }

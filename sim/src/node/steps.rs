@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use holdfast_command::Setting;
 use holdfast_machine::Numbered;
-use holdfast_raft::{Alarm, Event as CoreEvent, LogOp, NodeId, Persist, PersistId};
+use holdfast_raft::{Alarm, Event as CoreEvent, LogOp, LogRead, NodeId, Persist, PersistId, RoleState};
 use holdfast_server::node::{
     AuditDone, AuditJob, Caller, Effects, Input, JobDone, NodeEvent, SnapshotDone, limits,
 };
 use holdfast_server::port::{self, Said};
-use holdfast_server::storage::{clear_damage, to_ops};
+use holdfast_server::storage::{clear_damage, read_run, to_ops};
 use holdfast_server::translate;
 use holdfast_wal::{AppendError, Op};
 use holdfast_wire::connection::{Incoming, SendError};
@@ -157,8 +157,19 @@ impl<P: Plant> World<P> {
 
     /// Does what a node wants done, but not more than so many things of it.
     fn act(&mut self, at: usize, life: u64, effects: Effects<P>, mut most: usize) -> Verdict {
-        let Effects { send, persist, replies, jobs, snapshots, audit, digests, events, more, slow: _ } =
-            effects;
+        let Effects {
+            send,
+            persist,
+            replies,
+            jobs,
+            snapshots,
+            log_reads,
+            audit,
+            digests,
+            events,
+            more,
+            slow: _,
+        } = effects;
         let mut may = || {
             let may = most > 0;
             most = most.saturating_sub(1);
@@ -210,6 +221,7 @@ impl<P: Plant> World<P> {
             }
             due.push(Happening::Job(at, life, number));
         }
+        due.extend(log_reads.into_iter().map(|read| Happening::LogRead(at, life, read)));
         for happening in due {
             let wait = self.rng.between(0, self.swarm.job);
             self.after(wait, happening);
@@ -496,6 +508,18 @@ impl<P: Plant> World<P> {
             JobDone::Spliced(spliced) => self.tell(at, Input::Spliced(spliced)),
             JobDone::Answer(caller, message) => self.answer(at, caller, message)?,
         }
+        Ok(())
+    }
+
+    pub(super) fn read_log(&mut self, at: usize, life: u64, read: LogRead) -> Verdict {
+        let Some(process) = self.process(at, life) else { return Ok(()) };
+        let (entries, error) = read_run(&process.writer.log.reader(), &read, "log");
+        let leads = process.node.core().role() == RoleState::Leader;
+        if let Some(error) = &error {
+            say!(self, "n{} cannot read {} back: {error}", self.machines[at].id, read.first);
+        }
+        self.tally.probes.hit_if(leads && !entries.is_empty(), Probe::EntriesReadBack);
+        self.tell(at, Input::LogRead { to: read.to, first: read.first, entries });
         Ok(())
     }
 

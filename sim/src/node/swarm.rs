@@ -3,6 +3,7 @@
 //! The reasons are those of [`raft::swarm`](crate::raft::swarm): mixing everything all the time hides what needs the absence
 //! of something.
 
+use holdfast_raft::config::RESIDENT_BYTES;
 use holdfast_raft::{Boot, ClusterId, Config, NodeId, NodeUuid};
 use holdfast_server::audit::AuditPolicy;
 use holdfast_server::node::SnapshotPolicy;
@@ -229,7 +230,9 @@ impl Swarm {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let rng = &mut Rng::new(mix(seed, 0x4E4F_4445));
-        let limits = draw_limits(rng);
+        let mut limits = draw_limits(rng);
+        // Drawn apart: what a seed drew before there was this limit it draws still.
+        limits.resident_bytes = *Rng::new(mix(seed, 0x4E5)).pick(&[0, 2_000, RESIDENT_BYTES, RESIDENT_BYTES]);
         let ttl_ms = *rng.pick(&[300, 700, 1_500, 4_000]);
         let settings = draw_settings(rng, ttl_ms);
         let verbs = draw_verbs(rng);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use holdfast_client::core::LinkId;
-use holdfast_raft::{NodeId, NodeUuid, PersistId};
+use holdfast_raft::{LogRead, NodeId, NodeUuid, PersistId};
 use holdfast_wire::Message;
 
 use super::Micros;
@@ -87,6 +87,8 @@ pub enum Happening {
     Mark(usize, u64),
     /// Another thread does its work.
     Job(usize, u64, u64),
+    /// Entries are read back from the log.
+    LogRead(usize, u64, LogRead),
     /// The thread of the snapshots does one thing.
     Snapshots(usize, u64),
     /// The thread of the audit log does one thing.
@@ -323,6 +325,7 @@ impl<P: Plant> World<P> {
                 Happening::Durable(at, life, id, healed) => self.durable(at, life, id, healed),
                 Happening::Mark(at, life) => self.mark(at, life),
                 Happening::Job(at, life, job) => self.job(at, life, job),
+                Happening::LogRead(at, life, read) => self.read_log(at, life, read),
                 Happening::Snapshots(at, life) => self.work_on_snapshots(at, life),
                 Happening::Audit(at, life) => self.work_on_audit(at, life),
                 Happening::Start(at) => self.start(at),
@@ -357,6 +360,7 @@ impl<P: Plant> World<P> {
             | Happening::Durable(at, ..)
             | Happening::Mark(at, _)
             | Happening::Job(at, ..)
+            | Happening::LogRead(at, ..)
             | Happening::Snapshots(at, _)
             | Happening::Audit(at, _) => *at,
             Happening::Start(_)
@@ -693,6 +697,7 @@ fn kind(happening: &Happening) -> u64 {
         Happening::Fault(_) => (21, 0),
         Happening::Calm => (22, 0),
         Happening::Judge => (23, 0),
+        Happening::LogRead(at, life, read) => (24, mix(*at as u64, mix(*life, read.first.0))),
     };
     mix(kind, about)
 }

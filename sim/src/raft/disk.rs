@@ -108,6 +108,12 @@ impl Disk {
         self.slots.get(self.position(index)?)
     }
 
+    /// The entry at this index, if it is there and can be trusted.
+    #[must_use]
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        self.slot(index)?.trusted()
+    }
+
     /// How many slots are whole before the first that is not.
     pub(super) fn whole_slots(&self) -> usize {
         match self.mark {

@@ -104,5 +104,9 @@ numbered! {
         ForgeryDropped = 48,
         /// A node was elected that an uncommitted configuration leaves out: the others could not have done without its log.
         LeftOutLeads = 49,
+        /// A leader got entries for a peer back from its disk.
+        EntriesReadBack = 50,
+        /// A leader did not get them.
+        ReadBackFailed = 51,
     }
 }

@@ -1,6 +1,6 @@
 //! What the owner of a core does with snapshots: takes them, reads pieces for peers, and puts received ones in place.
 
-use holdfast_raft::{EntryId, Envelope, Input, NodeId, SnapshotMeta, SnapshotWork};
+use holdfast_raft::{EntryId, Envelope, Index, Input, LogRead, NodeId, SnapshotMeta, SnapshotWork};
 
 use super::ghost::{Verdict, Violation};
 use super::heard::Heard;
@@ -84,6 +84,30 @@ impl World {
         let fails = self.healing.is_none() && self.rng.chance(SNAPSHOT_FAILS);
         let data = self.nodes[at].read_snapshot(last, offset, bytes_max).filter(|_| !fails);
         self.tell(at, Input::SnapshotRead { to, last, offset, data }, Heard::Other).map(|_| ())
+    }
+
+    /// Entries were read back, all or some of them; or none, when they are trimmed meanwhile, or the disk fails.
+    ///
+    /// # Errors
+    /// The property that does not hold any more.
+    pub fn entries_read(&mut self, at: usize, read: LogRead) -> Verdict {
+        let LogRead { to, first, last, bytes_max } = read;
+        let fails = self.healing.is_none() && self.rng.chance(SNAPSHOT_FAILS);
+        let most = if self.rng.chance(300) { self.rng.between(1, 3) } else { u64::MAX };
+        let disk = &self.nodes[at].disk;
+        let wanted = first.0..=last.0.min(first.0.saturating_add(most - 1));
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let there = wanted.map(Index).map_while(|index| disk.entry(index)).filter(|_| !fails);
+        for entry in there {
+            bytes += entry.bytes();
+            if bytes > bytes_max && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        let probe = if entries.is_empty() { Probe::ReadBackFailed } else { Probe::EntriesReadBack };
+        self.ghost.probes.hit_if(self.nodes[at].leads(), probe);
+        self.tell(at, Input::LogRead { to, first, entries }, Heard::Other).map(|_| ())
     }
 
     /// A received snapshot is durable and in place; or it could not be.

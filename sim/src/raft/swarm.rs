@@ -170,6 +170,9 @@ impl Swarm {
     pub fn draw(seed: u64) -> Self {
         let rng = &mut Rng::new(mix(seed, 0x5757));
         let mut limits = draw_limits(rng);
+        // Drawn apart: what a seed drew before there was this limit it draws still.
+        limits.resident_bytes =
+            *Rng::new(mix(seed, 0x4E5)).pick(&[0, 100, 1_000, usize::MAX / 2, usize::MAX / 2]);
         let triggers = draw_triggers(rng);
         if triggers.lonely {
             // One entry in one append, and one on its way: a leader that stops in the middle leaves some of them behind.

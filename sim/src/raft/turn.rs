@@ -143,6 +143,10 @@ impl World {
         for work in output.snapshots.drain(..) {
             self.work(at, work)?;
         }
+        for read in output.log_reads.drain(..) {
+            let (wait, boot) = (self.rng.between(0, self.swarm.disk), self.nodes[at].boot);
+            self.after(wait, Happening::ReadBack(at, boot, read));
+        }
         self.release(at)?;
         self.serve(at)
     }

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use holdfast_raft::{
-    Boot, Bug, Configuration, Entry, EntryId, Envelope, HardState, Input, NodeId, Payload, SnapshotMeta, Term,
+    Boot, Bug, Configuration, Entry, EntryId, Envelope, HardState, Input, LogRead, NodeId, Payload,
+    SnapshotMeta, Term,
 };
 
 use super::chaos::Fault;
@@ -52,6 +53,8 @@ pub enum Happening {
         /// How long it may be.
         bytes_max: usize,
     },
+    /// Entries have been read back, for a peer.
+    ReadBack(usize, Boot, LogRead),
     /// A piece of a snapshot that is being received is stored.
     Stored(usize, Boot, Envelope),
     /// A received snapshot is durable; or could not be made so.
@@ -212,6 +215,7 @@ impl World {
             | Happening::EndTurn(at, boot)
             | Happening::Apply(at, boot)
             | Happening::Piece { at, boot, .. }
+            | Happening::ReadBack(at, boot, _)
             | Happening::Stored(at, boot, _)
             | Happening::Installed(at, boot, ..)
             | Happening::Taken(at, boot, _) => Some((*at, *boot)),
@@ -264,6 +268,7 @@ impl World {
             Happening::Piece { at, to, last, offset, bytes_max, .. } => {
                 self.piece_read(at, to, last, offset, bytes_max)
             }
+            Happening::ReadBack(at, _, read) => self.entries_read(at, read),
             Happening::Stored(at, _, ack) => self.stored(at, ack),
             Happening::Installed(at, _, meta, done) => self.installed(at, &meta, done),
             Happening::Taken(at, _, snapshot) => self.taken(at, *snapshot),
