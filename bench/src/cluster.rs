@@ -73,7 +73,7 @@ pub(crate) struct Tuning {
     /// So many entries are applied between two snapshots, however large the state is [default: as a server does it].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) snapshot_entries: Option<u64>,
-    /// So many bytes of entries are kept in memory behind a snapshot for peers that are slow, an eighth of it for those that
+    /// So many bytes of entries are kept behind a snapshot for peers that are slow, an eighth of it for those that
     /// are away [default: what a server keeps].
     #[arg(long)]
     pub(crate) retain_bytes: Option<usize>,

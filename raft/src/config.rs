@@ -56,9 +56,9 @@ pub const RETAIN_BYTES: usize = 64 * 1024 * 1024;
 /// no cost that anybody notices.
 pub const RETAIN_SPARE_DIVISOR: usize = 8;
 
-/// Bytes of entries that are held in memory although the disk has them and they are applied: what a peer that is slow for a
-/// moment, or just restarts, needs next. Older ones are read back from the disk for the peer that needs them.
-pub const RESIDENT_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of entries that are held in memory although the disk has them and they are applied: four full appends, what a peer that is
+/// slow for a moment needs next. Older ones are read back from the disk for the peer that needs them.
+pub const RESIDENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Entries are let go of in pieces of this part of [`RESIDENT_BYTES`], and not one by one.
 pub const RESIDENT_SPARE_DIVISOR: usize = 8;

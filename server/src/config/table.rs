@@ -149,7 +149,7 @@ pub const OPTIONS: [Opt; 28] = [
         "retain",
         Kind::Size(1, usize::MAX as u64, true),
         Some("64MiB"),
-        "How much of the log is kept in memory behind a snapshot, for nodes that are slow",
+        "How much of the log is kept behind a snapshot, for nodes that are slow",
     ),
     Opt::new("log", Kind::Filter, Some("info"), "Which lines are logged, to standard error").live(),
     Opt::new("log_format", Kind::Choice(&["human", "json"]), Some("human"), "How a line of the log is written"),

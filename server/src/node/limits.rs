@@ -94,11 +94,12 @@ pub const SNAPSHOT_ENTRIES: u64 = 250_000;
 /// Bytes of entries that are applied before the next snapshot is taken: as much as the core keeps behind a snapshot.
 pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Bytes of entries behind which the next snapshot is taken however large the last one was: they are held in memory, and a
+/// Bytes of entries behind which the next snapshot is taken however large the last one was: they are kept on the disk, and a
 /// start applies them again, a million small ones a second.
 pub const SNAPSHOT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// What an entry counts towards the size of the last snapshot beside its bytes: about what it takes in memory.
+/// What an entry counts towards the size of the last snapshot beside its bytes: what reading and applying it costs at a start whatever
+/// it carries.
 pub const ENTRY_BYTES: u64 = 128;
 
 /// Ticks until a snapshot is tried again that could not be written: 10 s.
