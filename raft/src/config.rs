@@ -18,6 +18,10 @@ pub const HEARTBEAT_TICKS: u32 = 5;
 /// a third of the failovers under load it did, which cost another 300 to 450 ms.
 pub const REFUSED_STEP_TICKS: u32 = 3;
 
+/// Heartbeats for which a node that has just started waits for a leader before it asks around. A leader sends one as soon as the
+/// node is connected, and the next after one heartbeat.
+pub const START_HEARTBEATS: u32 = 2;
+
 /// How many ticks the oldest write of a leader may wait for its own disk before the leader gives up its office: twice the
 /// shortest election timeout. Its heartbeats still flow, so nobody else would notice (etcd #15247).
 pub const DISK_STALL_TICKS: u32 = 2 * ELECTION_TICKS;

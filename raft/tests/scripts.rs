@@ -22,6 +22,7 @@ macro_rules! stories {
 }
 
 stories! {
+    #[test] fn restarted_cluster_elects_soon;
     #[test] fn role_t1_ask_around;
     #[test] fn role_t2_ask_again;
     #[test] fn role_t3_campaign;

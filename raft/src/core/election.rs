@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Core;
 use super::leader::Leader;
-use crate::config::REFUSED_STEP_TICKS;
+use crate::config::{REFUSED_STEP_TICKS, START_HEARTBEATS};
 use crate::role::{Ballot, Follower, Role, RoleEvent};
 use crate::transfer::Transfer;
 use crate::{Bug, COUNT_MAX, DropCause, EntryId, HardState, Message, NodeId, Plant, Tally, Term};
@@ -38,7 +38,7 @@ impl<P: Plant> Core<P> {
         self.election_timeout = self.config.election_ticks + (self.draw() % spread) as u32;
     }
 
-    /// The same, but soon if the leader is known to be dead: who was asked too early did not know it yet, and who asked next may
+    /// The same, but soon if the leader is known to be dead, or none is known: who was asked too early did not know it yet, and who asked next may
     /// have lacked an entry. In a round each voter has its turn, by its number.
     fn await_next_attempt(&mut self) {
         self.reset_election_clock();
@@ -49,6 +49,21 @@ impl<P: Plant> Core<P> {
     /// Ticks in which each voter but the dead leader has its turn.
     fn round(&self) -> u32 {
         self.other_voters().len() as u32 * REFUSED_STEP_TICKS
+    }
+
+    /// How many rounds of turns there are until nobody can believe any more that a leader lives.
+    fn hurried_attempts(&self) -> u32 {
+        1 + self.config.election_ticks.div_ceil(self.round().max(1))
+    }
+
+    /// After a start no leader is known, dead or alive. One that lives says so within two heartbeats; and who asks before it
+    /// did changes nothing, for a voter that hears a leader refuses, and no term is raised. So when all nodes of a cluster come
+    /// back, they need not wait for an election timeout, which is there for leaders that may live.
+    pub(super) fn expect_no_leader(&mut self) {
+        self.hurried = self.hurried_attempts();
+        self.hurry(
+            START_HEARTBEATS * self.config.heartbeat_ticks + self.turns_before(None) * REFUSED_STEP_TICKS,
+        );
     }
 
     /// The next attempt comes in so many ticks at the latest, if the leader is known to be dead.
@@ -325,7 +340,7 @@ impl<P: Plant> Core<P> {
             return;
         }
         self.leader_heard = None;
-        self.hurried = 1 + self.config.election_ticks.div_ceil(self.round().max(1));
+        self.hurried = self.hurried_attempts();
         // All followers learn it at once, and two that try at once share the votes: so one after the other, by their numbers.
         self.hurry(1 + self.turns_before(Some(id)) * REFUSED_STEP_TICKS);
     }

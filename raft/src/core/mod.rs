@@ -90,7 +90,7 @@ pub struct Core<P: Plant = NoPlant> {
     election_clock: u32,
     /// What the election clock has to come to.
     election_timeout: u32,
-    /// Attempts that are still to follow soon, as the leader is known to be dead.
+    /// Attempts that are still to follow soon, as the leader is known to be dead, or none is known.
     hurried: u32,
     /// Ticks since a leader of the present term was heard; `None` when none was.
     leader_heard: Option<u32>,

@@ -168,6 +168,7 @@ impl<P: Plant> Core<P> {
         }
         core.read_configurations();
         core.reset_election_clock();
+        core.expect_no_leader();
         Ok(core)
     }
 
