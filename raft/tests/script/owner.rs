@@ -115,7 +115,7 @@ impl<P: Plant> World<P> {
             let Some(node) = self.nodes.get_mut(&n) else { return inputs };
             match work {
                 SnapshotWork::Read { .. } => {
-                    node.reading.push_back(Reading::Piece(work));
+                    node.reading.push_back(Reading::Piece(Box::new(work)));
                     if !node.manual.contains(&Hand::Read) {
                         inputs.extend(self.read_piece(n, true));
                     }
@@ -154,10 +154,10 @@ impl<P: Plant> World<P> {
     pub(crate) fn read_piece(&mut self, n: NodeId, there: bool) -> Option<Input> {
         let node = self.nodes.get_mut(&n)?;
         let (to, last, offset, bytes_max) = match node.reading.pop_front()? {
-            Reading::Piece(SnapshotWork::Read { to, last, offset, bytes_max }) => {
-                (to, last, offset, bytes_max)
-            }
-            Reading::Piece(SnapshotWork::Store { .. } | SnapshotWork::Install { .. }) => return None,
+            Reading::Piece(work) => match *work {
+                SnapshotWork::Read { to, last, offset, bytes_max } => (to, last, offset, bytes_max),
+                SnapshotWork::Store { .. } | SnapshotWork::Install { .. } => return None,
+            },
             Reading::Entries(LogRead { to, first, last, bytes_max }) => {
                 let (mut entries, mut bytes) = (Vec::new(), 0);
                 for (_, entry) in node.disk.entries.range(first.0..=last.0).filter(|_| there) {

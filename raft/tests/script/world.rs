@@ -41,7 +41,7 @@ pub(crate) enum Hand {
 /// What is to be read from a disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
-    Piece(SnapshotWork),
+    Piece(Box<SnapshotWork>),
     Entries(LogRead),
 }
 

@@ -303,9 +303,11 @@ impl Turns {
         }
         while let Some(done) = self.parts.workers.next() {
             match done {
-                Done::Job(JobDone::Executed(done)) => self.parts.node.handle(began, Input::Executed(done)),
-                Done::Job(JobDone::Spliced(done)) => self.parts.node.handle(began, Input::Spliced(done)),
-                Done::Job(JobDone::Answer(caller, message)) => self.answer(caller, message),
+                Done::Job(done) => match *done {
+                    JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
+                    JobDone::Spliced(spliced) => self.parts.node.handle(began, Input::Spliced(spliced)),
+                    JobDone::Answer(caller, message) => self.answer(caller, message),
+                },
                 Done::Entries { to, first, entries } => {
                     self.parts.node.handle(began, Input::LogRead { to, first, entries });
                 }

@@ -27,7 +27,7 @@ enum Task {
 /// What became of it.
 #[derive(Debug)]
 pub(super) enum Done {
-    Job(JobDone),
+    Job(Box<JobDone>),
     /// As many of the entries as could be read.
     Entries {
         to: NodeId,
@@ -94,7 +94,7 @@ impl Workers {
     /// What is done by now.
     pub(super) fn next(&mut self) -> Option<Done> {
         let done = self.done.try_recv().ok()?;
-        if matches!(done, Done::Job(JobDone::Answer(..))) {
+        if matches!(&done, Done::Job(done) if matches!(**done, JobDone::Answer(..))) {
             self.reads -= 1;
         }
         Some(done)
@@ -135,7 +135,7 @@ impl Worker {
 
     fn run(&self, task: Task) -> Done {
         match task {
-            Task::Job(job) => Done::Job(job.run()),
+            Task::Job(job) => Done::Job(Box::new(job.run())),
             Task::Entries(wanted) => {
                 let (entries, error) = read_run(&self.log, &wanted, "log");
                 let LogRead { to, first, .. } = wanted;
