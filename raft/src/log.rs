@@ -2,38 +2,37 @@
 //!
 //! What is durable and applied is of use to slow peers alone. Held in memory up to the last snapshot it was as large as all
 //! keys and values together (measured: 165 MB at a million keys of 256 bytes). So only the newest entries stay (see
-//! [`RESIDENT_BYTES`](crate::config::RESIDENT_BYTES)); of the others the log knows the terms, which are few runs, and the owner reads
+//! [`RESIDENT_BYTES`](crate::config::RESIDENT_BYTES)); of the others the log knows the terms, in pieces, and the owner reads
 //! them back when a peer needs them ([`LogRead`](crate::LogRead)). That is asked for and answered like a piece of a snapshot,
 //! so a slow disk delays the slow peer and nobody else.
 
 use std::collections::VecDeque;
 
+use crate::config::RESIDENT_SPARE_DIVISOR;
 use crate::{Entry, EntryId, Index, Term};
 
 /// Entries from `prev.index + 1` on; those from `evicted.index + 1` on are in memory.
 ///
 /// # Invariants
 /// - Terms never fall from one entry to the next, nor from `prev` to the first.
-/// - `prev ≤ evicted`; the ends of `runs` ascend, and the last of them is `evicted` unless that is `prev`.
+/// - `prev ≤ evicted ≤ settled ≤ last`; the ends of `pieces` ascend, and the last of them is `evicted` unless that is `prev`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     prev: EntryId,
     /// The last entry that is on the disk only; `prev` if none is.
     evicted: EntryId,
-    /// The terms of what is on the disk only: the last entry of each.
-    runs: VecDeque<EntryId>,
-    /// The same in pieces as they were evicted: the last index of each, and what its entries count.
-    pieces: VecDeque<(Index, usize)>,
+    /// What is on the disk only, in pieces of one term each: the last entry of each, and what its entries count.
+    pieces: VecDeque<(EntryId, usize)>,
     entries: VecDeque<Entry>,
     /// What all entries count.
     bytes: usize,
-    /// What those in memory count.
-    resident_bytes: usize,
+    /// Up to here, what is in memory might be evicted, and what that counts.
+    settled: (Index, usize),
 }
 
 impl Log {
     pub(crate) fn new(prev: EntryId) -> Self {
-        Self { prev, evicted: prev, ..Self::default() }
+        Self { prev, evicted: prev, settled: (prev.index, 0), ..Self::default() }
     }
 
     /// What stands before the first entry.
@@ -57,11 +56,6 @@ impl Log {
         self.bytes
     }
 
-    /// What those in memory count.
-    pub(crate) fn resident_bytes(&self) -> usize {
-        self.resident_bytes
-    }
-
     /// Where it stands among those in memory.
     fn position(&self, index: Index) -> Option<usize> {
         usize::try_from(index.0.checked_sub(self.evicted.index.0 + 1)?).ok()
@@ -79,8 +73,8 @@ impl Log {
         } else if index < self.prev.index {
             None
         } else if index <= self.evicted.index {
-            let run = self.runs.partition_point(|end| end.index < index);
-            self.runs.get(run).map(|end| end.term)
+            let piece = self.pieces.partition_point(|(end, _)| end.index < index);
+            self.pieces.get(piece).map(|(end, _)| end.term)
         } else {
             self.entry(index).map(|entry| entry.term)
         }
@@ -89,74 +83,77 @@ impl Log {
     pub(crate) fn append(&mut self, entry: Entry) {
         assert!(entry.term >= self.last().term, "terms never fall along a log");
         self.bytes += entry.bytes();
-        self.resident_bytes += entry.bytes();
         self.entries.push_back(entry);
     }
 
-    /// Drops the entries from `first` on, which are in memory: what is evicted is committed.
+    /// Drops the entries from `first` on, which are in memory: what was ever let go of is committed.
     pub(crate) fn truncate(&mut self, first: Index) {
-        assert!(first > self.evicted.index, "what is evicted is never truncated");
+        assert!(first > self.settled.0, "what is durable and applied is never truncated");
         let Some(keep) = self.position(first) else { return };
         for entry in self.entries.drain(keep.min(self.entries.len())..) {
             self.bytes -= entry.bytes();
-            self.resident_bytes -= entry.bytes();
         }
     }
 
-    /// Lets go of entries up to `through` at most, the oldest first, until those in memory count `keep` or less.
+    /// What is up to `through` is on the disk and of use to slow peers only: when it counts more than `keep` and an eighth
+    /// ([`RESIDENT_SPARE_DIVISOR`]), lets go of the oldest of it, until it counts `keep` or less.
     pub(crate) fn evict(&mut self, through: Index, keep: usize) {
-        let mut bytes = 0;
-        while self.resident_bytes > keep && self.evicted.index < through {
-            let Some(entry) = self.entries.pop_front() else { break };
-            bytes += entry.bytes();
-            self.resident_bytes -= entry.bytes();
-            self.evicted = EntryId { term: entry.term, index: self.evicted.index.next() };
-            match self.runs.back_mut() {
-                Some(end) if end.term == entry.term => end.index = self.evicted.index,
-                Some(_) | None => self.runs.push_back(self.evicted),
-            }
+        let mut settled = self.settled;
+        for (index, entry) in self.iter_from(settled.0.next()).take_while(|(index, _)| *index <= through) {
+            settled = (index, settled.1 + entry.bytes());
         }
-        if bytes > 0 {
-            self.pieces.push_back((self.evicted.index, bytes));
+        self.settled = settled;
+        if self.settled.1 <= keep.saturating_add(keep / RESIDENT_SPARE_DIVISOR) {
+            return;
+        }
+        let mut piece = 0;
+        while self.settled.1 > keep
+            && let Some(entry) = self.entries.pop_front()
+        {
+            if piece > 0 && entry.term != self.evicted.term {
+                self.pieces.push_back((self.evicted, std::mem::take(&mut piece)));
+            }
+            piece += entry.bytes();
+            self.settled.1 -= entry.bytes();
+            self.evicted = EntryId { term: entry.term, index: self.evicted.index.next() };
+        }
+        self.pieces.push_back((self.evicted, piece));
+        // A start reads the whole log, and its room would stay.
+        if self.entries.capacity() > 4 * self.entries.len() {
+            self.entries.shrink_to(2 * self.entries.len());
         }
     }
 
-    /// The ends at which the log can be trimmed for its size, in order: index, and what is before it and behind the end before.
+    /// The last entry of each piece that is on the disk only: between two of them is one term.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = EntryId> {
+        self.pieces.iter().map(|(end, _)| *end)
+    }
+
+    /// The ends at which the log can be trimmed, in order: index, and what is before it and behind the end before.
     pub(crate) fn ends(&self) -> impl Iterator<Item = (Index, usize)> {
         let first = self.evicted.index.next().0;
         let resident = self.entries.iter().enumerate();
         let resident = resident.map(move |(at, entry)| (Index(first + at as u64), entry.bytes()));
-        self.pieces.iter().copied().chain(resident)
+        self.pieces.iter().map(|(end, bytes)| (end.index, *bytes)).chain(resident)
     }
 
-    /// Drops the entries up to `through`, which is held.
+    /// Drops the entries up to `through`, which is held, and one of the [`ends`](Self::ends).
     pub(crate) fn trim(&mut self, through: Index) {
         let Some(term) = self.term_at(through) else { return };
-        let mut before = self.prev.index;
         self.prev = EntryId { term, index: through };
-        while let Some((end, bytes)) = self.pieces.front_mut() {
-            if *end > through {
-                // A part of a piece: its entries count alike, as far as is known.
-                let (part, whole) = (through.0.saturating_sub(before.0), end.0 - before.0);
-                let gone = (*bytes as u128 * u128::from(part) / u128::from(whole)) as usize;
-                *bytes -= gone;
-                self.bytes -= gone;
-                break;
-            }
-            self.bytes -= *bytes;
-            before = *end;
-            self.pieces.pop_front();
-        }
-        while self.runs.front().is_some_and(|end| end.index <= through) {
-            self.runs.pop_front();
+        while let Some((_, bytes)) = self.pieces.pop_front_if(|(end, _)| end.index <= through) {
+            self.bytes -= bytes;
         }
         if through > self.evicted.index {
             let count = (through.0 - self.evicted.index.0) as usize;
-            for entry in self.entries.drain(..count) {
+            for (entry, index) in self.entries.drain(..count).zip(self.evicted.index.0 + 1..) {
                 self.bytes -= entry.bytes();
-                self.resident_bytes -= entry.bytes();
+                if index <= self.settled.0.0 {
+                    self.settled.1 -= entry.bytes();
+                }
             }
             self.evicted = self.prev;
+            self.settled.0 = self.settled.0.max(through);
         }
     }
 
@@ -199,10 +196,10 @@ impl Log {
                 index: Index(self.evicted.index.0 + count as u64),
             };
         }
-        let run = self.runs.partition_point(|end| end.term <= bound.term);
-        let run = run.min(self.runs.partition_point(|end| end.index < bound.index) + 1);
-        match run.checked_sub(1).and_then(|last| self.runs.get(last)) {
-            Some(end) => EntryId { term: end.term, index: end.index.min(bound.index) },
+        let piece = self.pieces.partition_point(|(end, _)| end.term <= bound.term);
+        let piece = piece.min(self.pieces.partition_point(|(end, _)| end.index < bound.index) + 1);
+        match piece.checked_sub(1).and_then(|last| self.pieces.get(last)) {
+            Some((end, _)) => EntryId { term: end.term, index: end.index.min(bound.index) },
             None => self.prev,
         }
     }
@@ -218,19 +215,19 @@ mod tests {
     /// The same log, all of it in memory and without bounds.
     struct Plain {
         prev: EntryId,
-        terms: Vec<Term>,
+        entries: Vec<Entry>,
     }
 
     impl Plain {
         fn last(&self) -> EntryId {
-            let index = Index(self.prev.index.0 + self.terms.len() as u64);
-            EntryId { term: self.terms.last().copied().unwrap_or(self.prev.term), index }
+            let index = Index(self.prev.index.0 + self.entries.len() as u64);
+            EntryId { term: self.entries.last().map_or(self.prev.term, |entry| entry.term), index }
         }
 
         fn term_at(&self, index: Index) -> Option<Term> {
             match index.0.checked_sub(self.prev.index.0)? {
                 0 => Some(self.prev.term),
-                at => self.terms.get(at as usize - 1).copied(),
+                at => self.entries.get(at as usize - 1).map(|entry| entry.term),
             }
         }
 
@@ -258,8 +255,10 @@ mod tests {
         let counted: usize = log.ends().map(|(_, bytes)| bytes).sum();
         assert_eq!(counted, log.bytes(), "seed {seed}");
         assert!(log.ends().is_sorted_by(|a, b| a.0 < b.0), "seed {seed}");
-        let held: usize = log.iter_from(Index(0)).map(|(_, entry)| entry.bytes()).sum();
-        assert_eq!(held, log.resident_bytes(), "seed {seed}");
+        let truth: usize = plain.entries.iter().map(Entry::bytes).sum();
+        assert_eq!(log.bytes(), truth, "seed {seed}");
+        let settled = log.iter_from(Index(0)).take_while(|(index, _)| *index <= log.settled.0);
+        assert_eq!(settled.map(|(_, entry)| entry.bytes()).sum::<usize>(), log.settled.1, "seed {seed}");
     }
 
     #[test]
@@ -271,28 +270,38 @@ mod tests {
                 (state >> 33) % below
             };
             let prev = EntryId { term: Term(roll(2)), index: Index(roll(3)) };
-            let (mut log, mut plain) = (Log::new(prev), Plain { prev, terms: Vec::new() });
+            let (mut log, mut plain) = (Log::new(prev), Plain { prev, entries: Vec::new() });
             for _ in 0..40 {
-                let (first, evicted, last) =
-                    (plain.prev.index.0, log.evicted().index.0, plain.last().index.0);
+                let (first, last) = (plain.prev.index.0, plain.last().index.0);
                 match roll(6) {
                     0..=2 => {
                         let term = Term(plain.last().term.0 + roll(5) / 4);
                         let data = Bytes::from(vec![0; roll(9) as usize]);
-                        log.append(Entry { term, payload: Payload::Data(data) });
-                        plain.terms.push(term);
+                        let entry = Entry { term, payload: Payload::Data(data) };
+                        log.append(entry.clone());
+                        plain.entries.push(entry);
                     }
-                    3 => log.evict(Index(first + roll(last - first + 1)), roll(200) as usize),
+                    3 => {
+                        let (through, keep) = (Index(first + roll(last - first + 1)), roll(200) as usize);
+                        log.evict(through, keep);
+                        let spare = keep + keep / RESIDENT_SPARE_DIVISOR;
+                        assert!(log.settled.1 <= spare, "seed {seed}: {} of {keep}", log.settled.1);
+                        assert!(log.evicted().index <= log.settled.0, "seed {seed}");
+                    }
                     4 => {
-                        let through = first + roll(last - first + 1);
-                        plain.prev.term = plain.term_at(Index(through)).expect("held");
-                        plain.prev.index = Index(through);
-                        plain.terms.drain(..(through - first) as usize);
-                        log.trim(Index(through));
+                        let ends: Vec<Index> = log.ends().map(|(end, _)| end).collect();
+                        let Some(through) = ends.get(roll(ends.len().max(1) as u64) as usize) else {
+                            continue;
+                        };
+                        plain.prev =
+                            EntryId { term: plain.term_at(*through).expect("held"), index: *through };
+                        plain.entries.drain(..(through.0 - first) as usize);
+                        log.trim(*through);
                     }
                     _ => {
-                        let from = evicted + 1 + roll(last - evicted + 1);
-                        plain.terms.truncate((from - first - 1) as usize);
+                        let settled = log.settled.0.0;
+                        let from = settled + 1 + roll(last - settled + 1);
+                        plain.entries.truncate((from - first - 1) as usize);
                         log.truncate(Index(from));
                     }
                 }

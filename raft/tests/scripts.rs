@@ -93,7 +93,10 @@ stories! {
     #[test] fn damaged_log_with_an_untrusted_end_is_barred;
     #[test] fn entries_on_disk_are_read_back;
     #[test] fn entries_on_disk_are_read_back_late;
+    #[test] fn entries_on_disk_are_read_back_too_late;
     #[test] fn entries_on_disk_cannot_be_read;
+    #[test] fn entries_stay_until_durable_and_applied;
+    #[test] fn entries_up_to_a_size_stay_in_memory;
     #[test] fn entries_on_disk_are_trimmed_while_read;
     #[test] fn erratum_2015;
     #[test] fn etcd_20418_read_round_reused;

@@ -244,7 +244,8 @@ impl<P: Plant> Core<P> {
         canon.value(u64::from(self.hard_lost));
         id(canon, self.log.prev());
         canon.value(self.log.last().index.0);
-        id(canon, self.log.evicted());
+        self.log.pieces().for_each(|end| id(canon, end));
+        option(canon, self.unreadable.map(|index| index.0));
         self.log.iter_from(self.log.prev().index.next()).for_each(|(_, one)| entry(canon, one));
         canon.value(self.configurations.all().count() as u64);
         for (index, of) in self.configurations.all() {
@@ -338,6 +339,7 @@ impl<P: Plant> Core<P> {
             }
             canon.value(progress.inflight.len() as u64);
             progress.inflight.iter().for_each(|(last, _)| canon.value(last.0));
+            option(canon, progress.reading.map(|index| index.0));
             if let Some(sending) = &progress.sending {
                 id(canon, sending.meta.last);
                 canon.value(sending.offset);

@@ -190,10 +190,12 @@ impl<P: Plant> Core<P> {
     }
 
     /// Whether a snapshot of what is applied is all that this node lacks to be whole: nothing else stands for the beginning of
-    /// its log. The owner takes one as soon as it can.
+    /// its log; or a peer needs what cannot be read of it. The owner takes one as soon as it can.
     #[must_use]
     pub fn wants_snapshot(&self) -> bool {
+        let covered = self.snapshot.as_ref().map_or(Index(0), |meta| meta.last.index);
         self.lost_base().is_some_and(|base| base <= self.applied)
+            || self.unreadable.is_some_and(|unreadable| unreadable > covered)
     }
 
     /// Nothing that stands on the disk behind the log may be read again as if it belonged there: the last entry is written once
@@ -237,6 +239,12 @@ impl<P: Plant> Core<P> {
             self.cut_on_disk(whole, broken.base);
         }
         let whole = whole.index;
+        if let Some(base) = broken.base {
+            // The log of the disk begins there: what memory holds before it, the snapshot covers.
+            let start = base.index.min(whole);
+            self.log.trim(start);
+            self.configurations.trim(start);
+        }
         self.durability.op(LogOp::Heal { whole });
         self.turn.events.push(Event::Healed(whole));
     }

@@ -89,6 +89,12 @@ impl<P: Plant> Core<P> {
             let (last, bytes) = (sending.meta.last, sending.meta.bytes);
             let _ = write!(text, " {last}: {} of {bytes} bytes", sending.offset);
         }
+        if let Some(first) = progress.reading {
+            let _ = write!(text, ", {first} is read back");
+        }
+        if progress.pause_ticks > 0 {
+            let _ = write!(text, ", paused for {} ticks", progress.pause_ticks);
+        }
         if !progress.heard_lately() {
             text += ", silent";
         }

@@ -46,7 +46,6 @@ use durability::Durability;
 use reads::Forwarded;
 pub use start::Rejected;
 
-use crate::config::RESIDENT_SPARE_DIVISOR;
 use crate::invariants::{self, Marks};
 use crate::log::Log;
 use crate::membership::{Configurations, MembershipEvent, MembershipMachine, MembershipState};
@@ -81,6 +80,8 @@ pub struct Core<P: Plant = NoPlant> {
     handed_bytes: usize,
     durability: Durability,
     snapshot: Option<SnapshotMeta>,
+    /// An entry that the disk did not give back to a peer that needs it.
+    unreadable: Option<Index>,
     transfer: Transfer,
     /// The newest boot heard of each peer.
     boots: BTreeMap<NodeId, Boot>,
@@ -181,10 +182,9 @@ impl<P: Plant> Core<P> {
     /// Lets go of entries that the disk holds and the state machine has, but for the newest. None while the log is damaged:
     /// what the disk holds of it is in question.
     fn evict(&mut self) {
-        let keep = self.config.resident_bytes;
         let through = self.applied.min(self.durability.index());
-        if self.broken.is_none() && self.log.resident_bytes() > keep + keep / RESIDENT_SPARE_DIVISOR {
-            self.log.evict(through, keep);
+        if self.broken.is_none() {
+            self.log.evict(through, self.config.resident_bytes);
         }
     }
 

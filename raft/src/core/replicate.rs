@@ -126,9 +126,10 @@ impl<P: Plant> Core<P> {
         }
     }
 
-    /// The disk does not give back what a peer needs: a snapshot that covers it will do, also a later one. It is not read again
-    /// at once, for a disk that cannot be read will not be readable in the next turn.
+    /// The disk does not give back what a peer needs: a snapshot that covers it will do, and if there is none, the next is wanted
+    /// soon. It is not read again at once, for a disk that cannot be read will not be readable in the next turn.
     fn cannot_read(&mut self, to: NodeId, first: Index) {
+        self.unreadable = self.unreadable.max(Some(first));
         if self.snapshot.as_ref().is_some_and(|meta| meta.last.index >= first) {
             self.offer_snapshot(to);
             return;

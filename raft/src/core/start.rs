@@ -141,6 +141,7 @@ impl<P: Plant> Core<P> {
             election_clock: 0,
             election_timeout: 0,
             hurried: 0,
+            unreadable: None,
             leader_heard: None,
             // Even equal seeds, a likely mistake, differ from node to node and from boot to boot.
             random: config.seed.wrapping_add(spread(config.id.0)).wrapping_add(spread(spread(config.boot.0))),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use holdfast_wal::disk::RealDisk;
 
 use super::hub::Clock;
+use super::workers::Ring;
 use crate::audit::AuditWork;
 use crate::node::{AuditDone, AuditJob};
 
@@ -63,15 +64,6 @@ impl Audit {
         // A panic of it has ended the node already.
         let _ = thread.join();
         drop(done);
-    }
-}
-
-/// Wakes the node loop when it goes, also by a panic.
-struct Ring(Waker);
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
     }
 }
 

@@ -23,7 +23,7 @@
 //! | `desk` | the way from the thread of the [API](crate::api) to the node and back |
 //! | `measures` | what is counted for `/metrics` |
 //! | `examine` | what it says of itself when it is examined |
-//! | `disk`, `workers`, `snapshots`, `audit` | the other threads |
+//! | `disk`, `workers`, `log_reads`, `snapshots`, `audit` | the other threads |
 //! | `forming` | before there is a cluster |
 //! | `joining` | before this node belongs to the one that is there |
 //!
@@ -43,6 +43,7 @@ mod life;
 mod lines;
 mod link;
 mod live;
+mod log_reads;
 pub(crate) mod measures;
 mod peers;
 mod snapshots;
@@ -123,7 +124,7 @@ pub struct Options {
     pub snapshots: SnapshotPolicy,
     /// How large the files of the audit log become, and for how long they are kept.
     pub audit: AuditPolicy,
-    /// Bytes of entries that are kept in memory behind a snapshot, for peers that are slow; a peer that lacks more than that is
+    /// Bytes of entries that are kept behind a snapshot, for peers that are slow; a peer that lacks more than that is
     /// sent the snapshot. An eighth of it is kept for those that are away.
     pub retain_bytes: usize,
     /// Who hears how far the node has come; nobody by default.
@@ -676,7 +677,9 @@ async fn steps(
     let snapshots =
         snapshots::Snapshots::start(files, options.node, hub.waker()).map_err(RunError::System)?;
     let audit = audit::Audit::start(audit, options.node, hub.waker()).map_err(RunError::System)?;
-    let workers = workers::Workers::start(options.node, &reader, &hub.waker()).map_err(RunError::System)?;
+    let workers = workers::Workers::start(hub.waker()).map_err(RunError::System)?;
+    let log_reads =
+        log_reads::LogReads::start(reader, options.node, hub.waker()).map_err(RunError::System)?;
     let turns = turn::Turns::new(turn::Parts {
         hub,
         node,
@@ -686,6 +689,7 @@ async fn steps(
         data_dir,
         identity,
         workers,
+        log_reads,
         snapshots,
         audit,
         tasks,

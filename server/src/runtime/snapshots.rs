@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use holdfast_wal::disk::RealDisk;
 
+use super::workers::Ring;
 use crate::node::{SnapshotDone, SnapshotJob};
 use crate::storage::SnapshotFiles;
 
@@ -71,15 +72,6 @@ fn stand_back(node: u64) {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
         tracing::debug!(node, %error, "the thread of the snapshots has the priority of all others");
-    }
-}
-
-/// Wakes the node loop when it goes, also by a panic.
-struct Ring(Waker);
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
     }
 }
 

@@ -33,7 +33,7 @@ use bytestring::ByteString;
 use holdfast_machine::Numbered;
 use holdfast_raft::config::LEAVING_ELECTIONS;
 use holdfast_raft::formation::Formation;
-use holdfast_raft::{NodeId, RoleState};
+use holdfast_raft::{LogRead, NodeId, RoleState};
 use holdfast_wire::connection::SendError;
 use holdfast_wire::message::{
     CloseReason, Digests, Figure, Lane, MemberStatus, Refused, StatsReply, StatusReply,
@@ -50,9 +50,10 @@ use super::hub::{BUILD, Event, Hub};
 use super::life::{Event as LifeEvent, Life, State as LifeState};
 use super::link::Link;
 use super::live::Live;
+use super::log_reads::LogReads;
 use super::measures::{Edges, Leaders, RoundTrips};
 use super::snapshots::Snapshots;
-use super::workers::{Done, Workers};
+use super::workers::Workers;
 use super::{RunError, Stop, TICK, lines, peers};
 use crate::node::{Caller, Effects, Input, Job, JobDone, Node};
 use crate::stage::Stage;
@@ -126,6 +127,7 @@ pub(super) struct Parts {
     pub(super) data_dir: DataDir,
     pub(super) identity: Identity,
     pub(super) workers: Workers,
+    pub(super) log_reads: LogReads,
     pub(super) snapshots: Snapshots,
     pub(super) audit: Audit,
     pub(super) tasks: Tasks,
@@ -198,7 +200,7 @@ impl Turns {
     /// any more when it is released.
     pub(super) async fn run(mut self, stop: &Stop, life: &mut Life) -> Result<(), RunError> {
         let lived = self.take_turns(stop, life).await;
-        let Parts { hub, disk, data_dir, tasks, workers, snapshots, audit, .. } = self.parts;
+        let Parts { hub, disk, data_dir, tasks, workers, log_reads, snapshots, audit, .. } = self.parts;
         if lived.is_ok() {
             life.fact(LifeEvent::Drained);
             for link in hub.clients.borrow().values() {
@@ -206,7 +208,7 @@ impl Turns {
             }
         }
         drop(tasks);
-        drop(workers);
+        drop((workers, log_reads));
         snapshots.close();
         audit.close();
         disk.close();
@@ -303,15 +305,13 @@ impl Turns {
         }
         while let Some(done) = self.parts.workers.next() {
             match done {
-                Done::Job(done) => match *done {
-                    JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
-                    JobDone::Spliced(spliced) => self.parts.node.handle(began, Input::Spliced(spliced)),
-                    JobDone::Answer(caller, message) => self.answer(caller, message),
-                },
-                Done::Entries { to, first, entries } => {
-                    self.parts.node.handle(began, Input::LogRead { to, first, entries });
-                }
+                JobDone::Executed(executed) => self.parts.node.handle(began, Input::Executed(executed)),
+                JobDone::Spliced(spliced) => self.parts.node.handle(began, Input::Spliced(spliced)),
+                JobDone::Answer(caller, message) => self.answer(caller, message),
             }
+        }
+        while let Some((LogRead { to, first, .. }, entries)) = self.parts.log_reads.next() {
+            self.parts.node.handle(began, Input::LogRead { to, first, entries });
         }
         while let Some(done) = self.parts.snapshots.next() {
             self.parts.node.handle(began, Input::Snapshot(done));
@@ -336,8 +336,8 @@ impl Turns {
         self.effects.more |= !later.is_empty();
         self.parts.hub.calls.borrow_mut().append(&mut later);
         self.parts.disk.retry()?;
-        let Parts { workers, snapshots, audit, .. } = &self.parts;
-        if workers.is_broken() || snapshots.is_broken() || audit.is_broken() {
+        let Parts { workers, log_reads, snapshots, audit, .. } = &self.parts;
+        if workers.is_broken() || log_reads.is_broken() || snapshots.is_broken() || audit.is_broken() {
             let why = "a thread beside the node's ended; please report this".to_owned();
             return Err(RunError::Halted { node: self.parts.identity.node.0, why });
         }
@@ -525,7 +525,7 @@ impl Turns {
             self.parts.snapshots.give(job);
         }
         for read in self.effects.log_reads.drain(..) {
-            self.parts.workers.read_log(read);
+            self.parts.log_reads.give(read);
         }
         for job in self.effects.audit.drain(..) {
             self.parts.audit.give(job);

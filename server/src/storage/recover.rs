@@ -286,7 +286,8 @@ pub fn read_run<D: Disk>(
                 }
                 entries.push(entry);
             }
-            Ok(None) | Err(StorageError::Read(ReadError::Trimmed { .. })) => break,
+            Ok(None) => return (entries, Some(ReadError::Hole { index }.into())),
+            Err(StorageError::Read(ReadError::Trimmed { .. })) => break,
             Err(error) => return (entries, Some(error)),
         }
     }

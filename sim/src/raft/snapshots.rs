@@ -105,6 +105,10 @@ impl World {
             }
             entries.push(entry.clone());
         }
+        // A disk may give back a record of another branch, which its checksums do not tell.
+        if let Some(last) = entries.last_mut().filter(|_| self.rng.chance(SNAPSHOT_FAILS)) {
+            last.term = last.term.next();
+        }
         let probe = if entries.is_empty() { Probe::ReadBackFailed } else { Probe::EntriesReadBack };
         self.ghost.probes.hit_if(self.nodes[at].leads(), probe);
         self.tell(at, Input::LogRead { to, first, entries }, Heard::Other).map(|_| ())

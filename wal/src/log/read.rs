@@ -1,5 +1,6 @@
 //! Reading entries back, on any thread, and looking for rot.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,8 @@ use crate::segment::Segment;
 use crate::types::{Entry, Group, LogBounds};
 use crate::variant::{AsDesigned, Variant};
 
-/// Reads entries through the mappings while the log is written. Clones read side by side.
+/// Reads entries while the log is written, and from the files: what cannot be read is an error, and not the end of the process
+/// as it would be through the mappings. Clones read side by side.
 ///
 /// Every read verifies all checks. Reading an entry that is written and not yet durable is possible: it is the caller who
 /// knows what was reported.
@@ -71,7 +73,8 @@ impl<D: Disk, V: Variant> Reader<D, V> {
         let written = self.shared.written.load(Ordering::Acquire);
         let offset = at - segment.header.base();
         let damaged = || ReadError::Damaged { index, file: segment.name.clone(), offset };
-        let (head, body) = read_entry::<V>(|range| segment.bytes(range, written), &segment.header, offset)
+        let fetch = |range| segment.read(&self.disk, range, written).map(Cow::Owned);
+        let (head, body) = read_entry::<V>(fetch, &segment.header, offset)
             .map_err(|error| ReadError::Io { file: segment.name.clone(), error })?
             .ok_or_else(damaged)?;
         if (head.group, head.index) != (group, index) {

@@ -69,6 +69,15 @@ impl<D: Disk> Segment<D> {
         let end = range.end.min(self.header.size).min(written.saturating_sub(self.header.base()));
         self.map.bytes(range.start.min(end)..end)
     }
+
+    /// The same, read from the file: a page that cannot be read is an error here, and the end of the process there.
+    pub(crate) fn read(&self, disk: &D, range: Range<u64>, written: u64) -> io::Result<Vec<u8>> {
+        let end = range.end.min(self.header.size).min(written.saturating_sub(self.header.base()));
+        let start = range.start.min(end);
+        let mut bytes = vec![0; (end - start) as usize];
+        disk.read_at(&self.file, start, &mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 /// A segment to be prepared: can be done on another thread while the log goes on.
