@@ -24,8 +24,8 @@ use holdfast_wal::format::{
 };
 use holdfast_wal::tools::{dump, stat, verify};
 use holdfast_wal::{
-    AppendError, AsDesigned, Ending, Group, HardState, Identity, Log, LogBounds, Op, OpenError, Options,
-    ReadError, Reader, segment_name, segment_number,
+    AppendError, AsDesigned, Ending, Group, HardState, Identity, Kept, Log, LogBounds, Op, OpenError,
+    Options, ReadError, Reader, segment_name, segment_number,
 };
 
 /// What is under test: any bytes go in.
@@ -673,7 +673,8 @@ fn use_it(disk: &FakeDisk, plan: u8) {
     let was_made = is_made(disk);
 
     let before = shown(disk);
-    let (mut log, recovery) = match Log::<FakeDisk>::open(disk.clone(), options()) {
+    let (mut log, recovery, mut kept) = match Log::<FakeDisk>::open_keeping(disk.clone(), options(), Group(0))
+    {
         Ok(opened) => opened,
         Err(error) => {
             assert!(!error.to_string().is_empty());
@@ -694,6 +695,7 @@ fn use_it(disk: &FakeDisk, plan: u8) {
     }
     assert_eq!(recovery.ending == Ending::Damaged && !recovery.healed, log.is_damaged());
     look_at(&log);
+    look_at_kept(&log, &mut kept);
 
     let result = go_on(&mut log, plan);
     look_at(&log);
@@ -821,6 +823,16 @@ fn look_at(log: &Log<FakeDisk>) {
         }
     }
     scrub(&reader);
+}
+
+/// What opening kept is what is read.
+fn look_at_kept(log: &Log<FakeDisk>, kept: &mut Kept) {
+    let (reader, group) = (log.reader(), Group(0));
+    let Some(LogBounds { first, last, .. }) = log.bounds(group) else { return };
+    for index in some_of(first, last) {
+        let (kept, read) = (reader.read_kept(kept, index), reader.read(group, index));
+        assert_eq!(format!("{kept:?}"), format!("{read:?}"), "entry {index}");
+    }
 }
 
 fn scrub(reader: &Reader<FakeDisk>) {

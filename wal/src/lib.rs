@@ -75,7 +75,7 @@ mod variant;
 
 pub use error::{AppendError, Fatal, OpenError, ReadError, Refusal};
 pub use log::{Counts, Ending, GroupDamage, Log, Reader, Recovery, Room, Scrubbed, Tariff};
-pub use recovery::{Facts, Region, Row, Sight, Verdict};
+pub use recovery::{Facts, Kept, Region, Row, Sight, Verdict};
 pub use segment::{
     Edge as SegmentEdge, Event as SegmentEvent, Preparation, Prepared, SegmentMachine, State as SegmentState,
     segment_name, segment_number,

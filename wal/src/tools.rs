@@ -15,7 +15,7 @@ use crate::format::{
     SegmentFound, SegmentHeader, SlotFound, is_zero, look,
 };
 use crate::log::{Recovery, find, list};
-use crate::recovery::load;
+use crate::recovery::{Kept, load};
 use crate::segment::segment_name;
 use crate::types::{Group, Identity};
 use crate::variant::AsDesigned;
@@ -216,7 +216,8 @@ fn dump_segment<D: Disk>(disk: &D, name: &str, show: &mut dyn FnMut(&Line, &[u8]
 /// [`OpenError`]: what an open would refuse. With `identity`, also a directory of another cluster or node.
 pub fn verify<D: Disk>(disk: &D, identity: Option<Identity>) -> Result<Recovery, OpenError> {
     let listing = list(disk)?;
-    find::<D, AsDesigned>(disk, &listing, identity, Access::Read, &mut |_, _| ()).map(|found| found.judge())
+    find::<D, AsDesigned>(disk, &listing, identity, Access::Read, &mut |_, _| (), &mut Kept::default())
+        .map(|found| found.judge())
 }
 
 /// How full a log is, and with what.
@@ -243,11 +244,12 @@ pub struct Stat {
 pub fn stat<D: Disk>(disk: &D) -> Result<Stat, OpenError> {
     let listing = list(disk)?;
     let mut kinds: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    let found = find::<D, AsDesigned>(disk, &listing, None, Access::Read, &mut |_, head| {
+    let mut count = |_: &str, head: &Head| {
         let (count, bytes) = kinds.entry(head.kind.label()).or_default();
         *count += 1;
         *bytes += u64::from(head.length);
-    })?;
+    };
+    let found = find::<D, AsDesigned>(disk, &listing, None, Access::Read, &mut count, &mut Kept::default())?;
     let recovery = found.judge();
     let groups =
         recovery.groups.iter().map(|(group, bounds, _)| (*group, (bounds.first, bounds.last))).collect();

@@ -3,8 +3,8 @@
 mod common;
 
 use bytes::Bytes;
-use common::{G, body, create, disk, entries, entry, open, power_cut, put};
-use holdfast_wal::{AppendError, Ending, Group, HardState, Op, ReadError, Refusal};
+use common::{FakeLog, G, body, create, disk, entries, entry, open, options, power_cut, put};
+use holdfast_wal::{AppendError, Ending, Group, HardState, Log, Op, ReadError, Refusal};
 
 #[test]
 fn what_was_reported_durable_is_there_after_a_power_cut() {
@@ -37,6 +37,38 @@ fn a_body_of_any_size_up_to_half_a_segment_comes_back_whole() {
     for (index, bytes) in (1..).zip(sizes) {
         assert_eq!(log.read(G, index).expect("there").body, body(index, 1, bytes), "{bytes} bytes");
     }
+}
+
+#[test]
+fn what_opening_kept_is_not_read_a_second_time() {
+    let disk = disk();
+    let mut log = create(&disk);
+    put(&mut log, &entries(1..=30, 1, 300));
+    // Cut, trimmed, and one of several fragments.
+    put(&mut log, &entries(20..=25, 2, 100));
+    put(&mut log, &[Op::Trim { group: G, first: 3 }, entry(26, 2, 7_000)]);
+    drop(log);
+    let disk = power_cut(&disk);
+    let (log, _, mut kept) = Log::open_keeping(disk.clone(), options(), G).expect("a log");
+    let log: FakeLog = log;
+    assert_eq!(log.bounds(G).map(|bounds| (bounds.first, bounds.last)), Some((3, 26)));
+    // From here on no entry can be read any more.
+    for name in disk.names().iter().filter(|name| name.ends_with(".seg")) {
+        disk.overwrite(name, 512, &[0xFF; 15 * 1024]);
+    }
+    let reader = log.reader();
+    for index in (3..=26).chain([20, 3, 26]) {
+        assert!(matches!(reader.read(G, index), Err(ReadError::Damaged { .. })), "entry {index}");
+        let kept = reader.read_kept(&mut kept, index).expect("it was kept");
+        let (term, bytes) = match index {
+            ..20 => (1, 300),
+            20..=25 => (2, 100),
+            _ => (2, 7_000),
+        };
+        assert_eq!((kept.term, kept.body), (term, body(index, term, bytes)), "entry {index}");
+    }
+    assert!(matches!(reader.read_kept(&mut kept, 2), Err(ReadError::Trimmed { first: 3, .. })));
+    assert!(matches!(reader.read_kept(&mut kept, 27), Err(ReadError::Beyond { last: 26, .. })));
 }
 
 #[test]

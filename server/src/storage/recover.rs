@@ -19,7 +19,9 @@ use holdfast_raft::{
     Plant, Recovered, Rejected, SnapshotMeta, Term,
 };
 use holdfast_wal::disk::Disk;
-use holdfast_wal::{Ending, Group, Log, LogBounds, Op, OpenError, Options, ReadError, Reader, Recovery};
+use holdfast_wal::{
+    Ending, Group, Kept, Log, LogBounds, Op, OpenError, Options, ReadError, Reader, Recovery,
+};
 
 use super::context::{FORMED_FEATURE_LEVEL, MemberContext};
 use super::error::StorageError;
@@ -100,7 +102,8 @@ pub fn open_log<D: Disk>(
         return Ok((log, first, Report { made: true, recovery, news: false }));
     }
     let gone = || StorageError::LogGone { place: place.clone() };
-    let (log, recovery) = match Log::open(disk, options) {
+    // The scan has read and verified every entry: what it came past is not read once more.
+    let (log, recovery, mut kept) = match Log::open_keeping(disk, options, GROUP) {
         Ok(opened) => opened,
         Err(OpenError::NoLog { .. }) => return Err(gone()),
         Err(error) => return Err(error.into()),
@@ -124,7 +127,7 @@ pub fn open_log<D: Disk>(
     })?;
     let hard = log.hard_state(GROUP);
     let prev = EntryId::new(bounds.prev_term, bounds.first - 1);
-    let (entries, damage) = read_back(&reader, bounds, damage, &place)?;
+    let (entries, damage) = read_back(&reader, &mut kept, bounds, damage, &place)?;
     let recovered = Recovered {
         hard_state: HardState { term: Term(hard.term), vote: Some(NodeId(hard.vote)).filter(|id| id.0 != 0) },
         hard_state_lost,
@@ -215,10 +218,11 @@ fn mark<D: Disk>(recovery: &Recovery, reader: &Reader<D>, bounds: LogBounds) -> 
     Some(claimed.and(DamageMark { claimed_end: known, trustworthy: true }))
 }
 
-/// Reads all entries: those up to the first hole, or the first fall of the term in a damaged log, and what is damaged
+/// Gives all entries that the opening of the log kept: those up to the first hole, or the first fall of the term in a damaged log, and what is damaged
 /// behind them.
 fn read_back<D: Disk>(
     reader: &Reader<D>,
+    kept: &mut Kept,
     bounds: LogBounds,
     mark: Option<DamageMark>,
     place: &str,
@@ -229,7 +233,7 @@ fn read_back<D: Disk>(
     let mut term = Term(bounds.prev_term);
     for index in bounds.first..=bounds.last {
         let at = Index(index);
-        let Some(entry) = readable(reader, index, place)? else {
+        let Some(entry) = readable(reader, kept, index, place)? else {
             match holes.last_mut() {
                 Some(hole) if hole.last.next() == at => hole.last = at,
                 Some(_) | None => holes.push(Hole { first: at, last: at }),
@@ -258,8 +262,13 @@ fn read_back<D: Disk>(
 
 /// The entry at an index that the log counts; `None` for a hole. What is readable and doubtful is one too: the log does
 /// not give it out, and a leader sends it again.
-fn readable<D: Disk>(reader: &Reader<D>, index: u64, place: &str) -> Result<Option<Entry>, StorageError> {
-    match reader.read(GROUP, index) {
+fn readable<D: Disk>(
+    reader: &Reader<D>,
+    kept: &mut Kept,
+    index: u64,
+    place: &str,
+) -> Result<Option<Entry>, StorageError> {
+    match reader.read_kept(kept, index) {
         Ok(entry) => {
             let why = |why| StorageError::Entry { place: place.to_owned(), index, why };
             Ok(Some(Entry { term: Term(entry.term), payload: decode_payload(entry.body).map_err(why)? }))

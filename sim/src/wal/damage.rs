@@ -18,7 +18,7 @@ use holdfast_wal::format::{
 use holdfast_wal::{AsDesigned, Ending, Log, OpenError, Recovery, Variant, segment_number};
 
 use super::drive::{Run, Written, drive};
-use super::judge::{Answer, Class, SEGMENT, Seen, View, guarded, options, read_all, same, stands_behind};
+use super::judge::{Answer, Class, SEGMENT, Seen, View, guarded, opened, read_all, same, stands_behind};
 use super::model::Model;
 use super::repair;
 use super::script::Script;
@@ -127,7 +127,7 @@ impl Subject {
         covered: Option<usize>,
     ) -> Result<Taken<V>, String> {
         let disk = image.after_kill();
-        match Log::<FakeDisk, V>::open(disk.clone(), options(start)) {
+        match opened::<V>(&disk, start) {
             Ok((log, recovery)) => self.judge(image, disk, log, &recovery, covered),
             Err(error) => {
                 let unsupported = matches!(error, OpenError::Unsupported { .. });

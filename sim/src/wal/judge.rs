@@ -149,6 +149,28 @@ pub fn check<V: Variant>(disk: &FakeDisk, start: u64, expect: &Expect<'_>) -> Re
     guarded(|| recorded(disk, start, expect, false))
 }
 
+/// Opens the log on a disk.
+///
+/// # Errors
+/// Those of [`Log::open`].
+///
+/// # Panics
+/// If it kept an entry that is another than the one that is read.
+pub fn opened<V: Variant>(disk: &FakeDisk, start: u64) -> Result<(Log<FakeDisk, V>, Recovery), OpenError> {
+    let group = Group(0);
+    let (log, recovery, mut kept) = Log::<FakeDisk, V>::open_keeping(disk.clone(), options(start), group)?;
+    let reader = log.reader();
+    for index in log.bounds(group).into_iter().flat_map(|bounds| bounds.first..=bounds.last) {
+        let [kept, read] = [reader.read_kept(&mut kept, index), reader.read(group, index)];
+        let same = match (&kept, &read) {
+            (Ok(kept), Ok(read)) => kept == read,
+            (kept, read) => format!("{kept:?}") == format!("{read:?}"),
+        };
+        assert!(same, "entry {index} was kept as {kept:?} and is read as {read:?}");
+    }
+    Ok((log, recovery))
+}
+
 /// As [`check`], and keeps the moments of opening if `record`. May panic if the log does.
 ///
 /// # Errors
@@ -161,7 +183,7 @@ pub fn recorded<V: Variant>(
 ) -> Result<Opened<V>, String> {
     let work = disk.after_kill();
     work.record(record);
-    match Log::<FakeDisk, V>::open(work.clone(), options(start)) {
+    match opened::<V>(&work, start) {
         Ok((log, recovery)) => judge(disk, work, log, &recovery, expect),
         Err(OpenError::NoLog { .. }) if expect.stage == Stage::Creating => {
             let log = Log::create(work.clone(), options(start));
@@ -172,7 +194,7 @@ pub fn recorded<V: Variant>(
         Err(OpenError::NoSpace { .. }) => {
             // A tail that was cut costs a segment. That is said, and with room everything has to be there.
             work.set_capacity(1 << 40);
-            let again = Log::<FakeDisk, V>::open(work.clone(), options(start));
+            let again = opened::<V>(&work, start);
             let (log, recovery) = again.map_err(|error| format!("refused, and there was room: {error}"))?;
             let opened = judge(disk, work, log, &recovery, expect)?;
             Ok(Opened { class: Class::Refused, ..opened })

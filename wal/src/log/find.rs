@@ -9,7 +9,7 @@ use crate::format::{
     SegmentHeader, SlotFound, VERSION, is_zero,
 };
 use crate::groups::GroupLog;
-use crate::recovery::{Region, Row, Scanned, SegmentFile, cache_is_zero, open_segment, scan};
+use crate::recovery::{Kept, Region, Row, Scanned, SegmentFile, cache_is_zero, open_segment, scan};
 use crate::segment::{UNFINISHED, segment_name, segment_number};
 use crate::types::{Group, HardState, Hole, Identity, LogBounds, Options};
 use crate::variant::{Break, Variant};
@@ -171,6 +171,7 @@ pub(crate) fn find<D: Disk, V: Variant>(
     identity: Option<Identity>,
     access: Access,
     visit: &mut dyn FnMut(&str, &Head),
+    kept: &mut Kept,
 ) -> Result<Found<D>, OpenError> {
     let place = disk.place();
     let missing = |number| OpenError::MissingSegment { place: disk.place(), file: segment_name(number) };
@@ -208,7 +209,7 @@ pub(crate) fn find<D: Disk, V: Variant>(
     if access == Access::Write && !V::breaks(Break::TrustCacheOnOpen) {
         disk.sync_directory().map_err(|error| io_error(disk, "syncing the directory", error))?;
     }
-    let mut scanned = scan::<D, V>(disk, &files, size, slots.newest.as_ref(), visit)?;
+    let mut scanned = scan::<D, V>(disk, &files, size, slots.newest.as_ref(), visit, kept)?;
     if access == Access::Write {
         let end = scanned.end;
         for (at, file) in files.iter_mut().enumerate().skip(end.file) {

@@ -16,7 +16,7 @@ use crate::format::{
     SegmentHeader, is_segment_size,
 };
 use crate::groups::{GroupLog, Groups};
-use crate::recovery::{Row, Scanned, SegmentFile};
+use crate::recovery::{Kept, Row, Scanned, SegmentFile};
 use crate::segment::{Event, Preparation, Segment, State, UNFINISHED, remove, segment_name};
 use crate::types::{Group, Options};
 use crate::variant::{Break, Variant};
@@ -81,6 +81,26 @@ impl<D: Disk, V: Variant> Log<D, V> {
     /// # Errors
     /// [`OpenError`]. Up to the end of the scan nothing is changed, so a directory that is refused is as it was.
     pub fn open(disk: D, options: Options) -> Result<(Self, Recovery), OpenError> {
+        Self::open_with(disk, options, &mut Kept::default())
+    }
+
+    /// Opens the log in a directory as [`Log::open`] does, and keeps the entries of a group that it comes past, so that they
+    /// need not be read a second time: [`Reader::read_kept`](crate::Reader::read_kept) gives them out. Until what was kept is
+    /// dropped, all entries of the group are in memory.
+    ///
+    /// # Errors
+    /// Those of [`Log::open`].
+    pub fn open_keeping(
+        disk: D,
+        options: Options,
+        group: Group,
+    ) -> Result<(Self, Recovery, Kept), OpenError> {
+        let mut kept = Kept::of(group);
+        let (log, recovery) = Self::open_with(disk, options, &mut kept)?;
+        Ok((log, recovery, kept))
+    }
+
+    fn open_with(disk: D, options: Options, kept: &mut Kept) -> Result<(Self, Recovery), OpenError> {
         // Looked at first without the lock, whose file has no business where there is no log.
         let listing = list(&disk)?;
         if !listing.meta && listing.segments.is_empty() {
@@ -106,7 +126,8 @@ impl<D: Disk, V: Variant> Log<D, V> {
             };
             return Ok((log, recovery));
         }
-        let found = find::<D, V>(&disk, &listing, Some(options.identity), Access::Write, &mut |_, _| ())?;
+        let found =
+            find::<D, V>(&disk, &listing, Some(options.identity), Access::Write, &mut |_, _| (), kept)?;
         let options = Options { segment_bytes: found.size, ..options };
         Self::resume(disk, lock, options, found, &listing)
     }

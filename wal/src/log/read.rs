@@ -9,7 +9,7 @@ use super::{Log, Shared};
 use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::format::{Found, Look, Pieces, SEGMENT_HEADER_BYTES, SegmentFound, SegmentHeader, look};
-use crate::recovery::{MOST_FRONT, load, read_entry};
+use crate::recovery::{Kept, MOST_FRONT, load, read_entry};
 use crate::segment::Segment;
 use crate::types::{Entry, Group, LogBounds};
 use crate::variant::{AsDesigned, Variant};
@@ -81,6 +81,21 @@ impl<D: Disk, V: Variant> Reader<D, V> {
             return Err(damaged());
         }
         Ok(Entry { term: head.term, body })
+    }
+
+    /// Reads an entry of the group whose entries were kept when the log was opened ([`Log::open_keeping`]): the same as
+    /// [`read`](Self::read) gives, without reading and verifying it again. What was not kept is read.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read). An entry that was kept was whole on the device, whatever became of it since.
+    pub fn read_kept(&self, kept: &mut Kept, index: u64) -> Result<Entry, ReadError> {
+        let group = kept.group().unwrap_or_default();
+        let known = self.shared.groups().get(group).and_then(|log| log.position(index));
+        let found = known.filter(|(_, sound)| *sound).and_then(|(at, _)| kept.take(at));
+        match found {
+            Some((term, body)) => Ok(Entry { term, body }),
+            None => self.read(group, index),
+        }
     }
 
     /// The term of the entry at `index`, or of the one before the first. `None` if the log does not know.

@@ -1,9 +1,11 @@
 //! What a directory of segments says after a stop of any kind.
 
+mod kept;
 mod scan;
 mod source;
 mod table;
 
+pub use kept::Kept;
 pub use scan::Region;
 pub(crate) use scan::{Scanned, scan};
 pub(crate) use source::{

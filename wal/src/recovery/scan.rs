@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kept::Kept;
 use super::source::{SegmentFile, end_of_data, load};
 use super::table::{Facts, Row, Sight, Verdict};
 use crate::disk::Disk;
@@ -72,6 +73,7 @@ struct Run {
 
 struct Scan<'a, D: Disk, V> {
     disk: &'a D,
+    kept: &'a mut Kept,
     files: &'a [SegmentFile<D::File>],
     meta: Option<&'a MetaSlot>,
     groups: Groups,
@@ -111,18 +113,22 @@ enum Step {
     Ended(End),
 }
 
-/// Scans `files`, which are consecutive and begin with a live segment.
+/// Scans `files`, which are consecutive and begin with a live segment. Whole entries go into `kept` if it wants them.
 pub(crate) fn scan<D: Disk, V: Variant>(
     disk: &D,
     files: &[SegmentFile<D::File>],
     size: u64,
     meta: Option<&MetaSlot>,
     visit: Visit<'_>,
+    kept: &mut Kept,
 ) -> Result<Scanned, OpenError> {
     // A log that was made has a durable checkpoint in front, also if no slot of the meta file is readable to say so.
     let first_checkpoint = files[0].number * size + SEGMENT_HEADER_BYTES as u64;
+    let trimmed = meta.iter().flat_map(|meta| &meta.groups).find(|(group, ..)| Some(*group) == kept.group());
+    kept.begin_at(trimmed.map_or(0, |(_, _, first, _)| *first));
     let mut scan = Scan::<D, V> {
         disk,
+        kept,
         files,
         meta,
         groups: Groups::default(),
@@ -152,6 +158,7 @@ pub(crate) fn scan<D: Disk, V: Variant>(
     for (group, hard, first, prev_term) in meta.iter().flat_map(|meta| &meta.groups) {
         scan.groups.trim_from(*group, *hard, *first, *prev_term);
     }
+    scan.kept.finish();
     let Scan {
         groups, regions, first_live, hard_state_lost, claims, heads_whole, synced_upto, records, ..
     } = scan;
@@ -505,6 +512,18 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
         self.groups.get_mut(group).entry::<V>(head, at, &mut self.most)
     }
 
+    /// A fragment of the entry that begins with `head` at `at`; `last` if it is whole now.
+    fn keep(&mut self, head: &Head, at: u64, fragment: &[u8], last: bool) {
+        if !self.kept.wants(head.group, head.index) {
+            return;
+        }
+        if last {
+            self.kept.end(at, head.term, fragment);
+        } else {
+            self.kept.go_on(at, fragment);
+        }
+    }
+
     /// A whole record.
     fn take(&mut self, file: usize, bytes: &[u8], look: &Look, head: &Head) -> Result<(), OpenError> {
         self.records += 1;
@@ -526,9 +545,13 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
         let body = &bytes[look.body_at as usize..][..head.length as usize];
         let fit = match head.kind {
             Kind::Entry | Kind::Fill => match (self.run, head.last) {
-                (Some(_), false) if continues => Fit::Follows,
+                (Some(run), false) if continues => {
+                    self.keep(&run.head, run.at, body, false);
+                    Fit::Follows
+                }
                 (Some(run), true) if continues => {
                     self.run = None;
+                    self.keep(&run.head, run.at, body, true);
                     self.put_entry(&run.head, run.at)
                 }
                 (Some(_) | None, _) if !head.first => {
@@ -540,8 +563,12 @@ impl<D: Disk, V: Variant> Scan<'_, D, V> {
                         self.put_entry(head, 0)
                     }
                 }
-                (Some(_) | None, true) => self.put_entry(head, head.position),
+                (Some(_) | None, true) => {
+                    self.keep(head, head.position, body, true);
+                    self.put_entry(head, head.position)
+                }
                 (Some(_) | None, false) => {
+                    self.keep(head, head.position, body, false);
                     self.run = Some(Run { head: *head, at: head.position });
                     Fit::Follows
                 }

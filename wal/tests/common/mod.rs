@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use holdfast_wal::disk::FakeDisk;
-use holdfast_wal::{Group, Identity, Log, Op, Options, Recovery, tools};
+use holdfast_wal::{Group, Identity, Kept, Log, Op, Options, Recovery, tools};
 
 pub(crate) type FakeLog = Log<FakeDisk>;
 
@@ -23,7 +23,19 @@ pub(crate) fn create(disk: &FakeDisk) -> FakeLog {
 }
 
 pub(crate) fn open(disk: &FakeDisk) -> (FakeLog, Recovery) {
-    Log::open(disk.clone(), options()).expect("a log")
+    let (log, recovery, mut kept) = Log::open_keeping(disk.clone(), options(), G).expect("a log");
+    assert_kept(&log, &mut kept);
+    (log, recovery)
+}
+
+/// What was kept on opening is what is read now: entries, holes and bounds.
+pub(crate) fn assert_kept(log: &FakeLog, kept: &mut Kept) {
+    let (reader, bounds) = (log.reader(), log.bounds(G));
+    let indices = bounds.map_or(0..=0, |bounds| bounds.first.saturating_sub(1)..=bounds.last + 1);
+    for index in indices {
+        let (kept, read) = (reader.read_kept(kept, index), reader.read(G, index));
+        assert_eq!(format!("{kept:?}"), format!("{read:?}"), "entry {index}");
+    }
 }
 
 /// A body that no other entry has.
