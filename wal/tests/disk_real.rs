@@ -57,6 +57,12 @@ fn check_reads_past_the_cache(folder: &Path) {
                     let mut read = vec![0xee; size];
                     disk.read_past_cache(&file, start as u64, &mut read).unwrap();
                     assert_eq!(read, written[start..start + size], "{start}+{size} of {len}");
+                    // And into a place that is aligned, where no copy is made.
+                    let mut room = vec![0xee; size + 4_096];
+                    let lead = room.as_ptr().align_offset(4_096);
+                    let read = &mut room[lead..][..size];
+                    disk.read_past_cache(&file, start as u64, read).unwrap();
+                    assert_eq!(read, &written[start..start + size], "aligned, {start}+{size} of {len}");
                 }
             }
         }
@@ -64,6 +70,12 @@ fn check_reads_past_the_cache(folder: &Path) {
             let error = disk.read_past_cache(&file, start as u64, &mut vec![0; size]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "{start}+{size} of {len}");
         }
+        // Whole pages that end behind the file.
+        let mut room = vec![0; (len + 1).next_multiple_of(4_096) + 4_096];
+        let lead = room.as_ptr().align_offset(4_096);
+        let beyond = room.len() - 4_096;
+        let error = disk.read_past_cache(&file, 0, &mut room[lead..][..beyond]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof, "aligned, {beyond} of {len}");
         disk.unlink("a").unwrap();
     }
 }

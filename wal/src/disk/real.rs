@@ -9,9 +9,9 @@
 //! All names are looked up relative to a descriptor of the directory that is opened once: a directory that is
 //! moved, or mounted over, stays the one that was locked. Data is read and written with `pread` and `pwrite`;
 //! the map is only for those who serve. [`read_past_cache`](Disk::read_past_cache) reads with `O_DIRECT`
-//! through a second descriptor of the same inode, into one aligned buffer per directory; where the file
-//! system refuses `O_DIRECT` (tmpfs, some overlays) the cache is asked to forget the range and read normally,
-//! which it may ignore.
+//! through a second descriptor of the same inode: to where the bytes are wanted if that is aligned, and else
+//! into one aligned buffer per directory. Where the file system refuses `O_DIRECT` (tmpfs, some overlays) the
+//! cache is asked to forget the range and read normally, which it may ignore.
 //!
 //! # Invariants
 //! - A handle made by [`RealDisk::read_only`] opens nothing for writing, makes no file and syncs nothing.
@@ -20,7 +20,7 @@
 //!
 //! # What this leaves out
 //! File systems without `flock` or without names that last after `fsync` of the directory. More than one
-//! reader past the cache at a time: they take turns with the buffer.
+//! reader past the cache at a time into what is not aligned: they take turns with the buffer.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -246,10 +246,15 @@ impl RealDisk {
             }
         };
         let Some(direct) = direct else { return Ok(false) };
-        let mut bounce = self.directory.bounce.lock().unwrap_or_else(PoisonError::into_inner);
-        bounce.resize(BOUNCE + ALIGNMENT, 0);
-        let misaligned = bounce.as_ptr().align_offset(ALIGNMENT);
-        match read_aligned(direct, offset, into, &mut bounce[misaligned..][..BOUNCE]) {
+        let read = if is_aligned(offset, into) {
+            read_in_place(direct, offset, into)
+        } else {
+            let mut bounce = self.directory.bounce.lock().unwrap_or_else(PoisonError::into_inner);
+            bounce.resize(BOUNCE + ALIGNMENT, 0);
+            let misaligned = bounce.as_ptr().align_offset(ALIGNMENT);
+            read_aligned(direct, offset, into, &mut bounce[misaligned..][..BOUNCE])
+        };
+        match read {
             Ok(()) => Ok(true),
             // Some accept the flag and refuse the read.
             Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(false),
@@ -283,6 +288,28 @@ fn open_direct(file: &File) -> io::Result<Option<File>> {
         Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a direct read may put its bytes where they are wanted.
+fn is_aligned(offset: u64, into: &[u8]) -> bool {
+    offset.is_multiple_of(ALIGNMENT as u64)
+        && into.len().is_multiple_of(ALIGNMENT)
+        && into.as_ptr().align_offset(ALIGNMENT) == 0
+}
+
+/// Fills `into`, which [`is_aligned`].
+fn read_in_place(direct: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < into.len() {
+        let end = into.len().min(filled + BOUNCE);
+        let got = uninterrupted(|| direct.read_at(&mut into[filled..end], offset + filled as u64))?;
+        // A short read ends at the end of the file or at a multiple of the alignment.
+        if got == 0 || (filled + got < into.len() && !got.is_multiple_of(ALIGNMENT)) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += got;
+    }
+    Ok(())
 }
 
 /// Fills `into` from any `offset` by reads whose offsets, lengths and addresses are aligned. `bounce` is

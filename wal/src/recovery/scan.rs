@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kept::Kept;
-use super::source::{SegmentFile, end_of_data, load};
+use super::source::{DIRECT, SegmentFile, aligned, end_of_data, load};
 use super::table::{Facts, Row, Sight, Verdict};
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -178,15 +178,16 @@ pub(crate) fn scan<D: Disk, V: Variant>(
 impl<D: Disk, V: Variant> Scan<'_, D, V> {
     fn all(&mut self, visit: Visit<'_>) -> Result<End, OpenError> {
         let size = self.size;
-        let mut bytes = vec![0; size as usize];
+        let mut room = vec![0; size as usize + DIRECT];
+        let bytes = aligned(&mut room);
         if self.files[0].previous_end.is_none() {
             for (group, hard, first, _) in self.meta.iter().flat_map(|meta| &meta.groups) {
                 self.groups.begin_from(*group, *hard, *first);
             }
         }
         for file in 0..self.files.len() {
-            load::<D, V>(self.disk, &self.files[file].file, &mut bytes);
-            if let Some(end) = self.segment(file, &bytes, visit)? {
+            load::<D, V>(self.disk, &self.files[file].file, bytes);
+            if let Some(end) = self.segment(file, bytes, visit)? {
                 return Ok(end);
             }
         }

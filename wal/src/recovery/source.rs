@@ -16,6 +16,9 @@ use crate::variant::{Break, Variant};
 /// Read at once.
 const CHUNK: usize = 1024 * 1024;
 
+/// A buffer that begins at a multiple of this is read into without a copy, from any device in use.
+pub(super) const DIRECT: usize = 4096;
+
 /// The header and the largest checkpoint of a segment fit into this many bytes.
 pub(crate) const MOST_FRONT: u64 = 64 * 1024;
 
@@ -49,8 +52,14 @@ pub(crate) fn cache_is_zero<D: Disk>(disk: &D, file: &D::File, from: u64, size: 
     Ok(true)
 }
 
-/// Reads a file's bytes from the device. What cannot be read is neither zero nor right.
+/// Reads a file's first bytes from the device. What cannot be read is neither zero nor right.
 pub(crate) fn load<D: Disk, V: Variant>(disk: &D, file: &D::File, bytes: &mut [u8]) {
+    for (chunk, into) in bytes.chunks_mut(CHUNK).enumerate() {
+        load_chunk::<D, V>(disk, file, chunk * CHUNK, into);
+    }
+}
+
+fn load_chunk<D: Disk, V: Variant>(disk: &D, file: &D::File, from: usize, into: &mut [u8]) {
     let read = |at: usize, into: &mut [u8]| {
         if V::breaks(Break::TrustCacheOnOpen) {
             disk.read_at(file, at as u64, into)
@@ -58,16 +67,33 @@ pub(crate) fn load<D: Disk, V: Variant>(disk: &D, file: &D::File, bytes: &mut [u
             disk.read_past_cache(file, at as u64, into)
         }
     };
-    for (chunk, into) in bytes.chunks_mut(CHUNK).enumerate() {
-        if read(chunk * CHUNK, into).is_ok() {
-            continue;
-        }
-        for (sector, into) in into.chunks_mut(SECTOR).enumerate() {
-            if read(chunk * CHUNK + sector * SECTOR, into).is_err() {
-                into.fill(UNREADABLE);
-            }
+    if read(from, into).is_ok() {
+        return;
+    }
+    for (sector, into) in into.chunks_mut(SECTOR).enumerate() {
+        if read(from + sector * SECTOR, into).is_err() {
+            into.fill(UNREADABLE);
         }
     }
+}
+
+/// Whether the device has zero from offset `from` to the end. What cannot be read is not zero. Nothing of it is kept: a segment
+/// that was prepared is looked at once, and memory for all of it would cost more than the look.
+fn device_is_zero<D: Disk, V: Variant>(disk: &D, file: &D::File, from: usize, size: usize) -> bool {
+    let mut room = vec![0; CHUNK + DIRECT];
+    let chunk = aligned(&mut room);
+    (from..size).step_by(CHUNK).all(|at| {
+        let into = &mut chunk[..(size - at).min(CHUNK)];
+        load_chunk::<D, V>(disk, file, at, into);
+        is_zero(into)
+    })
+}
+
+/// The part of a buffer that begins where a direct read may put its bytes at once: all but [`DIRECT`] bytes of it.
+pub(super) fn aligned(room: &mut [u8]) -> &mut [u8] {
+    let lead = room.as_ptr().align_offset(DIRECT).min(DIRECT);
+    let bytes = room.len().saturating_sub(DIRECT);
+    room.get_mut(lead..lead + bytes).unwrap_or_default()
 }
 
 /// Reads the header and the checkpoint of a segment of `size` bytes.
@@ -86,10 +112,8 @@ pub(crate) fn open_segment<D: Disk, V: Variant>(
         SegmentFound::Valid(header) => previous_end::<V>(&front, &header),
         SegmentFound::Wrong | SegmentFound::Unsupported(_) => None,
     };
-    if !in_use && size as usize > front.len() {
-        let mut whole = vec![0; size as usize];
-        load::<D, V>(disk, &file, &mut whole);
-        in_use = !is_zero(&whole[SEGMENT_HEADER_BYTES..]);
+    if !in_use {
+        in_use = !device_is_zero::<D, V>(disk, &file, front.len(), size as usize);
     }
     SegmentFile { number, name, file, header, previous_end, in_use }
 }
