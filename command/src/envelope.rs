@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 
-use crate::layout::{DecodeError, Fault, Reader};
+use crate::layout::{Buffer, DecodeError, Fault, Reader};
 use crate::request::Request;
 
 /// The longest name of an actor, in bytes of UTF-8.
@@ -58,12 +58,12 @@ impl Actor {
     }
 
     /// The actor with this kind and name.
-    pub(crate) fn read(reader: &Reader, kind: u8, name: Bytes) -> Result<Self, DecodeError> {
+    pub(crate) fn read<B: Buffer>(reader: &Reader<B>, kind: u8, name: B) -> Result<Self, DecodeError> {
         let name = reader.as_text(name)?;
-        let length = name.len() as u64;
-        let actor = match (kind, name.is_empty()) {
+        let length = name.as_ref().len() as u64;
+        let actor = match (kind, length == 0) {
             (0, true) => Some(Self::Anonymous),
-            (1, false) => Some(Self::Named(name)),
+            (1, false) => Some(Self::Named(name.into())),
             (2, true) => Some(Self::Cluster),
             _ => None,
         };
@@ -82,7 +82,7 @@ impl Actor {
     ///
     /// # Errors
     /// [`DecodeError`]: the bytes end, or are no actor.
-    pub fn read_from(reader: &mut Reader) -> Result<Self, DecodeError> {
+    pub fn read_from<B: Buffer>(reader: &mut Reader<B>) -> Result<Self, DecodeError> {
         let (kind, length) = (reader.u8()?, reader.u8()?);
         let name = reader.take(length.into())?;
         Self::read(reader, kind, name)

@@ -4,6 +4,8 @@
 //! a number that stands for nothing, a flag nobody defined or a byte too many is an error, never something to be
 //! guessed.
 
+use std::ops::{Deref, Range};
+
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 use holdfast_machine::Numbered;
@@ -61,10 +63,48 @@ pub enum Fault {
     },
 }
 
+/// Bytes that a [`Reader`] gives parts of. To share a buffer, each part counts as one more holder of it; who copies what it
+/// needs at once, a million times, reads from a slice instead, whose parts cost nothing.
+pub trait Buffer: Deref<Target = [u8]> + Sized {
+    /// A part that is text.
+    type Text: AsRef<str> + Into<ByteString>;
+
+    /// The bytes in a range that is within.
+    #[must_use]
+    fn part(&self, range: Range<usize>) -> Self;
+
+    /// All of it as text; `None` if it is not UTF-8.
+    fn into_text(self) -> Option<Self::Text>;
+}
+
+impl Buffer for Bytes {
+    type Text = ByteString;
+
+    fn part(&self, range: Range<usize>) -> Self {
+        self.slice(range)
+    }
+
+    fn into_text(self) -> Option<ByteString> {
+        ByteString::try_from(self).ok()
+    }
+}
+
+impl<'a> Buffer for &'a [u8] {
+    type Text = &'a str;
+
+    fn part(&self, range: Range<usize>) -> Self {
+        self.get(range).unwrap_or_default()
+    }
+
+    fn into_text(self) -> Option<&'a str> {
+        str::from_utf8(self).ok()
+    }
+}
+
 /// Takes fields from the front of a buffer. Sections share it.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    bytes: Bytes,
+pub struct Reader<B: Buffer = Bytes> {
+    bytes: B,
     at: usize,
     /// Where `bytes` begins, for offsets in errors.
     base: u64,
@@ -76,7 +116,17 @@ impl Reader {
     pub fn new(bytes: Bytes) -> Self {
         Self { bytes, at: 0, base: 0 }
     }
+}
 
+impl<'a> Reader<&'a [u8]> {
+    /// A reader of these bytes, from the first, whose sections are parts of them.
+    #[must_use]
+    pub fn over(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, base: 0 }
+    }
+}
+
+impl<B: Buffer> Reader<B> {
     pub(crate) fn fault<T>(&self, fault: Fault) -> Result<T, DecodeError> {
         Err(DecodeError { offset: self.offset(), fault })
     }
@@ -187,20 +237,20 @@ impl Reader {
     ///
     /// # Errors
     /// [`Fault::Truncated`].
-    pub fn take(&mut self, count: usize) -> Result<Bytes, DecodeError> {
+    pub fn take(&mut self, count: usize) -> Result<B, DecodeError> {
         if self.left() < count {
             return self.fault(Fault::Truncated { need: count as u64, have: self.left() as u64 });
         }
         let from = self.at;
         self.at += count;
-        Ok(self.bytes.slice(from..self.at))
+        Ok(self.bytes.part(from..self.at))
     }
 
     /// A length and as many bytes.
     ///
     /// # Errors
     /// [`Fault::Truncated`].
-    pub fn section(&mut self) -> Result<Bytes, DecodeError> {
+    pub fn section(&mut self) -> Result<B, DecodeError> {
         let length = self.u32()?;
         self.take(length as usize)
     }
@@ -221,7 +271,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Fault::Truncated`], [`Fault::NotText`].
-    pub fn text(&mut self) -> Result<ByteString, DecodeError> {
+    pub fn text(&mut self) -> Result<B::Text, DecodeError> {
         let bytes = self.section()?;
         self.as_text(bytes)
     }
@@ -230,9 +280,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`Fault::NotText`].
-    pub fn as_text(&self, bytes: Bytes) -> Result<ByteString, DecodeError> {
+    pub fn as_text(&self, bytes: B) -> Result<B::Text, DecodeError> {
         let offset = self.offset().saturating_sub(bytes.len() as u64);
-        ByteString::try_from(bytes).map_err(|_| DecodeError { offset, fault: Fault::NotText })
+        bytes.into_text().ok_or(DecodeError { offset, fault: Fault::NotText })
     }
 
     /// A u32 count of items, of which each takes at least `least` bytes, and of which there may be `limit`. So nobody
@@ -311,5 +361,54 @@ pub fn put_nested(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let count = length(out.len() - start - 4).to_le_bytes();
     if let Some(field) = out.get_mut(start..start + 4) {
         field.copy_from_slice(&count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Actor;
+
+    /// What a reader says of these bytes, field by field up to the first fault.
+    fn said<B: Buffer>(mut reader: Reader<B>) -> Vec<String> {
+        fn note<T: std::fmt::Debug>(said: &mut Vec<String>, read: &Result<T, DecodeError>) -> bool {
+            said.push(format!("{read:?}"));
+            read.is_ok()
+        }
+        let mut said = Vec::new();
+        let whole = note(&mut said, &reader.flags(3))
+            && note(&mut said, &Actor::read_from(&mut reader))
+            && note(&mut said, &reader.text().map(|text| text.as_ref().to_owned()))
+            && note(&mut said, &reader.section().map(|section| section.to_vec()))
+            && note(&mut said, &reader.nested().and_then(|mut inner| inner.u16()))
+            && note(&mut said, &reader.array::<3>())
+            && note(&mut said, &reader.take(2).map(|bytes| bytes.to_vec()));
+        if whole {
+            note(&mut said, &reader.finish());
+        }
+        said
+    }
+
+    #[test]
+    fn a_reader_over_a_slice_says_the_same_as_one_that_shares_a_buffer() {
+        let mut good = vec![2, 1, 3];
+        good.extend_from_slice(b"ada");
+        put_section(&mut good, "naïve".as_bytes());
+        put_section(&mut good, b"\xff\x00");
+        put_section(&mut good, &[7, 0]);
+        good.extend_from_slice(&[1, 2, 3, 4, 5]);
+        let mut samples: Vec<Vec<u8>> = (0..=good.len()).map(|length| good[..length].to_vec()).collect();
+        samples.push([&good[..], &[0]].concat());
+        for at in 0..good.len() {
+            for other in [0, 1, 2, 4, 0x7f, 0x80, 0xff] {
+                let mut changed = good.clone();
+                changed[at] = other;
+                samples.push(changed);
+            }
+        }
+        for bytes in samples {
+            assert_eq!(said(Reader::over(&bytes)), said(Reader::new(bytes.clone().into())), "{bytes:?}");
+        }
+        assert_eq!(said(Reader::over(&good)).len(), 8);
     }
 }

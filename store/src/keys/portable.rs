@@ -6,7 +6,7 @@
 
 use std::ops::Bound;
 
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use holdfast_command::Actor;
 use holdfast_command::layout::{Reader, put_section};
 use holdfast_hlc::Stamp;
@@ -90,7 +90,7 @@ impl Keys {
     }
 
     /// Reads a key as it was at the oldest revision.
-    pub(crate) fn read_settled(&mut self, fields: &mut Reader) -> Result<(), Refused> {
+    pub(crate) fn read_settled(&mut self, fields: &mut Reader<&[u8]>) -> Result<(), Refused> {
         let (create_revision, mod_revision, version) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let numbers = Numbers { create_revision, mod_revision, version, ..Numbers::default() };
         let rest = Rest::read(fields)?;
@@ -98,45 +98,53 @@ impl Keys {
         Refused::unless(ascends, "a key is created, then written, by the oldest revision")?;
         let counts = version >= 1 && version - 1 <= mod_revision - create_revision;
         Refused::unless(counts, "a key is written once with each of its versions, once a revision")?;
-        let last = self.current.range((Bound::Unbounded, Bound::Unbounded), true).next();
-        Refused::unless(last.is_none_or(|last| last.key() < &rest.key[..]), "keys ascend")?;
+        let last = self.current.last();
+        Refused::unless(last.is_none_or(|last| last.key() < rest.key), "keys ascend")?;
         let version = rest.pack(numbers, &mut self.scratch);
-        self.current.insert(version);
+        self.current.append(version);
         Ok(())
     }
 
     /// Reads a change, and makes it.
-    pub(crate) fn read_change(&mut self, fields: &mut Reader) -> Result<(), Refused> {
+    pub(crate) fn read_change(&mut self, fields: &mut Reader<&[u8]>) -> Result<(), Refused> {
         let deleted = fields.flags(DELETED)? == DELETED;
         let mod_revision = fields.u64()?;
         let rest = Rest::read(fields)?;
         let same = mod_revision == self.revision && mod_revision > self.oldest;
         let next = mod_revision == self.revision + 1;
         Refused::unless(same || next, "no revision is left out")?;
-        let previous = self.current.get(&rest.key);
-        let grave = self.graves.get(&rest.key);
-        let written = previous.or(grave).map(Version::mod_revision);
-        Refused::unless(written != Some(mod_revision), "a key changes once with each revision")?;
+        let bare = !deleted || (rest.value.is_empty() && rest.lease == 0);
         let position = self.log.next();
-        let way = self.log.way(position, previous.or(grave));
-        let numbers = if deleted {
-            Refused::unless(previous.is_some(), "only what is there is deleted")?;
-            let bare = rest.value.is_empty() && rest.lease == 0;
-            Refused::unless(bare, "what is deleted has neither value nor lease")?;
-            Numbers { mod_revision, position, way, ..Numbers::default() }
-        } else {
-            let before = previous.map(|version| (version.create_revision(), version.version() + 1));
-            let (create_revision, version) = before.unwrap_or((mod_revision, 1));
-            Numbers { create_revision, mod_revision, version, lease: rest.lease, position, way }
-        };
-        let version = rest.pack(numbers, &mut self.scratch);
-        let key = version.key();
-        let previous = if deleted { self.current.remove(key) } else { self.current.insert(version.clone()) };
-        let superseded = previous.or_else(|| self.graves.remove(key));
+        let Self { current, graves, log, scratch, .. } = self;
+        let mut changed = Err(Refused::rule("every key has its place"));
+        // One way down sees what the key was and makes it what it becomes. Where that is refused, all of the state is.
+        let previous = current.update(rest.key, |previous| {
+            let before = previous.or_else(|| graves.get(rest.key));
+            changed = (|| {
+                let written = before.map(Version::mod_revision);
+                Refused::unless(written != Some(mod_revision), "a key changes once with each revision")?;
+                Refused::unless(!deleted || previous.is_some(), "only what is there is deleted")?;
+                Refused::unless(bare, "what is deleted has neither value nor lease")?;
+                let way = log.way(position, before);
+                let numbers = if deleted {
+                    Numbers { mod_revision, position, way, ..Numbers::default() }
+                } else {
+                    let created = previous.map(|version| (version.create_revision(), version.version() + 1));
+                    let (create_revision, version) = created.unwrap_or((mod_revision, 1));
+                    Numbers { create_revision, mod_revision, version, lease: rest.lease, position, way }
+                };
+                Ok(rest.pack(numbers, scratch))
+            })();
+            changed.as_ref().ok().filter(|_| !deleted).cloned()
+        });
+        let version = changed?;
+        // A key that comes back takes up its past from where it was buried.
+        let buried = || if graves.is_empty() { None } else { graves.remove(rest.key) };
+        let superseded = previous.or_else(buried);
         if deleted {
-            self.graves.insert(version.clone());
+            graves.insert(version.clone());
         }
-        self.history_bytes += self.log.push(version, superseded);
+        self.history_bytes += log.push(version, superseded);
         self.revision = mod_revision;
         Ok(())
     }
@@ -158,13 +166,13 @@ impl Keys {
 }
 
 /// What a version and a change have behind their numbers.
-struct Rest {
+struct Rest<'a> {
     lease: i64,
     stamp: Stamp,
     actor: Actor,
-    reason: bytestring::ByteString,
-    key: Bytes,
-    value: Bytes,
+    reason: &'a str,
+    key: &'a [u8],
+    value: &'a [u8],
 }
 
 /// Lease, stamp, actor, reason, key, and the value up to the end.
@@ -177,8 +185,8 @@ fn write_rest(version: &Version, out: &mut Vec<u8>) {
     out.put_slice(version.value());
 }
 
-impl Rest {
-    fn read(fields: &mut Reader) -> Result<Self, Refused> {
+impl<'a> Rest<'a> {
+    fn read(fields: &mut Reader<&'a [u8]>) -> Result<Self, Refused> {
         let (lease, stamp) = (fields.i64()?, Stamp::from_bits(fields.u64()?));
         let (actor, reason, key) = (Actor::read_from(fields)?, fields.text()?, fields.section()?);
         let value = fields.take(fields.left())?;
@@ -189,8 +197,8 @@ impl Rest {
     }
 
     fn pack(&self, numbers: Numbers, scratch: &mut Vec<u8>) -> Version {
-        let origin = Origin { actor: &self.actor, reason: &self.reason, stamp: self.stamp, index: 0 };
+        let origin = Origin { actor: &self.actor, reason: self.reason, stamp: self.stamp, index: 0 };
         let numbers = Numbers { lease: if numbers.version == 0 { 0 } else { self.lease }, ..numbers };
-        Version::pack(&self.key, &self.value, numbers, origin, scratch)
+        Version::pack(self.key, self.value, numbers, origin, scratch)
     }
 }

@@ -108,14 +108,25 @@ impl<P: Plant> Decoder<P> {
 }
 
 impl Restoring {
-    fn take(&mut self, record: &Record) -> Result<(), SnapshotFault> {
+    fn take(&mut self, record: &Record<'_>) -> Result<(), SnapshotFault> {
         let Some(section) = known(record.number)? else { return Ok(()) };
         self.surveyor.before(section)?;
         self.restore(section, record).map_err(|refused| refused.0)
     }
 
-    fn restore(&mut self, section: Section, record: &Record) -> Result<(), Refused> {
-        let (state, mut fields) = (&mut self.state, record.reader());
+    fn restore(&mut self, section: Section, record: &Record<'_>) -> Result<(), Refused> {
+        let state = &mut self.state;
+        // Nearly all records are of these, and what they keep they copy anyway.
+        if matches!(section, Section::Keys | Section::Changes) {
+            let mut fields = record.fields();
+            if section == Section::Keys {
+                state.keys.read_settled(&mut fields)?;
+            } else {
+                state.keys.read_change(&mut fields)?;
+            }
+            return fields.finish().map_err(Refused::from);
+        }
+        let mut fields = record.reader();
         match section {
             Section::Header | Section::Membership => return self.surveyor.take(section, record),
             Section::Settings => {
@@ -127,8 +138,7 @@ impl Restoring {
                 state.keys.begin_restoring(self.surveyor.oldest());
                 return Ok(());
             }
-            Section::Keys => state.keys.read_settled(&mut fields)?,
-            Section::Changes => state.keys.read_change(&mut fields)?,
+            Section::Keys | Section::Changes => {}
             Section::Ages => state.keys.read_age(&mut fields)?,
             Section::Namespaces => self.namespaces.read(&mut fields)?,
             Section::SessionNumber => state.sessions.read_number(&mut fields)?,

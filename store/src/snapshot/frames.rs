@@ -125,15 +125,15 @@ impl Reader {
         Err(SnapshotError { offset: self.offset, section: None, fault })
     }
 
-    /// How many bytes make the part that is being collected whole, as far as it is known by now.
-    fn wanted(&self) -> Result<usize, SnapshotError> {
+    /// How many bytes make the part whole that begins with these, as far as it is known by now.
+    fn wanted(&self, part: &[u8]) -> Result<usize, SnapshotError> {
         if self.offset == 0 {
             return Ok(PREAMBLE_BYTES);
         }
-        if self.part.len() < CHUNK_HEADER_BYTES {
+        if part.len() < CHUNK_HEADER_BYTES {
             return Ok(CHUNK_HEADER_BYTES);
         }
-        let (length, kind) = (number(&self.part, 0), number(&self.part, 4));
+        let (length, kind) = (number(part, 0), number(part, 4));
         let fits = match kind {
             DATA => (1..=CHUNK_BYTES as u32).contains(&length),
             END => length == END_BYTES as u32,
@@ -156,13 +156,24 @@ impl Reader {
             if self.end.is_some() {
                 return self.fault(SnapshotFault::Trailing);
             }
-            let wanted = self.wanted()?;
+            if self.part.is_empty()
+                && let Some((part, later)) = bytes.split_at_checked(self.wanted(bytes)?)
+            {
+                // All of it is here: it is not copied.
+                self.whole(part, &mut take)?;
+                bytes = later;
+                continue;
+            }
+            let wanted = self.wanted(&self.part)?;
             let (now, later) = bytes.split_at((wanted - self.part.len()).min(bytes.len()));
             self.part.extend_from_slice(now);
             bytes = later;
             // A header that is whole now may say that its payload follows.
-            if self.part.len() == wanted && self.wanted()? == wanted {
-                self.whole(&mut take)?;
+            if self.part.len() == wanted && self.wanted(&self.part)? == wanted {
+                let part = std::mem::take(&mut self.part);
+                self.whole(&part, &mut take)?;
+                self.part = part;
+                self.part.clear();
             }
         }
         Ok(())
@@ -171,14 +182,15 @@ impl Reader {
     /// A part is whole.
     fn whole(
         &mut self,
+        part: &[u8],
         take: &mut impl FnMut(u64, &[u8]) -> Result<(), SnapshotError>,
     ) -> Result<(), SnapshotError> {
         if self.offset == 0 {
-            self.check_preamble()?;
+            self.check_preamble(part)?;
         } else {
-            let (length, kind) = (number(&self.part, 0), number(&self.part, 4));
-            let payload = self.part.get(CHUNK_HEADER_BYTES..).unwrap_or_default();
-            if number(&self.part, 8) != check(self.offset, length, kind, payload) {
+            let (length, kind) = (number(part, 0), number(part, 4));
+            let payload = part.get(CHUNK_HEADER_BYTES..).unwrap_or_default();
+            if number(part, 8) != check(self.offset, length, kind, payload) {
                 return self.fault(SnapshotFault::Check);
             }
             if kind == END {
@@ -193,14 +205,13 @@ impl Reader {
                 take(self.offset + CHUNK_HEADER_BYTES as u64, payload)?;
             }
         }
-        self.hash.update(&self.part);
-        self.offset += self.part.len() as u64;
-        self.part.clear();
+        self.hash.update(part);
+        self.offset += part.len() as u64;
         Ok(())
     }
 
-    fn check_preamble(&self) -> Result<(), SnapshotError> {
-        let (text, rest) = self.part.split_at(12);
+    fn check_preamble(&self, part: &[u8]) -> Result<(), SnapshotError> {
+        let (text, rest) = part.split_at(12);
         if !text.starts_with(&MAGIC) {
             return self.fault(SnapshotFault::NotOne);
         }

@@ -1,6 +1,6 @@
 //! The inner layer: records of numbered sections, which pay no heed to where chunks begin and end.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use holdfast_command::DecodeError;
 use holdfast_command::layout::{Reader, put_nested};
 use holdfast_machine::Numbered;
@@ -61,7 +61,12 @@ impl From<DecodeError> for Refused {
 impl Refused {
     /// Nothing, if it holds.
     pub(crate) fn unless(holds: bool, rule: &'static str) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self(SnapshotFault::Rule(rule))) }
+        if holds { Ok(()) } else { Err(Self::rule(rule)) }
+    }
+
+    /// This rule is broken.
+    pub(crate) fn rule(rule: &'static str) -> Self {
+        Self(SnapshotFault::Rule(rule))
     }
 }
 
@@ -77,24 +82,31 @@ pub struct Tally {
 }
 
 /// A record.
-#[derive(Debug)]
-pub(super) struct Record {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
     /// The number of its section.
     pub(super) number: u16,
-    pub(super) fields: Bytes,
+    fields: &'a [u8],
 }
 
-impl Record {
+impl<'a> Record<'a> {
+    /// A reader for what copies what it keeps.
+    pub(super) fn fields(&self) -> Reader<&'a [u8]> {
+        Reader::over(self.fields)
+    }
+
+    /// A reader of a copy: whoever keeps a part of it keeps this record, and no chunk.
     pub(super) fn reader(&self) -> Reader {
-        Reader::new(self.fields.clone())
+        Reader::new(Bytes::copy_from_slice(self.fields))
     }
 }
 
 /// Finds records in payloads.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
-    bytes: BytesMut,
-    /// Where the first byte of it stands.
+    /// A record that began in a payload and does not end in it; mostly one in two hundred.
+    begun: Vec<u8>,
+    /// Where the first byte of the record that comes next stands.
     offset: u64,
     tallies: Vec<Tally>,
 }
@@ -104,31 +116,65 @@ impl Parser {
     pub(super) fn push(
         &mut self,
         offset: u64,
-        payload: &[u8],
-        mut take: impl FnMut(Record) -> Result<(), SnapshotFault>,
+        mut payload: &[u8],
+        mut take: impl FnMut(Record<'_>) -> Result<(), SnapshotFault>,
     ) -> Result<(), SnapshotError> {
-        if self.bytes.is_empty() {
+        if self.begun.is_empty() {
             self.offset = offset;
         }
-        self.bytes.extend_from_slice(payload);
         let end = offset + payload.len() as u64;
-        while let Some((number, length)) = header(&self.bytes) {
-            let offset = self.offset;
-            let fault = |fault| SnapshotError { offset, section: Some(number), fault };
-            if length as usize > RECORD_BYTES_MAX {
-                return Err(fault(SnapshotFault::RecordLength { length }));
+        while !self.begun.is_empty() && !payload.is_empty() {
+            let wanted = self.wanted(&self.begun)?;
+            let (now, later) = payload.split_at((wanted - self.begun.len()).min(payload.len()));
+            self.begun.extend_from_slice(now);
+            payload = later;
+            // A header that is whole now may say that fields follow.
+            if self.begun.len() == wanted && self.wanted(&self.begun)? == wanted {
+                let begun = std::mem::take(&mut self.begun);
+                self.whole(&begun, &mut take)?;
+                self.begun = begun;
+                self.begun.clear();
+                self.begun.shrink_to(CHUNK_BYTES);
+                self.offset = end - payload.len() as u64;
             }
-            if self.bytes.len() < RECORD_HEADER_BYTES + length as usize {
-                break;
-            }
-            self.tally(number, length).map_err(fault)?;
-            self.bytes.advance(RECORD_HEADER_BYTES);
-            let fields = self.bytes.split_to(length as usize).freeze();
-            take(Record { number, fields }).map_err(fault)?;
-            // What is left came with this payload.
-            self.offset = end - self.bytes.len() as u64;
         }
+        while let Some((record, later)) = payload.split_at_checked(self.wanted(payload)?) {
+            self.whole(record, &mut take)?;
+            payload = later;
+            // What is left came with this payload.
+            self.offset = end - payload.len() as u64;
+        }
+        self.begun.extend_from_slice(payload);
         Ok(())
+    }
+
+    /// How many bytes make the record whole that begins with these, as far as it is known by now.
+    fn wanted(&self, bytes: &[u8]) -> Result<usize, SnapshotError> {
+        match header(bytes) {
+            None => Ok(RECORD_HEADER_BYTES),
+            Some((_, length)) if length as usize <= RECORD_BYTES_MAX => {
+                Ok(RECORD_HEADER_BYTES + length as usize)
+            }
+            Some((number, length)) => {
+                let fault = SnapshotFault::RecordLength { length };
+                Err(SnapshotError { offset: self.offset, section: Some(number), fault })
+            }
+        }
+    }
+
+    /// A record is whole.
+    fn whole(
+        &mut self,
+        record: &[u8],
+        take: &mut impl FnMut(Record<'_>) -> Result<(), SnapshotFault>,
+    ) -> Result<(), SnapshotError> {
+        let Some(((number, length), fields)) = header(record).zip(record.get(RECORD_HEADER_BYTES..)) else {
+            return Ok(());
+        };
+        let offset = self.offset;
+        let fault = |fault| SnapshotError { offset, section: Some(number), fault };
+        self.tally(number, length).map_err(fault)?;
+        take(Record { number, fields }).map_err(fault)
     }
 
     fn tally(&mut self, number: u16, length: u32) -> Result<(), SnapshotFault> {
@@ -151,8 +197,8 @@ impl Parser {
     /// No record was begun and not ended; and there are so many.
     pub(super) fn finish(self, records: u64, offset: u64) -> Result<Vec<Tally>, SnapshotError> {
         let fault = |section, fault| SnapshotError { offset, section, fault };
-        if !self.bytes.is_empty() {
-            let section = header(&self.bytes).map(|(number, _)| number);
+        if !self.begun.is_empty() {
+            let section = header(&self.begun).map(|(number, _)| number);
             return Err(SnapshotError { offset: self.offset, ..fault(section, SnapshotFault::Cut) });
         }
         if self.tallies.iter().map(|tally| tally.records).sum::<u64>() != records {

@@ -73,7 +73,7 @@ impl Surveyor {
     }
 
     /// Reads a record that it is about.
-    pub(super) fn take(&mut self, section: Section, record: &Record) -> Result<(), Refused> {
+    pub(super) fn take(&mut self, section: Section, record: &Record<'_>) -> Result<(), Refused> {
         let mut fields = record.reader();
         match section {
             Section::Header => {
@@ -119,7 +119,7 @@ impl Surveyor {
 
     /// Reads feature level and settings. A setting that is not there has its default: the build that wrote this did not know
     /// it.
-    pub(super) fn take_settings(&mut self, record: &Record) -> Result<(FeatureLevel, Settings), Refused> {
+    pub(super) fn take_settings(&mut self, record: &Record<'_>) -> Result<(FeatureLevel, Settings), Refused> {
         let mut fields = record.reader();
         let level = FeatureLevel(fields.u16()?);
         Refused::unless(level >= FeatureLevel::FIRST, "there is no feature level 0")?;

@@ -37,7 +37,7 @@ use arrayvec::ArrayVec;
 pub(crate) use iter::Iter;
 pub(crate) use node::Sum;
 use node::{Branch, Leaf, Node, Written};
-use slots::Slots;
+use slots::{Separator, Slots};
 use triomphe::Arc;
 
 use crate::version::Version;
@@ -84,14 +84,7 @@ impl Tree {
         change: impl FnOnce(Option<&Version>) -> Option<Version>,
     ) -> Option<Version> {
         let Written { previous, split, .. } = self.0.update(key, true, change);
-        if let Some((separator, right)) = split {
-            let left = std::mem::replace(&mut self.0, right.clone());
-            let sum = left.sum().and(right.sum());
-            let mut separators = Slots::new();
-            separators.insert(0, separator);
-            let children = [left, right].into_iter().collect();
-            self.0 = Node::Branch(Arc::new(Branch { separators, children, sum }));
-        }
+        self.grow(split);
         while let Node::Branch(branch) = &self.0
             && branch.separators.len() == 0
             && let Some(only) = branch.children.first().cloned()
@@ -101,10 +94,40 @@ impl Tree {
         previous
     }
 
+    /// The root was parted: one that has both parts takes its place.
+    fn grow(&mut self, split: Option<(Separator, Node)>) {
+        if let Some((separator, right)) = split {
+            let left = std::mem::replace(&mut self.0, right.clone());
+            let sum = left.sum().and(right.sum());
+            let mut separators = Slots::new();
+            separators.insert(0, separator);
+            let children = [left, right].into_iter().collect();
+            self.0 = Node::Branch(Arc::new(Branch { separators, children, sum }));
+        }
+    }
+
     /// Puts a version into the place of its key, and gives back what was there.
     pub(crate) fn insert(&mut self, version: Version) -> Option<Version> {
         let key = version.clone();
         self.update(key.key(), |_| Some(version))
+    }
+
+    /// The version with the last key.
+    pub(crate) fn last(&self) -> Option<&Version> {
+        let mut node = &self.0;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return leaf.items.last(),
+                Node::Branch(branch) => node = branch.children.last()?,
+            }
+        }
+    }
+
+    /// Puts a version behind all others, whose keys are below its own: without a search.
+    pub(crate) fn append(&mut self, version: Version) {
+        debug_assert!(self.last().is_none_or(|last| last.key() < version.key()), "keys ascend");
+        let split = self.0.append(version);
+        self.grow(split);
     }
 
     /// Takes a key out.

@@ -99,6 +99,21 @@ impl Node {
             Self::Branch(branch) => Arc::make_mut(branch).update(key, last, change),
         }
     }
+
+    /// Puts a version behind all that is here, at the end of the tree. If there was no room: what went into a new neighbour.
+    pub(super) fn append(&mut self, version: Version) -> Option<(Separator, Self)> {
+        match self {
+            Self::Leaf(leaf) => {
+                let leaf = Arc::make_mut(leaf);
+                if leaf.len() < SLOTS {
+                    leaf.insert(leaf.len(), version);
+                    return None;
+                }
+                Some(split_leaf(leaf, SLOTS, true, version))
+            }
+            Self::Branch(branch) => Arc::make_mut(branch).append(version),
+        }
+    }
 }
 
 fn update_leaf(
@@ -168,6 +183,13 @@ impl Branch {
             self.tidy(at);
         }
         Written { previous, added, split }
+    }
+
+    fn append(&mut self, version: Version) -> Option<(Separator, Node)> {
+        let added = Sum::of(&version);
+        let split = self.children.last_mut()?.append(version);
+        self.sum = self.sum.and(added);
+        split.and_then(|(separator, node)| self.adopt(self.separators.len(), true, separator, node))
     }
 
     /// Takes a new child in behind the one at `at`, and parts itself if it has no room.

@@ -154,6 +154,31 @@ fn writes_and_removals_in_any_order_leave_what_a_standard_map_holds_and_old_clon
 }
 
 #[test]
+fn what_is_appended_is_where_it_would_have_been_inserted_and_old_clones_are_untouched() {
+    for seed in 0..4 {
+        let mut random = Random(2_000 + seed);
+        let keys: std::collections::BTreeSet<Vec<u8>> =
+            (0..[10, 65, 3_000, 12_000][seed as usize]).map(|_| random.key()).collect();
+        let (mut appended, mut inserted, mut model) = (Tree::default(), Tree::default(), Model::new());
+        let mut clones: Vec<(Tree, Model)> = Vec::new();
+        for (number, key) in (0..).zip(keys) {
+            assert_eq!(appended.last().map(Version::key), model.keys().next_back().map(Vec::as_slice));
+            appended.append(version(&key, number));
+            inserted.insert(version(&key, number));
+            model.insert(key, number);
+            if random.below(500) == 0 {
+                clones.push((appended.clone(), model.clone()));
+            }
+        }
+        same(&appended, &model);
+        assert_eq!(format!("{appended:?}"), format!("{inserted:?}"), "seed {seed}: the same shape");
+        for (tree, model) in &clones {
+            same(tree, model);
+        }
+    }
+}
+
+#[test]
 fn ranges_and_counts_between_any_two_keys_are_those_of_a_standard_map() {
     for seed in 0..6 {
         let mut random = Random(1_000 + seed);
