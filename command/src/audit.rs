@@ -42,6 +42,9 @@ pub const LISTED_MAX: u16 = 64;
 
 const LAYOUT: u8 = 1;
 
+/// Bytes of a record before its address.
+const FIXED_BYTES: usize = 64;
+
 numbered! {
     /// What kind of thing was touched.
     pub enum TouchedKind: u8, "D" {
@@ -152,25 +155,29 @@ impl Head<'_> {
             Some((IpAddr::V4(_), port)) => (4, *port),
             Some((IpAddr::V6(_), port)) => (6, *port),
         };
-        out.put_u8(LAYOUT);
-        out.put_u8(actor.kind());
-        out.put_u8(address_kind);
-        out.put_u8(match self.key {
+        // What every record has goes out in one piece.
+        let mut fixed = [0; FIXED_BYTES];
+        let mut begin = &mut fixed[..];
+        begin.put_u8(LAYOUT);
+        begin.put_u8(actor.kind());
+        begin.put_u8(address_kind);
+        begin.put_u8(match self.key {
             RequestKey::None => 0,
             RequestKey::Session { .. } => 1,
             RequestKey::Idempotency { .. } => 2,
         });
-        out.put_u8(name.len() as u8);
-        out.put_u8(0);
-        out.put_u16_le(port);
+        begin.put_u8(name.len() as u8);
+        begin.put_u8(0);
+        begin.put_u16_le(port);
         for field in [self.index, self.term, self.stamp, self.clock, self.revision] {
-            out.put_u64_le(field);
+            begin.put_u64_le(field);
         }
-        out.put_u16_le(self.command.number());
-        out.put_u16_le(self.reply.number());
-        out.put_u16_le(self.reason.len() as u16);
-        out.put_u16_le(touches.listed);
-        out.put_u64_le(touches.all);
+        begin.put_u16_le(self.command.number());
+        begin.put_u16_le(self.reply.number());
+        begin.put_u16_le(self.reason.len() as u16);
+        begin.put_u16_le(touches.listed);
+        begin.put_u64_le(touches.all);
+        out.put_slice(&fixed);
         match address {
             None => {}
             Some((IpAddr::V4(ip), _)) => out.put_slice(&ip.octets()),

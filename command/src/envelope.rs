@@ -27,6 +27,9 @@ pub const ACTOR_BYTES_MAX: usize = 255;
 
 const LAYOUT: u8 = 1;
 
+/// Bytes of an envelope before its address.
+const FIXED_BYTES: usize = 32;
+
 /// In whose name a command is executed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Actor {
@@ -171,6 +174,20 @@ impl Envelope {
         let request = reader.take(reader.left())?;
         Ok((Self { stamp, clock, actor, auth_revision, address }, request))
     }
+}
+
+/// The number of the command in an entry, without a look at anything else: what it says of an entry that is not whole means
+/// nothing, and neither does it of one whose [envelope](Envelope::split) is none.
+#[must_use]
+pub fn peek_number(entry: &[u8]) -> Option<u16> {
+    let (kind, name) = (*entry.get(2)?, *entry.get(3)?);
+    let address = match kind {
+        0 => 0,
+        4 => 4,
+        6 => 16,
+        _ => return None,
+    };
+    Request::number(entry.get(FIXED_BYTES + address + usize::from(name)..)?)
 }
 
 /// An entry of the log, decoded.

@@ -5,6 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Kind, Value, hex, mutate, random, samples, strategies};
+use holdfast_command::envelope::peek_number;
 use holdfast_command::extension::EXTENSIONS_MAX;
 use holdfast_command::keys::{DEPTH_MAX, OPERATIONS_MAX, Operation, Transaction};
 use holdfast_command::layout::Fault;
@@ -14,6 +15,11 @@ use proptest::prelude::*;
 
 /// Decodes bytes that may be anything, and says what is wrong with the result.
 fn fault_of(kind: Kind, bytes: &[u8]) -> Option<String> {
+    if let Ok((_, request)) = Envelope::split(&Bytes::copy_from_slice(bytes))
+        && peek_number(bytes) != Request::number(&request)
+    {
+        return Some(format!("another number is seen in {}", hex(bytes)));
+    }
     match kind.decode(Bytes::copy_from_slice(bytes)) {
         Ok(value) if value.encode() == bytes => None,
         Ok(value) => Some(format!("{value:?} has a second encoding, {}", hex(bytes))),

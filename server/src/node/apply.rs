@@ -4,6 +4,7 @@
 //! the state before it, which is what they would have got a moment earlier; nothing reads in between.
 
 use bytes::Bytes;
+use holdfast_command::envelope::peek_number;
 use holdfast_command::keys::{Delete, Operation, Span};
 use holdfast_command::leases::{ExpireLease, RevokeLease};
 use holdfast_command::{Command, CommandNumber, Envelope, Request};
@@ -107,8 +108,8 @@ impl<P: Plant> Node<P> {
         if self.store.keys() <= limits::INLINE_KEYS && entry.len() <= limits::INLINE_BYTES {
             return false;
         }
-        let Ok((_, request)) = Envelope::split(entry) else { return false };
-        match Request::number(&request).and_then(CommandNumber::from_number) {
+        // Before anything is decoded: nearly all entries are told by their number.
+        match peek_number(entry).and_then(CommandNumber::from_number) {
             Some(
                 CommandNumber::Delete
                 | CommandNumber::Transact
@@ -117,6 +118,7 @@ impl<P: Plant> Node<P> {
             ) => {}
             Some(_) | None => return false,
         }
+        let Ok((_, request)) = Envelope::split(entry) else { return false };
         match Request::decode(request).map(|request| request.command) {
             Ok(Command::Delete(Delete { span, .. })) => is_wide(&span),
             Ok(

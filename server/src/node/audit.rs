@@ -160,7 +160,9 @@ impl Audit {
     /// Hands over all up to this index.
     fn hand_over(&mut self, applied: u64) {
         if applied > self.handed {
-            let records = std::mem::take(&mut self.records);
+            // The next piece will mostly be as long: a list that grows is copied again and again.
+            let next = Vec::with_capacity(self.records.len());
+            let records = std::mem::replace(&mut self.records, next);
             // A job without records is not free either.
             let bytes = std::mem::take(&mut self.bytes) + RECORD_BYTES;
             self.outstanding += bytes;
