@@ -269,13 +269,16 @@ fn readable<D: Disk>(
     place: &str,
 ) -> Result<Option<Entry>, StorageError> {
     match reader.read_kept(kept, index) {
-        Ok(entry) => {
-            let why = |why| StorageError::Entry { place: place.to_owned(), index, why };
-            Ok(Some(Entry { term: Term(entry.term), payload: decode_payload(entry.body).map_err(why)? }))
-        }
+        Ok(entry) => decoded(entry, index, place).map(Some),
         Err(ReadError::Hole { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What an entry of the log is to the core.
+fn decoded(entry: holdfast_wal::Entry, index: u64, place: &str) -> Result<Entry, StorageError> {
+    let why = |why| StorageError::Entry { place: place.to_owned(), index, why };
+    Ok(Entry { term: Term(entry.term), payload: decode_payload(entry.body).map_err(why)? })
 }
 
 /// Reads entries back that a core holds on the disk only: as many as are wanted, or as can be read. With an error it says what
@@ -287,15 +290,15 @@ pub fn read_run<D: Disk>(
 ) -> (Vec<Entry>, Option<StorageError>) {
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for index in wanted.first.0..=wanted.last.0 {
-        match readable(reader, index, place) {
-            Ok(Some(entry)) => {
+        let read = reader.read(GROUP, index).map_err(StorageError::from);
+        match read.and_then(|entry| decoded(entry, index, place)) {
+            Ok(entry) => {
                 bytes += entry.bytes();
                 if bytes > wanted.bytes_max && !entries.is_empty() {
                     break;
                 }
                 entries.push(entry);
             }
-            Ok(None) => return (entries, Some(ReadError::Hole { index }.into())),
             Err(StorageError::Read(ReadError::Trimmed { .. })) => break,
             Err(error) => return (entries, Some(error)),
         }
