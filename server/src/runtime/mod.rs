@@ -28,8 +28,8 @@
 //! | `joining` | before this node belongs to the one that is there |
 //!
 //! # Order of a start
-//! lock the directory → identity and boot counter → (formation) → log → core → peers and listeners → ready. A stop goes
-//! the other way; `turn` has it as a list, with the reason for each place.
+//! lock the directory → identity and boot counter → (formation) → log, and snapshot beside it → core → peers and listeners →
+//! ready. A stop goes the other way; `turn` has it as a list, with the reason for each place.
 
 mod audit;
 pub(crate) mod clients;
@@ -467,6 +467,22 @@ fn form(options: &Options, id: NodeId, seed: [u8; 16], identity: &Identity) -> R
     Ok(Formation::new(config, identity.formation.clone())?)
 }
 
+/// Reads the log on another thread while this one reads the newest snapshot: the one waits for the device most of the time, the
+/// other never. Neither looks at what the other finds. The state is made on this thread, so that its memory is where it always
+/// was: allocators keep that of threads apart.
+fn side_by_side<L: Send, S>(
+    log: impl FnOnce() -> L + Send,
+    snapshot: impl FnOnce() -> S,
+) -> Result<(L, S), RunError> {
+    thread::scope(|scope| {
+        let log = thread::Builder::new().name("log".to_owned()).spawn_scoped(scope, log);
+        let log = log.map_err(RunError::System)?;
+        let snapshot = snapshot();
+        let log = log.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((log, snapshot))
+    })
+}
+
 /// The files of the audit log, ready to go on behind the state from which the node starts.
 fn open_audit(
     options: &Options,
@@ -598,8 +614,14 @@ async fn steps(
     let salt = u64::from_le_bytes(salt);
     let log_options = LogOptions { segment_bytes: options.segment_bytes, prepared: 2, salt_seed: salt };
     let store = |identity: &_| data_dir.store(identity);
-    let (log, recovered, report) =
-        open_log(data_dir.log_disk()?, &mut identity, store, &formed, log_options)?;
+    let snapshots = (data_dir.snapshot_disk()?, formed.cluster, ClusterEpoch(identity.epoch));
+    let log_disk = data_dir.log_disk()?;
+    let read_log = || open_log(log_disk, &mut identity, store, &formed, log_options);
+    let (read_log, opened) = side_by_side(read_log, || {
+        let (disk, cluster, epoch) = snapshots;
+        SnapshotFiles::open(disk, cluster, epoch)
+    })?;
+    let (log, recovered, report) = read_log?;
     tracing::info!(
         node = options.node,
         boot = identity.boot,
@@ -610,9 +632,7 @@ async fn steps(
         hard_state_lost = recovered.hard_state_lost,
         "log read"
     );
-    let Opened { files, loaded, damaged } =
-        SnapshotFiles::open(data_dir.snapshot_disk()?, formed.cluster, ClusterEpoch(identity.epoch))
-            .map_err(StorageError::from)?;
+    let Opened { files, loaded, damaged } = opened.map_err(StorageError::from)?;
     for (_, error) in &damaged {
         tracing::error!(node = options.node, %error, "a snapshot is damaged");
     }
@@ -701,4 +721,29 @@ async fn steps(
         segment_bytes,
     });
     turns.run(stop, life).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn log_and_snapshot_are_read_at_the_same_time() {
+        let both = Barrier::new(2);
+        // Whoever came second alone would wait for ever.
+        let read = side_by_side(|| both.wait().is_leader(), || both.wait().is_leader());
+        let (log, snapshot) = read.expect("there are threads");
+        assert_ne!(log, snapshot);
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_that_reads_the_log_is_one_of_the_node() {
+        let panicked = std::panic::catch_unwind(|| {
+            drop(side_by_side(|| panic!("the log"), || 7));
+        });
+        let text = panicked.expect_err("it goes on").downcast::<&str>().expect("its own words");
+        assert_eq!(*text, "the log");
+    }
 }
