@@ -4,7 +4,7 @@
 //! keys and values together (measured: 165 MB at a million keys of 256 bytes). So only the newest entries stay (see
 //! [`RESIDENT_BYTES`](crate::config::RESIDENT_BYTES)); of the others the log knows the terms, in pieces, and the owner reads
 //! them back when a peer needs them ([`LogRead`](crate::LogRead)). That is asked for and answered like a piece of a snapshot,
-//! so a slow disk delays the slow peer and nobody else.
+//! so a slow disk delays slow peers and nobody else.
 
 use std::collections::VecDeque;
 
@@ -110,7 +110,8 @@ impl Log {
         while self.settled.1 > keep
             && let Some(entry) = self.entries.pop_front()
         {
-            if piece > 0 && entry.term != self.evicted.term {
+            // Not too large, for the log is trimmed by whole pieces: after a start nearly all of it goes at once.
+            if piece > 0 && (entry.term != self.evicted.term || piece >= keep / RESIDENT_SPARE_DIVISOR) {
                 self.pieces.push_back((self.evicted, std::mem::take(&mut piece)));
             }
             piece += entry.bytes();
@@ -212,6 +213,9 @@ mod tests {
     use super::*;
     use crate::Payload;
 
+    /// More than is ever kept.
+    const KEEP_MAX: usize = 200;
+
     /// The same log, all of it in memory and without bounds.
     struct Plain {
         prev: EntryId,
@@ -255,6 +259,9 @@ mod tests {
         let counted: usize = log.ends().map(|(_, bytes)| bytes).sum();
         assert_eq!(counted, log.bytes(), "seed {seed}");
         assert!(log.ends().is_sorted_by(|a, b| a.0 < b.0), "seed {seed}");
+        let largest = crate::ENTRY_OVERHEAD_BYTES + 8;
+        let most = (KEEP_MAX / RESIDENT_SPARE_DIVISOR).max(1) + largest;
+        assert!(log.pieces.iter().all(|(_, bytes)| *bytes <= most), "seed {seed}: {:?}", log.pieces);
         let truth: usize = plain.entries.iter().map(Entry::bytes).sum();
         assert_eq!(log.bytes(), truth, "seed {seed}");
         let settled = log.iter_from(Index(0)).take_while(|(index, _)| *index <= log.settled.0);
@@ -282,7 +289,8 @@ mod tests {
                         plain.entries.push(entry);
                     }
                     3 => {
-                        let (through, keep) = (Index(first + roll(last - first + 1)), roll(200) as usize);
+                        let (through, keep) =
+                            (Index(first + roll(last - first + 1)), roll(KEEP_MAX as u64) as usize);
                         log.evict(through, keep);
                         let spare = keep + keep / RESIDENT_SPARE_DIVISOR;
                         assert!(log.settled.1 <= spare, "seed {seed}: {} of {keep}", log.settled.1);

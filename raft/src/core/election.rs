@@ -56,8 +56,9 @@ impl<P: Plant> Core<P> {
         1 + self.config.election_ticks.div_ceil(self.round().max(1))
     }
 
-    /// After a start no leader is known, dead or alive. One that lives says so within two heartbeats; and who asks before it
-    /// did changes nothing, for a voter that hears a leader refuses, and no term is raised. So when all nodes of a cluster come
+    /// After a start no leader is known, dead or alive. One that lives says so within two heartbeats, and who asks before it
+    /// did is refused by every voter that hears it; only if a quorum starts at once, and none of it hears the leader in that time, is
+    /// the leader replaced. So when all nodes of a cluster come
     /// back, they need not wait for an election timeout, which is there for leaders that may live.
     pub(super) fn expect_no_leader(&mut self) {
         self.hurried = self.hurried_attempts();

@@ -1,6 +1,6 @@
 //! The thread that reads entries back which a slow peer needs and the core does not hold in memory.
 //!
-//! A thread of its own: the disk may be slow or sick, and then it delays that peer and nobody else; and no long read of a client
+//! A thread of its own: the disk may be slow or sick, and then it delays slow peers and nobody else; and no long read of a client
 //! stands before what a quorum may be waiting for.
 
 use std::io;

@@ -614,13 +614,12 @@ async fn steps(
     let salt = u64::from_le_bytes(salt);
     let log_options = LogOptions { segment_bytes: options.segment_bytes, prepared: 2, salt_seed: salt };
     let store = |identity: &_| data_dir.store(identity);
-    let snapshots = (data_dir.snapshot_disk()?, formed.cluster, ClusterEpoch(identity.epoch));
-    let log_disk = data_dir.log_disk()?;
+    let (log_disk, snapshot_disk) = (data_dir.log_disk()?, data_dir.snapshot_disk());
+    let (cluster, epoch) = (formed.cluster, ClusterEpoch(identity.epoch));
     let read_log = || open_log(log_disk, &mut identity, store, &formed, log_options);
-    let (read_log, opened) = side_by_side(read_log, || {
-        let (disk, cluster, epoch) = snapshots;
-        SnapshotFiles::open(disk, cluster, epoch)
-    })?;
+    let read_snapshot = || snapshot_disk.map(|disk| SnapshotFiles::open(disk, cluster, epoch));
+    let (read_log, opened) = side_by_side(read_log, read_snapshot)?;
+    // What is wrong with the log is told first, though only after the snapshot was read too.
     let (log, recovered, report) = read_log?;
     tracing::info!(
         node = options.node,
@@ -632,7 +631,7 @@ async fn steps(
         hard_state_lost = recovered.hard_state_lost,
         "log read"
     );
-    let Opened { files, loaded, damaged } = opened.map_err(StorageError::from)?;
+    let Opened { files, loaded, damaged } = opened?.map_err(StorageError::from)?;
     for (_, error) in &damaged {
         tracing::error!(node = options.node, %error, "a snapshot is damaged");
     }
