@@ -214,7 +214,7 @@ mod tests {
     use crate::Payload;
 
     /// More than is ever kept.
-    const KEEP_MAX: usize = 200;
+    const KEPT: usize = 200;
 
     /// The same log, all of it in memory and without bounds.
     struct Plain {
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(counted, log.bytes(), "seed {seed}");
         assert!(log.ends().is_sorted_by(|a, b| a.0 < b.0), "seed {seed}");
         let largest = crate::ENTRY_OVERHEAD_BYTES + 8;
-        let most = (KEEP_MAX / RESIDENT_SPARE_DIVISOR).max(1) + largest;
+        let most = (KEPT / RESIDENT_SPARE_DIVISOR).max(1) + largest;
         assert!(log.pieces.iter().all(|(_, bytes)| *bytes <= most), "seed {seed}: {:?}", log.pieces);
         let truth: usize = plain.entries.iter().map(Entry::bytes).sum();
         assert_eq!(log.bytes(), truth, "seed {seed}");
@@ -290,7 +290,7 @@ mod tests {
                     }
                     3 => {
                         let (through, keep) =
-                            (Index(first + roll(last - first + 1)), roll(KEEP_MAX as u64) as usize);
+                            (Index(first + roll(last - first + 1)), roll(KEPT as u64) as usize);
                         log.evict(through, keep);
                         let spare = keep + keep / RESIDENT_SPARE_DIVISOR;
                         assert!(log.settled.1 <= spare, "seed {seed}: {} of {keep}", log.settled.1);
