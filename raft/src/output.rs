@@ -196,6 +196,21 @@ pub struct LogRead {
     pub bytes_max: usize,
 }
 
+impl LogRead {
+    /// Of these entries, which stand from [`first`](Self::first) on, as many as are wanted.
+    pub fn fit(&self, entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
+        let (mut fit, mut bytes) = (Vec::new(), 0);
+        for entry in entries {
+            bytes += entry.bytes();
+            if bytes > self.bytes_max && !fit.is_empty() {
+                break;
+            }
+            fit.push(entry);
+        }
+        fit
+    }
+}
+
 /// Something that happened inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {

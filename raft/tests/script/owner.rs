@@ -158,15 +158,10 @@ impl<P: Plant> World<P> {
                 SnapshotWork::Read { to, last, offset, bytes_max } => (to, last, offset, bytes_max),
                 SnapshotWork::Store { .. } | SnapshotWork::Install { .. } => return None,
             },
-            Reading::Entries(LogRead { to, first, last, bytes_max }) => {
-                let (mut entries, mut bytes) = (Vec::new(), 0);
-                for (_, entry) in node.disk.entries.range(first.0..=last.0).filter(|_| there) {
-                    bytes += entry.bytes();
-                    if bytes > bytes_max && !entries.is_empty() {
-                        break;
-                    }
-                    entries.push(entry.clone());
-                }
+            Reading::Entries(wanted) => {
+                let LogRead { to, first, last, .. } = wanted;
+                let there = node.disk.entries.range(first.0..=last.0).filter(|_| there);
+                let entries = wanted.fit(there.map(|(_, entry)| entry.clone()));
                 return Some(Input::LogRead { to, first, entries });
             }
         };

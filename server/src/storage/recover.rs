@@ -218,8 +218,8 @@ fn mark<D: Disk>(recovery: &Recovery, reader: &Reader<D>, bounds: LogBounds) -> 
     Some(claimed.and(DamageMark { claimed_end: known, trustworthy: true }))
 }
 
-/// Gives all entries that the opening of the log kept: those up to the first hole, or the first fall of the term in a damaged log, and what is damaged
-/// behind them.
+/// Gives all entries that the opening of the log kept: those up to the first hole, or the first fall of the term in a damaged
+/// log, and what is damaged behind them.
 fn read_back<D: Disk>(
     reader: &Reader<D>,
     kept: &mut Kept,
@@ -288,22 +288,19 @@ pub fn read_run<D: Disk>(
     wanted: &LogRead,
     place: &str,
 ) -> (Vec<Entry>, Option<StorageError>) {
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    for index in wanted.first.0..=wanted.last.0 {
+    let mut failed = None;
+    let entries = (wanted.first.0..=wanted.last.0).map_while(|index| {
         let read = reader.read(GROUP, index).map_err(StorageError::from);
         match read.and_then(|entry| decoded(entry, index, place)) {
-            Ok(entry) => {
-                bytes += entry.bytes();
-                if bytes > wanted.bytes_max && !entries.is_empty() {
-                    break;
-                }
-                entries.push(entry);
+            Ok(entry) => Some(entry),
+            Err(StorageError::Read(ReadError::Trimmed { .. })) => None,
+            Err(error) => {
+                failed = Some(error);
+                None
             }
-            Err(StorageError::Read(ReadError::Trimmed { .. })) => break,
-            Err(error) => return (entries, Some(error)),
         }
-    }
-    (entries, None)
+    });
+    (wanted.fit(entries), failed)
 }
 
 /// Adds the newest durable snapshot to what the log says. Use this instead of the field: a log that was trimmed inside

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use holdfast_raft::{Entry, EntryId, HardState, Index, LogOp, Payload, Persist, PersistId, Recovered, Term};
+use holdfast_raft::{
+    Entry, EntryId, HardState, Index, LogOp, LogRead, Payload, Persist, PersistId, Recovered, Term,
+};
 
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -68,18 +70,11 @@ impl Disk {
         }
     }
 
-    /// Entries that are read back, as many as `bytes_max` allows and at least one.
-    pub(crate) fn read(&self, first: Index, last: Index, bytes_max: usize) -> Vec<Entry> {
-        let Some(from) = first.0.checked_sub(self.prev.index.0 + 1) else { return Vec::new() };
-        let (mut read, mut bytes) = (Vec::new(), 0);
-        for entry in self.entries.iter().skip(from as usize).take((last.0 - first.0 + 1) as usize) {
-            bytes += entry.bytes();
-            if bytes > bytes_max && !read.is_empty() {
-                break;
-            }
-            read.push(entry.clone());
-        }
-        read
+    /// Entries that are read back.
+    pub(crate) fn read(&self, wanted: &LogRead) -> Vec<Entry> {
+        let Some(from) = wanted.first.0.checked_sub(self.prev.index.0 + 1) else { return Vec::new() };
+        let count = wanted.last.0 - wanted.first.0 + 1;
+        wanted.fit(self.entries.iter().skip(from as usize).take(count as usize).cloned())
     }
 
     pub(crate) fn recovered(&self) -> Recovered {

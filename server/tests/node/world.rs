@@ -355,8 +355,9 @@ impl World {
             }
             Happening::Turn(at, boot) => self.turn(at, boot),
             Happening::Work(at, boot, job) => self.work(at, boot, job),
-            Happening::LogRead(at, boot, LogRead { to, first, last, bytes_max }) => {
-                let entries = self.places[at].disk.read(first, last, bytes_max);
+            Happening::LogRead(at, boot, wanted) => {
+                let entries = self.places[at].disk.read(&wanted);
+                let LogRead { to, first, .. } = wanted;
                 self.tell(at, boot, Input::LogRead { to, first, entries });
             }
             Happening::Snapshots(at, boot) => self.work_on_snapshots(at, boot),

@@ -91,20 +91,13 @@ impl World {
     /// # Errors
     /// The property that does not hold any more.
     pub fn entries_read(&mut self, at: usize, read: LogRead) -> Verdict {
-        let LogRead { to, first, last, bytes_max } = read;
+        let LogRead { to, first, last, .. } = read;
         let fails = self.healing.is_none() && self.rng.chance(SNAPSHOT_FAILS);
         let most = if self.rng.chance(300) { self.rng.between(1, 3) } else { u64::MAX };
         let disk = &self.nodes[at].disk;
         let wanted = first.0..=last.0.min(first.0.saturating_add(most - 1));
-        let (mut entries, mut bytes) = (Vec::new(), 0);
         let there = wanted.map(Index).map_while(|index| disk.entry(index)).filter(|_| !fails);
-        for entry in there {
-            bytes += entry.bytes();
-            if bytes > bytes_max && !entries.is_empty() {
-                break;
-            }
-            entries.push(entry.clone());
-        }
+        let mut entries = read.fit(there.cloned());
         // A disk may give back a record of another branch, which its checksums do not tell.
         let strays = self.healing.is_none() && self.rng.chance(SNAPSHOT_FAILS);
         if let Some(last) = entries.last_mut().filter(|_| strays) {
