@@ -185,17 +185,15 @@ impl<P: Plant> Core<P> {
     /// Where the log of the disk begins, as long as nothing stands for what was before.
     fn lost_base(&self) -> Option<Index> {
         let base = self.broken.as_ref()?.base?.index;
-        let covered = self.snapshot.as_ref().map_or(Index(0), |meta| meta.last.index);
-        (covered < base).then_some(base)
+        (self.covered() < base).then_some(base)
     }
 
     /// Whether a snapshot of what is applied is all that this node lacks to be whole: nothing else stands for the beginning of
     /// its log; or a peer needs what cannot be read of it. The owner takes one as soon as it can.
     #[must_use]
     pub fn wants_snapshot(&self) -> bool {
-        let covered = self.snapshot.as_ref().map_or(Index(0), |meta| meta.last.index);
         self.lost_base().is_some_and(|base| base <= self.applied)
-            || self.unreadable.is_some_and(|unreadable| unreadable > covered)
+            || self.unreadable.is_some_and(|unreadable| unreadable > self.covered())
     }
 
     /// Nothing that stands on the disk behind the log may be read again as if it belonged there: the last entry is written once

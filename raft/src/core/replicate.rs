@@ -130,7 +130,7 @@ impl<P: Plant> Core<P> {
     /// soon. It is not read again at once, for a disk that cannot be read will not be readable in the next turn.
     fn cannot_read(&mut self, to: NodeId, first: Index) {
         self.unreadable = self.unreadable.max(Some(first));
-        if self.snapshot.as_ref().is_some_and(|meta| meta.last.index >= first) {
+        if self.covered() >= first {
             self.offer_snapshot(to);
             return;
         }

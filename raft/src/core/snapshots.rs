@@ -23,8 +23,7 @@ impl<P: Plant> Core<P> {
         if index > self.applied || index > self.durability.index() {
             return Err(Refusal::SnapshotAhead);
         }
-        let newest = self.snapshot.as_ref().map_or(Index(0), |meta| meta.last.index);
-        let Some(term) = self.log.term_at(index).filter(|_| index > newest) else {
+        let Some(term) = self.log.term_at(index).filter(|_| index > self.covered()) else {
             return Err(Refusal::SnapshotOld);
         };
         // Not the acting one: that may be uncommitted, and be reverted (openraft #1808).
@@ -32,6 +31,11 @@ impl<P: Plant> Core<P> {
         self.snapshot = Some(SnapshotMeta { last: EntryId { term, index }, configuration, bytes });
         self.trim_log();
         Ok(())
+    }
+
+    /// How far the newest durable snapshot reaches; zero without one.
+    pub(super) fn covered(&self) -> Index {
+        self.snapshot.as_ref().map_or(Index(0), |meta| meta.last.index)
     }
 
     /// Drops entries that the snapshot covers. What a peer that answers still needs is kept up to the retention; what none

@@ -115,6 +115,13 @@ impl World {
         Ok(())
     }
 
+    /// The core has once more as much time as after the healing to go on.
+    fn give_time(&mut self, healing: Healing) {
+        self.healing = Some(Healing { went_on: None, ..healing });
+        let wait = TIMEOUTS_TO_GO_ON * self.timeout();
+        self.after(wait, Happening::Judge);
+    }
+
     fn impossible(&mut self) {
         self.tally.impossible += 1;
         self.ghost.probes.hit(Probe::CoreImpossible);
@@ -233,10 +240,7 @@ impl World {
         {
             say!(self, "the leader outside has lost its links: the core has its time again");
             (healing.commit, healing.commands) = (self.ghost.commit(), self.ghost.commands);
-            healing.went_on = None;
-            self.healing = Some(healing);
-            let wait = TIMEOUTS_TO_GO_ON * self.timeout();
-            self.after(wait, Happening::Judge);
+            self.give_time(healing);
             return Ok(());
         }
         let due = |(term, _): &(Term, Index)| *term < healing.owed && self.leading_term() != Some(*term);
@@ -246,10 +250,7 @@ impl World {
                 "somebody outside was heard that was in term {} before: the core has its time again",
                 healing.owed
             );
-            healing.went_on = None;
-            self.healing = Some(healing);
-            let wait = TIMEOUTS_TO_GO_ON * self.timeout();
-            self.after(wait, Happening::Judge);
+            self.give_time(healing);
             return Ok(());
         }
         let verdict = self.judge_healing(&healing);

@@ -66,17 +66,21 @@ impl<D: Disk> Segment<D> {
     /// The bytes between two offsets, through the mapping. They have to be written, all before position `written`: what
     /// is not may change while somebody looks at it.
     pub(crate) fn bytes(&self, range: Range<u64>, written: u64) -> io::Result<Cow<'_, [u8]>> {
-        let end = range.end.min(self.header.size).min(written.saturating_sub(self.header.base()));
-        self.map.bytes(range.start.min(end)..end)
+        self.map.bytes(self.within(range, written))
     }
 
     /// The same, read from the file: a page that cannot be read is an error here, and the end of the process there.
     pub(crate) fn read(&self, disk: &D, range: Range<u64>, written: u64) -> io::Result<Vec<u8>> {
-        let end = range.end.min(self.header.size).min(written.saturating_sub(self.header.base()));
-        let start = range.start.min(end);
-        let mut bytes = vec![0; (end - start) as usize];
-        disk.read_at(&self.file, start, &mut bytes)?;
+        let range = self.within(range, written);
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        disk.read_at(&self.file, range.start, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// What of a range is in the segment and written.
+    fn within(&self, range: Range<u64>, written: u64) -> Range<u64> {
+        let end = range.end.min(self.header.size).min(written.saturating_sub(self.header.base()));
+        range.start.min(end)..end
     }
 }
 
